@@ -1,0 +1,1 @@
+"""How interest fades: curves, fits and reports."""

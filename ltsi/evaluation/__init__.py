@@ -1,0 +1,1 @@
+"""Full ranking, intervals and paired tests."""

@@ -1,0 +1,1 @@
+"""Distributions over the next item, given a history and a now."""

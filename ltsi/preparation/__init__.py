@@ -1,0 +1,1 @@
+"""Audit, clean and encode: from an event table to a store."""

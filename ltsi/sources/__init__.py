@@ -1,0 +1,1 @@
+"""Raw files to event tables, one adapter per file."""

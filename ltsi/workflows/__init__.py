@@ -1,0 +1,1 @@
+"""One file per command: from a configuration to a result."""
