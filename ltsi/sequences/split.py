@@ -1,0 +1,121 @@
+"""What is learned from, what is selected on, and what is tested on: index arrays over a store, never a copy of it."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import dataclass, field
+from typing import Protocol
+
+import numpy as np
+from numpy.typing import NDArray
+
+from ltsi.errors import ConfigError
+from ltsi.store import Store, user_blocks
+
+PARTS = ("valid", "test")
+
+
+@dataclass(frozen=True)
+class Targets:
+    """Events to predict, each from the history before it.
+
+    Attributes:
+        user: int64 `(N,)`, user index.
+        event: int64 `(N,)`, row of the target event in the store; its time is the "now" of the prediction.
+        history_end: int64 `(N,)`; the history is rows `offsets[user]:history_end`.
+    """
+
+    user: NDArray[np.int64]
+    event: NDArray[np.int64]
+    history_end: NDArray[np.int64]
+
+    def __len__(self) -> int:
+        return len(self.user)
+
+
+@dataclass(frozen=True)
+class Split:
+    """A cut of a store's events.
+
+    Attributes:
+        store: the store that is cut.
+        train_end: int64 `(users,)`; the training events of user u are rows `offsets[u]:train_end[u]`.
+        valid: the events that selection may read.
+        test: the events that only `eval` reads.
+        report: counts worth telling (users too short, cold users, ...), by name.
+    """
+
+    store: Store
+    train_end: NDArray[np.int64]
+    valid: Targets
+    test: Targets
+    report: dict[str, int] = field(default_factory=dict)
+
+    def part(self, name: str) -> Targets:
+        """Returns the targets of `valid` or `test`.
+
+        Raises:
+            ConfigError: another name.
+        """
+        if name not in PARTS:
+            raise ConfigError(f"split={name} is not a part that can be ranked; it must be one of: {', '.join(PARTS)}.")
+        targets: Targets = getattr(self, name)
+        return targets
+
+    def training_blocks(self, max_events: int = 4_000_000) -> Iterator[TrainingBlock]:
+        """Passes over the training events in blocks of whole users, in bounded memory.
+
+        Args:
+            max_events: events in a block.
+
+        Yields:
+            Blocks in user order.
+        """
+        starts, ends = self.store.offsets[:-1], self.train_end
+        for first, last in user_blocks(self.store.offsets, max_events):
+            lengths = ends[first:last] - starts[first:last]
+            low, high = int(starts[first]), int(self.store.offsets[last])
+            user_of_row = np.repeat(np.arange(first, last), np.diff(self.store.offsets[first : last + 1]))
+            rows = np.flatnonzero(np.arange(low, high) < ends[user_of_row]) + low
+            yield TrainingBlock(
+                first_user=first,
+                offsets=np.concatenate([[0], np.cumsum(lengths)]).astype(np.int64),
+                item=np.asarray(self.store.item[rows]),
+                time=np.asarray(self.store.time[rows]),
+                behavior=np.asarray(self.store.behavior[rows]),
+            )
+
+    def training_end_time(self) -> int:
+        """Returns the last time seen in training: where its observation ends (right censoring)."""
+        return max((int(block.time.max()) for block in self.training_blocks() if len(block.time)), default=0)
+
+
+@dataclass(frozen=True)
+class TrainingBlock:
+    """Training events of consecutive users.
+
+    Attributes:
+        first_user: index of the first user.
+        offsets: int64 `(users in block + 1,)`, rows of each user inside this block.
+        item: int32 `(events,)`.
+        time: int64 `(events,)`.
+        behavior: uint8 `(events,)`.
+    """
+
+    first_user: int
+    offsets: NDArray[np.int64]
+    item: NDArray[np.int32]
+    time: NDArray[np.int64]
+    behavior: NDArray[np.uint8]
+
+    def user(self) -> NDArray[np.int64]:
+        """Returns the store-wide user index of each event, int64 `(events,)`."""
+        return self.first_user + np.repeat(np.arange(len(self.offsets) - 1), np.diff(self.offsets))
+
+
+class Splitter(Protocol):
+    """Cuts a store; the config group `split` instantiates one."""
+
+    def __call__(self, store: Store) -> Split:
+        """Cuts the store."""
+        ...

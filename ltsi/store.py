@@ -1,0 +1,376 @@
+"""A prepared data set: written atomically, opened memory-mapped.
+
+A store is a folder:
+
+```
+manifest.json    what it is, where it came from, what was found in it, what every array must look like
+offsets.npy      int64 (users + 1): the events of user u are rows offsets[u] .. offsets[u + 1]
+item.npy         int32 (events): dense item index
+time.npy         int64 (events): seconds since epoch UTC; the position in the user's sequence if the log has no clock
+behavior.npy     uint8 (events): index into manifest["behaviors"]
+value.npy        float32 (events), only if the source has a value
+items.parquet    row i describes item index i; column `item` is the original id
+users.parquet    row u describes user index u; column `user` is the original id
+truth.parquet    only for synthetic sources: what was planted
+```
+
+Events are sorted by (user, time, order in the file).
+"""
+
+from __future__ import annotations
+
+import difflib
+import hashlib
+import json
+import os
+import shutil
+import uuid
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass, field
+from functools import cached_property
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from ltsi import __version__
+from ltsi.errors import DataError
+
+if TYPE_CHECKING:
+    import polars as pl
+
+SCHEMA_VERSION = 1
+ARRAY_DTYPES = {"offsets": np.int64, "item": np.int32, "time": np.int64, "behavior": np.uint8, "value": np.float32}
+NO_CLOCK = "this log has an order but no clock"
+
+
+@dataclass(frozen=True)
+class EncodedEvents:
+    """Events with dense ids, sorted by (user, time, file order), ready to be written.
+
+    Attributes:
+        offsets: int64 `(users + 1,)`; rows of user `u` are `offsets[u]:offsets[u + 1]`.
+        item: int32 `(events,)`, dense item index.
+        time: int64 `(events,)`, seconds since epoch, or position where there is no clock.
+        behavior: uint8 `(events,)`, index into `behaviors`.
+        value: float32 `(events,)` or None.
+        behaviors: names of the behaviours.
+    """
+
+    offsets: NDArray[np.int64]
+    item: NDArray[np.int32]
+    time: NDArray[np.int64]
+    behavior: NDArray[np.uint8]
+    value: NDArray[np.float32] | None = None
+    behaviors: tuple[str, ...] = ("interaction",)
+
+    def arrays(self) -> dict[str, NDArray[Any]]:
+        """Returns the arrays to store by file stem."""
+        found = {name: getattr(self, name) for name in ARRAY_DTYPES}
+        return {name: array for name, array in found.items() if array is not None}
+
+
+@dataclass(frozen=True)
+class Store:
+    """A prepared data set, opened read-only. See the module's docstring for the arrays.
+
+    Attributes:
+        path: the folder.
+        manifest: the parsed `manifest.json`.
+    """
+
+    path: Path
+    manifest: Mapping[str, Any]
+    offsets: NDArray[np.int64] = field(repr=False)
+    item: NDArray[np.int32] = field(repr=False)
+    time: NDArray[np.int64] = field(repr=False)
+    behavior: NDArray[np.uint8] = field(repr=False)
+    value: NDArray[np.float32] | None = field(repr=False, default=None)
+
+    @property
+    def name(self) -> str:
+        """Name of the store, the folder's name."""
+        return self.path.name
+
+    @property
+    def n_users(self) -> int:
+        """Number of users."""
+        return len(self.offsets) - 1
+
+    @property
+    def n_items(self) -> int:
+        """Number of items in the catalogue."""
+        return int(self.manifest["counts"]["items"])
+
+    @property
+    def n_events(self) -> int:
+        """Number of events."""
+        return len(self.item)
+
+    @property
+    def has_clock(self) -> bool:
+        """Whether `time` is a time; if not, it is a position."""
+        return bool(self.manifest["time"]["clock"])
+
+    @property
+    def has_repeats(self) -> bool:
+        """Whether some user has the same item more than once."""
+        return bool(self.manifest["counts"]["repeats"])
+
+    @property
+    def fingerprint(self) -> str:
+        """Digest of the stored arrays: equal fingerprints mean equal events and vocabularies."""
+        return str(self.manifest["fingerprint"])
+
+    @property
+    def behaviors(self) -> tuple[str, ...]:
+        """Names of the behaviours, indexed by `behavior`."""
+        return tuple(self.manifest["behaviors"])
+
+    @cached_property
+    def items(self) -> pl.DataFrame:
+        """Item table, one row an item index, column `item` is the original id."""
+        import polars as pl
+
+        return pl.read_parquet(self.path / "items.parquet")
+
+    @cached_property
+    def users(self) -> pl.DataFrame:
+        """User table, one row a user index, column `user` is the original id."""
+        import polars as pl
+
+        return pl.read_parquet(self.path / "users.parquet")
+
+    @property
+    def truth(self) -> pl.DataFrame | None:
+        """What a synthetic source planted, or None."""
+        import polars as pl
+
+        path = self.path / "truth.parquet"
+        return pl.read_parquet(path) if path.exists() else None
+
+    def item_codes(self, column: str) -> tuple[NDArray[np.int32], list[str]]:
+        """Codes a column of the item table.
+
+        Args:
+            column: a categorical column of `items`.
+
+        Returns:
+            int32 `(items,)` codes and the label of each code, sorted; missing values get a label of their own, "(none)".
+
+        Raises:
+            DataError: the item table has no such column.
+        """
+        if column not in self.items.columns:
+            known = ", ".join(self.items.columns)
+            raise DataError(f"The items of store '{self.name}' have no column '{column}'; they have: {known}.")
+        text = [("(none)" if value is None else str(value)) for value in self.items[column].to_list()]
+        labels, codes = np.unique(np.asarray(text, dtype=np.str_), return_inverse=True)
+        return codes.astype(np.int32), [str(label) for label in labels]
+
+    def require_clock(self, purpose: str) -> None:
+        """Refuses what cannot be done without a clock.
+
+        Args:
+            purpose: what needs it, as the subject of a sentence: "decay-fit", "split=global_time".
+
+        Raises:
+            DataError: the store has no clock.
+        """
+        if not self.has_clock:
+            raise DataError(
+                f"{purpose} needs times, and {NO_CLOCK} (store '{self.name}'); "
+                "prepare it from a source with times (source.times=FILE or source.columns.time=COLUMN)."
+            )
+
+
+def data_root() -> Path:
+    """Returns the folder of raw and prepared data: `$LTSI_DATA`, else `./data`."""
+    return Path(os.environ.get("LTSI_DATA") or "data")
+
+
+def store_path(name: str) -> Path:
+    """Returns where a store lies, given its name or its path (anything with a separator)."""
+    return Path(name) if os.sep in name or name in {".", ".."} else data_root() / "prepared" / name
+
+
+def available_stores() -> list[str]:
+    """Returns the names of the stores under the data root."""
+    folder = data_root() / "prepared"
+    return sorted(p.parent.name for p in folder.glob("*/manifest.json") if not p.parent.name.startswith("."))
+
+
+def open_store(name: str) -> Store:
+    """Opens a store memory-mapped; costs no memory and does not read the events.
+
+    Args:
+        name: a store's name under the data root, or a path.
+
+    Returns:
+        The store.
+
+    Raises:
+        DataError: there is no such store, or its files do not match its manifest.
+    """
+    path = store_path(name)
+    manifest_file = path / "manifest.json"
+    if not manifest_file.is_file():
+        raise DataError(_missing_store(name, path))
+    try:
+        manifest = json.loads(manifest_file.read_text(encoding="utf-8"))
+        schema, shapes = manifest["schema"], manifest["arrays"]
+    except (json.JSONDecodeError, UnicodeDecodeError, KeyError, TypeError) as error:
+        raise DataError(f"{manifest_file} is not a store's manifest ({error}); prepare the store again.") from error
+    if schema != SCHEMA_VERSION:
+        raise DataError(f"Store {path} has schema {schema}, this ltsi reads {SCHEMA_VERSION}; prepare the store again.")
+    arrays = {stem: _open_array(path, stem, facts) for stem, facts in shapes.items()}
+    return Store(path=path, manifest=manifest, **arrays)
+
+
+def write_store(
+    path: Path,
+    events: EncodedEvents,
+    *,
+    items: pl.DataFrame,
+    users: pl.DataFrame,
+    manifest: Mapping[str, Any],
+    truth: pl.DataFrame | None = None,
+) -> Store:
+    """Writes a store so that it is either wholly there or not there at all.
+
+    Args:
+        path: the folder to create; an existing store there is replaced in one step.
+        events: the events.
+        items: row i describes item index i, first column `item`.
+        users: row u describes user index u, first column `user`.
+        manifest: what to record beside the facts this function adds (schema, counts, time span, arrays, fingerprint,
+            tool version). Must hold `time.clock` (bool).
+        truth: what a synthetic source planted.
+
+    Returns:
+        The store, opened.
+
+    Raises:
+        DataError: the folder cannot be written (disk full, permissions).
+    """
+    path = Path(path)
+    partial = path.with_name(f".{path.name}.{uuid.uuid4().hex[:8]}.partial")
+    try:
+        partial.mkdir(parents=True)
+        facts = {}
+        for stem, array in events.arrays().items():
+            contiguous = np.ascontiguousarray(array, dtype=ARRAY_DTYPES[stem])
+            np.save(partial / f"{stem}.npy", contiguous)
+            digest = hashlib.sha256(contiguous.data).hexdigest()
+            facts[stem] = {"dtype": str(contiguous.dtype), "shape": list(contiguous.shape), "sha256": digest}
+        tables = {"items": items, "users": users} | ({} if truth is None else {"truth": truth})
+        for stem, table in tables.items():
+            table.write_parquet(partial / f"{stem}.parquet")
+        full = _complete_manifest(path.name, events, items, users, manifest, facts)
+        (partial / "manifest.json").write_text(json.dumps(full, indent=2, default=str) + "\n", encoding="utf-8")
+        _swap_into_place(partial, path)
+    except OSError as error:
+        raise DataError(f"Store {path} could not be written: {error.strerror or error} ({error.filename}).") from error
+    finally:
+        shutil.rmtree(partial, ignore_errors=True)
+    return open_store(str(path.absolute()))
+
+
+def user_blocks(offsets: NDArray[np.int64], max_events: int = 4_000_000) -> Iterator[tuple[int, int]]:
+    """Cuts the users into consecutive blocks of bounded size, so that a pass over the events has bounded memory.
+
+    Args:
+        offsets: `(users + 1,)`.
+        max_events: events in a block; a single user with more is a block alone.
+
+    Yields:
+        First and one-past-last user of each block.
+    """
+    n_users, first = len(offsets) - 1, 0
+    while first < n_users:
+        last = int(np.searchsorted(offsets, offsets[first] + max_events, side="right")) - 1
+        last = min(max(last, first + 1), n_users)
+        yield first, last
+        first = last
+
+
+def _complete_manifest(
+    name: str,
+    events: EncodedEvents,
+    items: pl.DataFrame,
+    users: pl.DataFrame,
+    given: Mapping[str, Any],
+    facts: dict[str, Any],
+) -> dict[str, Any]:
+    digest = hashlib.sha256()
+    for stem in sorted(facts):
+        digest.update(f"{stem}:{facts[stem]['sha256']};".encode())
+    for table, column in ((items, "item"), (users, "user")):
+        for value in table[column].to_list():
+            digest.update(f"{value}\n".encode())
+    has_events = len(events.time) > 0
+    return {
+        **given,
+        "schema": SCHEMA_VERSION,
+        "name": name,
+        "tool_version": __version__,
+        "behaviors": list(events.behaviors),
+        "counts": {
+            "users": len(events.offsets) - 1,
+            "items": items.height,
+            "events": len(events.item),
+            "repeats": _count_repeats(events),
+        },
+        "time": {
+            **given["time"],
+            "first": int(events.time.min()) if has_events else None,
+            "last": int(events.time.max()) if has_events else None,
+        },
+        "arrays": facts,
+        "fingerprint": digest.hexdigest(),
+    }
+
+
+def _count_repeats(events: EncodedEvents) -> int:
+    """Counts events whose user had the same item before."""
+    repeats = 0
+    for first, last in user_blocks(events.offsets):
+        rows = slice(events.offsets[first], events.offsets[last])
+        user = np.repeat(np.arange(last - first), np.diff(events.offsets[first : last + 1]))
+        pairs = user.astype(np.int64) << 32 | events.item[rows]
+        repeats += len(pairs) - len(np.unique(pairs))
+    return repeats
+
+
+def _swap_into_place(partial: Path, path: Path) -> None:
+    if path.exists():
+        retired = path.with_name(f".{path.name}.{uuid.uuid4().hex[:8]}.retired")
+        path.rename(retired)
+        partial.rename(path)
+        shutil.rmtree(retired)
+    else:
+        partial.rename(path)
+
+
+def _open_array(path: Path, stem: str, facts: Mapping[str, Any]) -> NDArray[Any]:
+    file = path / f"{stem}.npy"
+    advice = "the store is damaged; prepare it again"
+    try:
+        array: NDArray[Any] = np.load(file, mmap_mode="r") if facts["shape"] != [0] else np.load(file)
+    except (OSError, ValueError, KeyError) as error:
+        raise DataError(f"{file} cannot be read ({error}); {advice}.") from error
+    if list(array.shape) != facts["shape"] or str(array.dtype) != facts["dtype"]:
+        raise DataError(
+            f"{file} holds {array.dtype}{list(array.shape)} where the manifest says "
+            f"{facts['dtype']}{facts['shape']}; {advice}."
+        )
+    return array
+
+
+def _missing_store(name: str, path: Path) -> str:
+    known = available_stores()
+    near = difflib.get_close_matches(name, known, n=1)
+    hint = f" Did you mean '{near[0]}'?" if near else ""
+    stores = f" Prepared stores: {', '.join(known)}." if known else " Nothing is prepared yet."
+    return f"There is no store '{name}' ({path}).{hint}{stores} Make it with: ltsi prepare source=... name={path.name}"
