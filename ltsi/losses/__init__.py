@@ -1,1 +1,1 @@
-"""Training losses, one per file."""
+"""Losses: one file each. A loss compares states with item vectors and knows nothing else."""

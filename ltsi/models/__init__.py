@@ -1,1 +1,1 @@
-"""Distributions over the next item, given a history and a now."""
+"""Models: distributions over the next item, given a history and a now. They know no Lightning, no Hydra, no files."""

@@ -1,0 +1,112 @@
+"""What every model is given: histories, and the "now" at which the next item is asked for.
+
+Shape suffixes: B histories, L positions, I items of the catalogue.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import torch
+from torch import Tensor
+
+
+@dataclass(frozen=True)
+class Histories:
+    """A batch of histories, oldest event first, padded on the right.
+
+    Padding on the right lets causal models run without a mask: what comes after a position never reaches it.
+
+    Attributes:
+        item_BL: int64, dense item index; padding is `n_items`.
+        time_BL: int64, seconds since epoch (or positions where there is no clock); padding repeats the last time.
+        length_B: int64, number of real positions, at least 1.
+        now_B: int64, the time at which the next item is asked for.
+    """
+
+    item_BL: Tensor
+    time_BL: Tensor
+    length_B: Tensor
+    now_B: Tensor
+
+    def __len__(self) -> int:
+        return len(self.length_B)
+
+    def real_BL(self) -> Tensor:
+        """Returns which positions are not padding, bool."""
+        position_L = torch.arange(self.item_BL.shape[1], device=self.item_BL.device)
+        return position_L < self.length_B[:, None]
+
+    def last(self, values_BLX: Tensor) -> Tensor:
+        """Picks the values at each history's last real position.
+
+        Args:
+            values_BLX: `(B, L, ...)`.
+
+        Returns:
+            `(B, ...)`.
+        """
+        return values_BLX[torch.arange(len(self), device=values_BLX.device), self.length_B - 1]
+
+    def recent(self, n: int) -> tuple[Tensor, Tensor, Tensor]:
+        """Returns the last `n` events, most recent first.
+
+        Args:
+            n: how many.
+
+        Returns:
+            item_Bn int64, time_Bn int64 and real_Bn bool; positions before the history's start are not real, and hold
+            the history's first event.
+        """
+        steps_n = torch.arange(n, device=self.item_BL.device)
+        position_Bn = self.length_B[:, None] - 1 - steps_n
+        real_Bn = position_Bn >= 0
+        position_Bn = position_Bn.clamp(min=0)
+        return self.item_BL.gather(1, position_Bn), self.time_BL.gather(1, position_Bn), real_Bn
+
+
+@dataclass(frozen=True)
+class TrainingGroup:
+    """Histories of similar length whose every position has a target: the event that came next.
+
+    Attributes:
+        histories: the inputs; `now_B` is the time of the last target.
+        target_BL: int64, the next item at each position; padding is `n_items`.
+        target_time_BL: int64, when it came: the "now" of that position.
+    """
+
+    histories: Histories
+    target_BL: Tensor
+    target_time_BL: Tensor
+
+
+@dataclass(frozen=True)
+class TrainingBatch:
+    """One optimiser step's worth of training windows, drawn at random and grouped by length so that little is padding.
+
+    Attributes:
+        groups: the windows, longest group first.
+        n_targets: real targets in the whole batch, over all devices: what a summed loss is divided by.
+    """
+
+    groups: list[TrainingGroup]
+    n_targets: int
+
+
+@dataclass(frozen=True)
+class RankingBatch:
+    """Histories whose target is known and shall be ranked.
+
+    Attributes:
+        histories: what the model sees.
+        target_B: int64, the item that came.
+        index_B: int64, position in the split's targets.
+        hidden_row: int64 `(H,)`, rows of items that are not ranked because the user has seen them.
+        hidden_item: int64 `(H,)`, those items.
+    """
+
+    histories: Histories
+    target_B: Tensor
+    index_B: Tensor
+    hidden_row: Tensor
+    hidden_item: Tensor

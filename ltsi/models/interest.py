@@ -1,0 +1,114 @@
+"""The one contract of every model: a distribution over the next item, given a history and a now.
+
+Shape suffixes: B histories, L positions, I items, D model width, N real positions of a batch.
+"""
+
+from __future__ import annotations
+
+from abc import ABC, abstractmethod
+from collections.abc import Iterable
+from typing import TYPE_CHECKING, Any, ClassVar
+
+import torch
+from torch import Tensor, nn
+
+from ltsi.histories import Histories, RankingBatch, TrainingBatch
+from ltsi.losses.next_item import NextItemLoss
+
+if TYPE_CHECKING:
+    from ltsi.sequences.split import Split
+
+
+class InterestModel(nn.Module, ABC):
+    """A distribution over the next item.
+
+    A model may learn in three ways, and in this order: statistics counted once on the training part
+    (`fit_statistics`), weights by gradient (`training_loss`), and a few mixing parameters chosen for ranking on the
+    validation part (`calibrate`). All three live in its state dict.
+
+    Attributes:
+        learns: whether gradients train it; if not, statistics are all there is.
+        calibrates: whether it has mixing parameters to choose on the validation part.
+    """
+
+    learns: ClassVar[bool] = False
+    calibrates: ClassVar[bool] = False
+
+    @abstractmethod
+    def forward(self, histories: Histories) -> Tensor:
+        """Scores the catalogue.
+
+        Args:
+            histories: the batch.
+
+        Returns:
+            score_BI, a log-probability up to a constant per row: `softmax(score)` is p(item | history, now). Minus
+            infinity is a probability of zero.
+        """
+
+    def fit_statistics(self, split: Split) -> None:
+        """Counts what the model needs on the training part of a split, into buffers."""
+
+    def training_loss(self, batch: TrainingBatch, loss: NextItemLoss) -> Tensor:
+        """Returns the loss of a batch, a scalar: the sum over its targets divided by `batch.n_targets`."""
+        raise NotImplementedError(f"{type(self).__name__} is not trained by gradient")
+
+    def calibrate(self, batches: Iterable[RankingBatch]) -> None:
+        """Chooses mixing parameters for ranking on validation events."""
+
+    def _load_from_state_dict(self, state_dict: dict[str, Any], prefix: str, *args: Any) -> None:
+        # Statistics have the shape the training data gave them, which a freshly built model cannot know.
+        for name, buffer in self._buffers.items():
+            stored = state_dict.get(prefix + name)
+            if buffer is not None and stored is not None and buffer.shape != stored.shape:
+                self._buffers[name] = torch.empty_like(stored, device=buffer.device)
+        super()._load_from_state_dict(state_dict, prefix, *args)
+
+
+class SequenceNetwork(InterestModel):
+    """A network that turns each position of a history into a state and compares it with item vectors.
+
+    The output vectors are the input embeddings (weight tying; Press & Wolf 2017, "Using the Output Embedding to
+    Improve Language Models"). Row `n_items` of the embedding is padding.
+
+    Args:
+        n_items: size of the catalogue.
+        dim: width of states and item vectors.
+        embedding_dropout: dropout on the embedded history.
+    """
+
+    learns = True
+
+    def __init__(self, n_items: int, dim: int, embedding_dropout: float) -> None:
+        super().__init__()
+        self.n_items = n_items
+        self.embedding = nn.Embedding(n_items + 1, dim, padding_idx=n_items)
+        nn.init.normal_(self.embedding.weight, std=dim**-0.5)
+        with torch.no_grad():
+            self.embedding.weight[n_items].zero_()
+        self.embedding_dropout = nn.Dropout(embedding_dropout)
+
+    @abstractmethod
+    def states(self, histories: Histories) -> Tensor:
+        """Encodes histories.
+
+        Returns:
+            state_BLD; the state at a position knows that position and what came before it, nothing later.
+        """
+
+    def item_vectors(self) -> Tensor:
+        """Returns the output vectors, `(I, D)`."""
+        return self.embedding.weight[: self.n_items]
+
+    def forward(self, histories: Histories) -> Tensor:
+        """Scores the catalogue with the state at the last position; see `InterestModel.forward`."""
+        return histories.last(self.states(histories)) @ self.item_vectors().T
+
+    def training_loss(self, batch: TrainingBatch, loss: NextItemLoss) -> Tensor:
+        """Sums the loss over the real positions of all groups; see `InterestModel.training_loss`."""
+        states, targets = [], []
+        for group in batch.groups:
+            real_BL = group.histories.real_BL()
+            states.append(self.states(group.histories)[real_BL])
+            targets.append(group.target_BL[real_BL])
+        return loss(torch.cat(states), self.item_vectors(), torch.cat(targets)) / batch.n_targets

@@ -1,0 +1,76 @@
+"""Layers that several models share.
+
+Shape suffixes: B histories, L positions, D width, H heads, K width of a head.
+"""
+
+from __future__ import annotations
+
+import torch
+from torch import Tensor, nn
+from torch.nn import functional
+
+
+class CausalAttention(nn.Module):
+    """Multi-head self-attention in which a position sees itself and the past.
+
+    Source: Vaswani et al. 2017, "Attention Is All You Need", eq. 1: softmax(Q Kᵀ / √d) V.
+
+    Args:
+        dim: width D.
+        heads: number of heads; divides `dim`.
+        dropout: dropout on the attention weights.
+        window: how many positions a position sees, itself included; None: all of the past.
+    """
+
+    def __init__(self, dim: int, heads: int, dropout: float, window: int | None = None) -> None:
+        super().__init__()
+        if dim % heads:
+            raise ValueError(f"heads={heads} must divide dim={dim}")
+        self.heads, self.dropout, self.window = heads, dropout, window
+        self.qkv = nn.Linear(dim, 3 * dim)
+        self.out = nn.Linear(dim, dim)
+
+    def forward(self, x_BLD: Tensor) -> Tensor:
+        """Returns the attended values, `(B, L, D)`."""
+        batch, length, dim = x_BLD.shape
+        q_BHLK, k_BHLK, v_BHLK = self.qkv(x_BLD).view(batch, length, 3, self.heads, -1).permute(2, 0, 3, 1, 4)
+        mask_LL = None
+        if self.window is not None and self.window < length:
+            everything_LL = torch.ones(length, length, dtype=torch.bool, device=x_BLD.device)
+            mask_LL = everything_LL.tril().triu(1 - self.window)
+        mixed_BHLK = functional.scaled_dot_product_attention(
+            q_BHLK,
+            k_BHLK,
+            v_BHLK,
+            attn_mask=mask_LL,
+            dropout_p=self.dropout if self.training else 0.0,
+            is_causal=mask_LL is None,
+        )
+        return self.out(mixed_BHLK.transpose(1, 2).reshape(batch, length, dim))
+
+
+class TransformerBlock(nn.Module):
+    """Pre-norm Transformer block: attention, then a two-layer network, each beside a residual path.
+
+    Source: Xiong et al. 2020, "On Layer Normalization in the Transformer Architecture".
+
+    Args:
+        dim: width D.
+        heads: number of attention heads.
+        dropout: dropout after attention, inside and after the two-layer network.
+        window: see `CausalAttention`.
+    """
+
+    def __init__(self, dim: int, heads: int, dropout: float, window: int | None = None) -> None:
+        super().__init__()
+        self.attention_norm, self.network_norm = nn.LayerNorm(dim), nn.LayerNorm(dim)
+        self.attention = CausalAttention(dim, heads, dropout, window)
+        self.network = nn.Sequential(
+            nn.Linear(dim, 4 * dim), nn.GELU(), nn.Dropout(dropout), nn.Linear(4 * dim, dim), nn.Dropout(dropout)
+        )
+        self.dropout = nn.Dropout(dropout)
+
+    def forward(self, x_BLD: Tensor) -> Tensor:
+        """Returns the next layer's input, `(B, L, D)`."""
+        x_BLD = x_BLD + self.dropout(self.attention(self.attention_norm(x_BLD)))
+        return x_BLD + self.network(self.network_norm(x_BLD))

@@ -1,0 +1,41 @@
+"""LSTM over the whole history: the long view.
+
+Shape suffixes: B histories, L positions, D width.
+Sources: Hochreiter & Schmidhuber 1997, "Long Short-Term Memory"; for next items Hidasi et al. 2016, "Session-based
+Recommendations with Recurrent Neural Networks" (GRU4Rec).
+"""
+
+from __future__ import annotations
+
+from torch import Tensor, nn
+
+from ltsi.histories import Histories
+from ltsi.models.interest import SequenceNetwork
+
+
+class Lstm(SequenceNetwork):
+    """Stacked LSTM whose outputs, normalised and projected, are compared with the item vectors.
+
+    Args:
+        n_items: size of the catalogue.
+        dim: width of the item vectors.
+        hidden: width of the recurrent state.
+        layers: stacked layers.
+        dropout: dropout between layers and on the output.
+        embedding_dropout: dropout on the embedded history.
+    """
+
+    def __init__(
+        self, n_items: int, dim: int, hidden: int, layers: int, dropout: float, embedding_dropout: float
+    ) -> None:
+        super().__init__(n_items, dim, embedding_dropout)
+        self.lstm = nn.LSTM(dim, hidden, layers, batch_first=True, dropout=dropout if layers > 1 else 0.0)
+        self.dropout = nn.Dropout(dropout)
+        self.out = nn.Linear(hidden, dim)
+        self.norm = nn.LayerNorm(dim)
+
+    def states(self, histories: Histories) -> Tensor:
+        """Encodes histories, `(B, L, D)`; see `SequenceNetwork.states`."""
+        hidden_BLD, _ = self.lstm(self.embedding_dropout(self.embedding(histories.item_BL)))
+        state_BLD: Tensor = self.norm(self.out(self.dropout(hidden_BLD)))
+        return state_BLD

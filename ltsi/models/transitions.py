@@ -1,0 +1,72 @@
+"""What follows what: counts of consecutive pairs in training. The short view that needs no network.
+
+Shape suffixes: B histories, I items, E different pairs, n recent events.
+"""
+
+from __future__ import annotations
+
+import numpy as np
+import torch
+from scipy import sparse
+from torch import Tensor
+
+from ltsi.histories import Histories
+from ltsi.models.interest import InterestModel
+from ltsi.sequences.split import Split
+
+
+class Transitions(InterestModel):
+    """p(item) in proportion to `Σ_k fade^k · count(k-th last item → item)`; uniform where nothing was ever counted.
+
+    Args:
+        n_items: size of the catalogue.
+        steps: how many of the last events vote.
+        fade: weight of each step back relative to the one after it.
+    """
+
+    offset_I: Tensor
+    next_E: Tensor
+    count_E: Tensor
+
+    def __init__(self, n_items: int, steps: int = 5, fade: float = 0.5) -> None:
+        super().__init__()
+        self.n_items, self.steps, self.fade = n_items, steps, fade
+        self.register_buffer("offset_I", torch.zeros(n_items + 1, dtype=torch.int64))
+        self.register_buffer("next_E", torch.zeros(0, dtype=torch.int64))
+        self.register_buffer("count_E", torch.zeros(0))
+
+    def fit_statistics(self, split: Split) -> None:
+        """Counts consecutive pairs of each user's training events."""
+        shape = (self.n_items, self.n_items)
+        counts = sparse.csr_array(shape, dtype=np.float32)
+        for block in split.training_blocks():
+            inside = np.ones(len(block.item), dtype=bool)
+            inside[block.offsets[:-1][np.diff(block.offsets) > 0]] = False
+            to = np.flatnonzero(inside)
+            pairs = (np.ones(len(to), dtype=np.float32), (block.item[to - 1], block.item[to]))
+            counts = counts + sparse.csr_array(sparse.coo_array(pairs, shape=shape))
+        counts.sort_indices()
+        device = self.count_E.device
+        self.offset_I = torch.from_numpy(counts.indptr.astype(np.int64)).to(device)
+        self.next_E = torch.from_numpy(counts.indices.astype(np.int64)).to(device)
+        self.count_E = torch.from_numpy(counts.data.astype(np.float32)).to(device)
+
+    def votes(self, histories: Histories) -> Tensor:
+        """Returns the weighted counts, `(B, I)`: the evidence, before it is made a distribution."""
+        item_Bn, _, real_Bn = histories.recent(self.steps)
+        votes_BI = self.count_E.new_zeros(len(histories), self.n_items)
+        for step in range(min(self.steps, item_Bn.shape[1])):
+            row_R = torch.nonzero(real_Bn[:, step]).squeeze(1)
+            item_R = item_Bn[row_R, step]
+            size_R = self.offset_I[item_R + 1] - self.offset_I[item_R]
+            which_P = torch.repeat_interleave(torch.arange(len(row_R), device=size_R.device), size_R)
+            nth_P = torch.arange(len(which_P), device=size_R.device) - (size_R.cumsum(0) - size_R)[which_P]
+            pair_P = self.offset_I[item_R][which_P] + nth_P
+            cell_P = row_R[which_P] * self.n_items + self.next_E[pair_P]
+            votes_BI.view(-1).index_add_(0, cell_P, self.count_E[pair_P], alpha=self.fade**step)
+        return votes_BI
+
+    def forward(self, histories: Histories) -> Tensor:
+        """Scores the catalogue; see `InterestModel.forward`."""
+        votes_BI = self.votes(histories)
+        return torch.where(votes_BI.any(dim=1, keepdim=True), votes_BI.log(), 0.0)
