@@ -1,4 +1,4 @@
-"""The root of the command line."""
+"""The root of the command line: it registers the commands and imports neither torch nor Hydra nor pandas."""
 
 from typing import Annotated
 
@@ -6,13 +6,24 @@ import typer
 
 from ltsi import __version__
 
+from .compare import compare
+from .decay_fit import decay_fit
+from .eval import evaluate
+from .prepare import prepare
+from .train import train
+
 app = typer.Typer(
     name="ltsi",
-    help="Experiments with long- and short-term user interest.",
+    # Rich's own markup would eat the brackets of `KEY=[a,b]`.
     rich_markup_mode="markdown",
     no_args_is_help=True,
     pretty_exceptions_enable=False,
 )
+app.command("prepare")(prepare)
+app.command("decay-fit")(decay_fit)
+app.command("train")(train)
+app.command("eval")(evaluate)
+app.command("compare")(compare)
 
 
 def _print_version(wanted: bool) -> None:
@@ -27,7 +38,11 @@ def root(
         bool, typer.Option("--version", callback=_print_version, is_eager=True, help="Print the version and exit.")
     ] = False,
 ) -> None:
-    """Experiments with long- and short-term user interest."""
+    """Experiments with long- and short-term user interest.
+
+    How long do interests last, and which model predicts the next one best?
+    Commands that compose an experiment take `KEY=VALUE`; `ltsi COMMAND --help` shows examples.
+    """
 
 
 def run() -> None:

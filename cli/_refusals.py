@@ -1,0 +1,144 @@
+"""What Hydra and OmegaConf refuse, as one sentence with the near match."""
+
+import difflib
+import re
+from typing import TYPE_CHECKING
+
+from ltsi.errors import ConfigError, UserError
+
+from ._compose import Composition
+
+if TYPE_CHECKING:
+    from hydra.errors import InstantiationException
+    from omegaconf.errors import OmegaConfBaseException
+
+# Hydra tells what it refuses only in the text of its exceptions.
+_UNKNOWN_KEY = re.compile(
+    r"Could not (?:override '(?P<set>.*)'\.|delete from config\. '(?P<deleted>.*)' does not exist)"
+)
+_UNKNOWN_OPTION = re.compile(r"Could not find '(?P<choice>.*)'\s+Available options in '(?P<group>.*)':")
+_NO_CHOICE = re.compile(r"You must specify '(?P<group>.*)', e\.g")
+_NO_ROOT = re.compile(r"Cannot find primary config '(?P<name>.*)'\.")
+_SWEEP = re.compile(r"(?:Ambiguous value for argument|Sweep parameters) '(?P<override>.*)'")
+_PRESENT = re.compile(r"An item is already at '(?P<key>.*)'\.")
+_MERGE = re.compile(r"Error merging override (?P<override>.*)")
+_NO_FOLDER = re.compile(r"Additional config directory '(?P<folder>.*)' not found")
+_OPTION = re.compile(r"^\t(?!\w+=)(?P<option>\S+)$", re.MULTILINE)
+
+
+def explain(error: Exception, composition: Composition | None) -> UserError | None:
+    """Say in one sentence what the user asked that cannot be.
+
+    Args:
+        error: What was raised.
+        composition: What the command was composing, for the near matches of keys.
+
+    Returns:
+        The sentence as an error with its exit code; None where the mistake is not the user's.
+    """
+    if isinstance(error, FileNotFoundError | PermissionError | IsADirectoryError | NotADirectoryError):
+        return UserError(f"cannot use {error.filename}: {error.strerror}") if error.filename else None
+    # Not loaded: then it cannot have been raised.
+    from hydra.errors import HydraException, InstantiationException, OverrideParseException
+    from omegaconf.errors import OmegaConfBaseException
+
+    if isinstance(error, OverrideParseException):
+        return ConfigError(
+            f"cannot read {error.override!r}: write KEY=VALUE, "
+            "and quote a value that holds commas, brackets or equals signs as KEY='\"a,b\"'"
+        )
+    if isinstance(error, InstantiationException):
+        return _explain_instantiation(error)
+    if isinstance(error, OmegaConfBaseException):
+        return ConfigError(_explain_omegaconf(error))
+    if isinstance(error, HydraException):
+        return ConfigError(_explain_composition(error, composition))
+    return None
+
+
+def _explain_composition(error: Exception, composition: Composition | None) -> str:
+    text = str(error)
+    if match := _UNKNOWN_KEY.search(text):
+        return _unknown_key(match["set"] or match["deleted"] or "", composition)
+    if match := _UNKNOWN_OPTION.search(text):
+        return _unknown_option(match["group"], match["choice"], _OPTION.findall(text))
+    if match := _NO_CHOICE.search(text):
+        return f"choose a {match['group']}: {match['group']}=NAME, one of {', '.join(_OPTION.findall(text))}"
+    if match := _NO_ROOT.search(text):
+        return f"there is no root configuration {match['name']!r}: check --config-name and --config-dir"
+    if match := _SWEEP.search(text):
+        return (
+            f"'{match['override']}' gives several values: add --multirun to try each, "
+            "or write a list as KEY=[a,b] and a text with a comma as KEY='\"a,b\"'"
+        )
+    if match := _PRESENT.search(text):
+        return f"{match['key']} is there already: set it without the leading +"
+    if match := _NO_FOLDER.search(text):
+        return f"--config-dir {match['folder']} is not a folder"
+    if match := _MERGE.search(text):
+        return f"cannot set {match['override']}: {_first_line(str(error.__cause__))}"
+    return _first_line(text)
+
+
+def _unknown_key(key: str, composition: Composition | None) -> str:
+    if not key:
+        return "an override needs a key: write KEY=VALUE"
+    try:
+        keys = composition.keys() if composition is not None else []
+    except Exception:  # noqa: BLE001 - the refusal itself matters more than its near match
+        keys = []
+    near = _near_keys(key, keys)
+    if near:
+        return f"there is no key {key!r} in the configuration: did you mean {near}?"
+    return f"there is no key {key!r} in the configuration: see the keys with --cfg job, or add one with +{key}=VALUE"
+
+
+def _unknown_option(group: str, choice: str, options: list[str]) -> str:
+    name = choice.removeprefix(f"{group}/")
+    near = difflib.get_close_matches(name, options, n=1)
+    hint = f"did you mean {group}={near[0]}? " if near else ""
+    return f"there is no {group} {name!r}: {hint}Options: {', '.join(options)}"
+
+
+def _near_keys(key: str, keys: list[str]) -> str:
+    """Name the keys that were probably meant: the same last part elsewhere, else a similar spelling."""
+    last = key.rpartition(".")[2]
+    moved = [known for known in keys if known.rpartition(".")[2] == last and known != key]
+    if moved:
+        return " or ".join(moved[:3])
+    similar = difflib.get_close_matches(key, keys, n=1)
+    if similar:
+        return similar[0]
+    parts = difflib.get_close_matches(last, [known.rpartition(".")[2] for known in keys], n=1)
+    return next((known for known in keys if parts and known.rpartition(".")[2] == parts[0]), "")
+
+
+def _explain_omegaconf(error: "OmegaConfBaseException") -> str:
+    from omegaconf.errors import ConfigKeyError, MissingMandatoryValue
+
+    if isinstance(error, MissingMandatoryValue):
+        return f"{error.full_key} is not set: give {error.full_key}=VALUE"
+    if isinstance(error, ConfigKeyError | AttributeError):
+        return f"the configuration lacks {error.full_key or error.key}: {_first_line(str(error))}"
+    where = f" (at {error.full_key})" if error.full_key else ""
+    return f"{_first_line(str(error))}{where}"
+
+
+def _explain_instantiation(error: "InstantiationException") -> UserError | None:
+    """Explain a component that refused its configuration; other failures inside it are not the user's."""
+    cause, text = error.__cause__, str(error)
+    place = re.search(r"full_key: (\S+)", text)
+    where = place[1] if place else "the configuration"
+    if isinstance(cause, TypeError) and re.search(r"unexpected keyword|required (positional|keyword)", str(cause)):
+        return ConfigError(f"the keys under {where} do not fit: {_first_line(str(cause))}")
+    if isinstance(cause, ValueError):
+        return ConfigError(f"a value under {where} cannot be used: {_first_line(str(cause))}")
+    if text.startswith("Error locating target"):
+        return ConfigError(f"{_first_line(text).partition(', set env var')[0]} of {where}: {_first_line(str(cause))}")
+    return None
+
+
+def _first_line(text: str) -> str:
+    lines = [line.strip() for line in text.splitlines() if line.strip()]
+    informative = [line for line in lines if not line.startswith(("See https", "Error parsing override", "full_key"))]
+    return (informative or lines or [""])[0].rstrip(".")

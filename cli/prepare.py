@@ -1,0 +1,15 @@
+"""`ltsi prepare`."""
+
+from ._hydra import composed
+
+prepare = composed(
+    "prepare",
+    """Turn raw logs into a prepared store: read, audit, clean, encode.
+
+    The store is written to `$LTSI_DATA/prepared/NAME` (default `./data/prepared/NAME`).
+
+    * `ltsi prepare source=shop` makes the synthetic shop, whose truth is known.
+    * `ltsi prepare source=table source.path=log.csv source.columns.user=customer name=mine` reads your own log.
+    * `ltsi prepare source=sequences source.path=users.txt` reads one user per line.
+    """,
+)
