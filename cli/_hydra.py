@@ -18,7 +18,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from ltsi.errors import UserError
+from ltsi.errors import ConfigError, UserError
 from ltsi.tables import Result
 
 from ._complete import complete
@@ -211,7 +211,12 @@ def launch(stem: str, overrides: list[str], flags: Flags) -> None:
 
         # Hydra then raises errors as they are, for `reported` to put in a sentence.
         os.environ["HYDRA_FULL_ERROR"] = "1"
-        hydra.main(config_path="pkg://ltsi.conf", config_name=stem, version_base="1.3")(job)()
+        try:
+            hydra.main(config_path="pkg://ltsi.conf", config_name=stem, version_base="1.3")(job)()
+        except SystemExit:
+            if flags.cfg is None:
+                raise
+            raise ConfigError(f"--package {flags.package} names no part of the configuration") from None
         if job.failure is not None:
             raise job.failure
 
