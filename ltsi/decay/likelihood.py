@@ -1,0 +1,122 @@
+"""Maximum likelihood of a return hazard, for many entities or bootstrap replicates at once.
+
+In age bin b with exposure E_b (days at risk) the number of returns d_b is Poisson with mean `μ_b = E_b · h̄_b`, where
+`h̄_b` is the mean hazard over the bin; this is the piecewise-exponential likelihood of survival analysis (Holford 1980,
+"The analysis of rates and of survivorship using log-linear models"), to which an interval censored at the end of the
+log adds exposure and no return.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import numpy as np
+
+from ltsi.decay.forms import Floats, Form
+
+_MAX_STEPS = 200
+_TOLERANCE = 1e-8
+_LONGEST_STEP = 1.5
+_FITS_AT_ONCE = 512
+_TINY = 1e-300
+
+
+@dataclass(frozen=True)
+class Maximum:
+    """Maxima of the likelihood, one for each of `P` fits.
+
+    Attributes:
+        theta: `(P, K)`, log-parameters.
+        log_likelihood: `(P,)`, up to a constant that depends on the data only.
+        at_bound: bool `(P, K)`, parameters that ran into a bound.
+    """
+
+    theta: Floats
+    log_likelihood: Floats
+    at_bound: np.ndarray[tuple[int, ...], np.dtype[np.bool_]]
+
+    def aic(self) -> Floats:
+        """Returns Akaike's criterion, `2K − 2 log L`, `(P,)`."""
+        value: Floats = 2.0 * self.theta.shape[1] - 2.0 * self.log_likelihood
+        return value
+
+
+def maximise(form: Form, returns: Floats, exposure: Floats, edges: Floats, start: Floats | None = None) -> Maximum:
+    """Fits one form to many tables of returns and exposure.
+
+    Fisher scoring with Levenberg's damping: the expected information of a Poisson mean is never negative definite, so a
+    damped step always climbs. A parameter at a bound whose gradient points outward is held there.
+
+    Args:
+        form: the hazard.
+        returns: `(P, B)`, returns in each age bin.
+        exposure: `(P, B)`, days at risk in each age bin.
+        edges: `(B + 1,)`, edges of the bins in days.
+        start: `(P, K)` log-parameters to start from; by default a grid search for each fit.
+
+    Returns:
+        The maxima.
+    """
+    parts = []
+    for first in range(0, len(returns), _FITS_AT_ONCE):
+        rows = slice(first, first + _FITS_AT_ONCE)
+        counts, days = returns[rows], exposure[rows]
+        begin = form.start(counts, days, edges) if start is None else start[rows]
+        parts.append(_climb(form, counts, days, edges, begin))
+    if not parts:
+        empty = np.empty((0, len(form.parameters)))
+        return Maximum(empty, np.empty(0), empty.astype(bool))
+    return Maximum(
+        theta=np.concatenate([part.theta for part in parts]),
+        log_likelihood=np.concatenate([part.log_likelihood for part in parts]),
+        at_bound=np.concatenate([part.at_bound for part in parts]),
+    )
+
+
+def _climb(form: Form, returns: Floats, exposure: Floats, edges: Floats, start: Floats) -> Maximum:
+    low, high = form.bounds(returns, exposure, edges)
+    theta = np.clip(start, low, high)
+    value, gradient, information = _score(form, returns, exposure, edges, theta)
+    damping = np.full(len(theta), 1e-3)
+    active = np.arange(len(theta))
+    for _ in range(_MAX_STEPS):
+        if not len(active):
+            break
+        at, lo, hi = theta[active], low[active], high[active]
+        step = _step(at, lo, hi, gradient[active], information[active], damping[active])
+        trial = np.clip(at + step, lo, hi)
+        new = _score(form, returns[active], exposure[active], edges, trial)
+        better = new[0] >= value[active]
+        rows = active[better]
+        theta[rows] = trial[better]
+        value[rows], gradient[rows], information[rows] = (part[better] for part in new)
+        damping[active] = np.where(better, damping[active] * 0.2, damping[active] * 8.0)
+        moved = np.abs(trial - at).max(axis=1)
+        active = active[moved > _TOLERANCE]
+    return Maximum(theta, value, (theta <= low + 1e-6) | (theta >= high - 1e-6))
+
+
+def _score(
+    form: Form, returns: Floats, exposure: Floats, edges: Floats, theta: Floats
+) -> tuple[Floats, Floats, Floats]:
+    """Returns the log-likelihood `(P,)`, its gradient `(P, K)` and the expected information `(P, K, K)`."""
+    mean, slopes = form.mean_hazard(theta, edges)
+    expected = np.maximum(exposure * mean, _TINY)
+    by_parameter = exposure[:, None, :] * slopes
+    value = (returns * np.log(expected) - expected).sum(-1)
+    gradient = ((returns / expected - 1.0)[:, None, :] * by_parameter).sum(-1)
+    information = (by_parameter / expected[:, None, :]) @ by_parameter.transpose(0, 2, 1)
+    return value, gradient, information
+
+
+def _step(at: Floats, low: Floats, high: Floats, gradient: Floats, information: Floats, damping: Floats) -> Floats:
+    held = ((at <= low) & (gradient < 0)) | ((at >= high) & (gradient > 0))
+    free = ~held
+    slope = np.where(free, gradient, 0.0)
+    matrix = information * (free[:, :, None] & free[:, None, :])
+    diagonal = np.einsum("pkk->pk", matrix)
+    # A damped diagonal that is never zero keeps the system solvable where a parameter has no influence.
+    scale = np.maximum(diagonal, 1e-12)
+    matrix = matrix + np.eye(at.shape[1]) * (scale * damping[:, None] + held)[:, :, None]
+    step = np.linalg.solve(matrix, slope[..., None])[..., 0]
+    return np.clip(step, -_LONGEST_STEP, _LONGEST_STEP)

@@ -1,0 +1,84 @@
+"""From a split to the decay of its entities: what `decay-fit` runs and what models ask for their rates."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+
+import numpy as np
+from numpy.typing import NDArray
+
+from ltsi.decay.estimate import Watch, fit_statistics
+from ltsi.decay.result import DecayFit, FitOptions
+from ltsi.decay.statistics import SECONDS_PER_DAY, age_edges, collect
+from ltsi.errors import DataError
+from ltsi.sequences.split import Split, TrainingBlock
+
+
+def fit_return_decay(
+    split: Split,
+    entity_of_item: NDArray[np.integer],
+    labels: Sequence[str],
+    options: FitOptions | None = None,
+    watch: Watch | None = None,
+) -> DecayFit:
+    """Fits the return hazard of every entity to the training part of a split.
+
+    Args:
+        split: the events; only the training part is read.
+        entity_of_item: `(items,)`, code of the entity each item belongs to.
+        labels: label of each code.
+        options: how to fit; by default `FitOptions()`.
+        watch: is told about progress.
+
+    Returns:
+        The fit. With `replicates=0` it has no intervals and costs one pass and one fit.
+
+    Raises:
+        DataError: the log has no clock, or spans no more than one session.
+    """
+    options = options or FitOptions()
+    split.store.require_clock("decay-fit")
+    end, first = split.training_end_time(), split.store.manifest["time"]["first"]
+    longest = (end - (end if first is None else int(first))) / SECONDS_PER_DAY
+    if longest <= options.session_gap_days:
+        raise DataError(
+            f"The events of store '{split.store.name}' span {longest:.3g} days, no more than one session of "
+            f"session_gap_days={options.session_gap_days}, so nobody can be seen to return; "
+            "set a smaller session_gap_days or prepare a longer log."
+        )
+    statistics = collect(
+        split.training_blocks() if watch is None else _watched(split, watch),
+        entity_of_item,
+        len(labels),
+        observation_end(split, end),
+        age_edges(options.session_gap_days, longest),
+    )
+    return fit_statistics(statistics, labels, options, watch)
+
+
+def observation_end(split: Split, end: int) -> NDArray[np.int64]:
+    """Returns until when each user was watched in training, `(users,)` seconds: where their open intervals are cut off.
+
+    A user whose held-out events all lie after the end of training was watched until that end. If some were held out
+    from before it (leave-one-out), the user's later days are known to hold events that training does not see; counting
+    them as days without a return would push the hazard down, so such a user is watched until their last training event.
+
+    Args:
+        split: the events.
+        end: the last time seen in training, seconds.
+    """
+    offsets, train_end = np.asarray(split.store.offsets), np.asarray(split.train_end)
+    ends = np.full(split.store.n_users, end, dtype=np.int64)
+    held_out = np.flatnonzero(train_end < offsets[1:])
+    cut_short = held_out[split.store.time[train_end[held_out]] <= end]
+    trained = cut_short[train_end[cut_short] > offsets[cut_short]]
+    ends[trained] = split.store.time[train_end[trained] - 1]
+    return ends
+
+
+def _watched(split: Split, watch: Watch) -> Iterator[TrainingBlock]:
+    total, seen = int(np.sum(split.train_end - split.store.offsets[:-1])), 0
+    for block in split.training_blocks():
+        yield block
+        seen += len(block.item)
+        watch("visits and returns", seen / total)

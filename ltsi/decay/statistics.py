@@ -1,0 +1,208 @@
+"""Sufficient statistics of the return hazard, collected in one pass over the events.
+
+The events of one user with one entity (an item, a category, ...) are cut into visits: events at most `session_gap`
+apart are one visit. From the last event of a visit the user is at risk of coming back, first at age `session_gap` (an
+earlier event would have belonged to the visit) and until the next visit or the end of the observation. An interval cut
+off by the end is right-censored: it adds exposure and no return.
+
+An interval is kept as the age bin it ends in and the days it spent in that bin; all bins before it were crossed in
+full. Returns and exposure in every bin follow by summing from the right, so the table has at most one entry per visit.
+It is kept per group of users: resampling users then reweights the table and never reads the log again.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from dataclasses import dataclass
+from typing import Protocol
+
+import numpy as np
+from numpy.typing import NDArray
+from scipy import sparse
+
+from ltsi.decay.forms import Floats
+
+SECONDS_PER_DAY = 86_400.0
+MAX_GROUPS = 4096
+"""Users are dealt into at most this many groups, so that memory and bootstrap stay bounded for millions of users."""
+
+_BINS = 96
+
+
+class EventBlock(Protocol):
+    """Events of consecutive users, sorted by (user, time); `ltsi.sequences.split.TrainingBlock` is one."""
+
+    @property
+    def item(self) -> NDArray[np.int32]:
+        """Item index, `(events,)`."""
+        ...
+
+    @property
+    def time(self) -> NDArray[np.int64]:
+        """Seconds, `(events,)`."""
+        ...
+
+    def user(self) -> NDArray[np.int64]:
+        """Returns the user index of each event, `(events,)`."""
+        ...
+
+
+@dataclass(frozen=True)
+class ReturnStatistics:
+    """Returns and exposure by age, for `E` entities, `B` age bins and `G` groups of users.
+
+    Attributes:
+        edges: `(B + 1,)`, edges of the age bins in days; the first is the session gap.
+        ended: `(G, E·B)`, intervals that ended in a bin, by a return or by censoring.
+        returned: `(G, E·B)`, intervals that ended in a bin by a return.
+        partial_days: `(G, E·B)`, days those intervals had spent in that bin.
+        visits: int64 `(E,)`.
+        returning_users: int64 `(E,)`, users with at least one return to the entity.
+        returning_users_overall: users with at least one return to any entity.
+    """
+
+    edges: Floats
+    ended: sparse.csc_array
+    returned: sparse.csc_array
+    partial_days: sparse.csc_array
+    visits: NDArray[np.int64]
+    returning_users: NDArray[np.int64]
+    returning_users_overall: int
+
+    @property
+    def n_entities(self) -> int:
+        """Number of entities `E`."""
+        return len(self.visits)
+
+    @property
+    def n_bins(self) -> int:
+        """Number of age bins `B`."""
+        return len(self.edges) - 1
+
+    @property
+    def n_groups(self) -> int:
+        """Number of groups of users `G`."""
+        return int(self.ended.shape[0])
+
+    def totals(self, entities: NDArray[np.int64] | None = None, weights: Floats | None = None) -> tuple[Floats, Floats]:
+        """Sums the groups.
+
+        Args:
+            entities: `(N,)`, codes of entities; by default all.
+            weights: `(R, G)`, how often each replicate counts each group; by default once.
+
+        Returns:
+            Returns and exposure in days, each `(R, N, B)`, with `R = 1` without weights.
+        """
+        chosen = np.arange(self.n_entities) if entities is None else entities
+        columns = (chosen[:, None] * self.n_bins + np.arange(self.n_bins)).ravel()
+        many = np.ones((1, self.n_groups)) if weights is None else weights
+        sums = [
+            (matrix[:, columns].T @ many.T).T.reshape(len(many), len(chosen), self.n_bins)
+            for matrix in (self.ended, self.returned, self.partial_days)
+        ]
+        ended, returned, partial = sums
+        crossed = np.cumsum(ended[..., ::-1], axis=-1)[..., ::-1] - ended
+        return returned, crossed * np.diff(self.edges) + partial
+
+    def pooled(self) -> ReturnStatistics:
+        """Returns the same statistics with all entities taken as one; a return is still to the same entity."""
+        bins = np.tile(np.arange(self.n_bins), self.n_entities)
+        fold = sparse.csc_array((np.ones(len(bins)), (np.arange(len(bins)), bins)), shape=(len(bins), self.n_bins))
+        return ReturnStatistics(
+            edges=self.edges,
+            ended=sparse.csc_array(self.ended @ fold),
+            returned=sparse.csc_array(self.returned @ fold),
+            partial_days=sparse.csc_array(self.partial_days @ fold),
+            visits=self.visits.sum(keepdims=True),
+            returning_users=np.array([self.returning_users_overall]),
+            returning_users_overall=self.returning_users_overall,
+        )
+
+
+def age_edges(session_gap_days: float, longest_days: float) -> Floats:
+    """Returns the edges of the age bins in days, `(B + 1,)`: from the session gap to the longest age, ever wider.
+
+    Args:
+        session_gap_days: where the risk of a return starts.
+        longest_days: the longest age that can be observed, more than the session gap.
+    """
+    reach = longest_days - session_gap_days
+    finest = min(max(session_gap_days / 8, reach * 1e-4), reach / _BINS)
+    return session_gap_days + np.concatenate([[0.0], np.geomspace(finest, reach, _BINS)])
+
+
+def collect(
+    blocks: Iterable[EventBlock],
+    entity_of_item: NDArray[np.integer],
+    n_entities: int,
+    observation_end: NDArray[np.int64],
+    edges: Floats,
+) -> ReturnStatistics:
+    """Collects the statistics in one pass.
+
+    Args:
+        blocks: events in blocks of whole users.
+        entity_of_item: `(items,)`, the entity each item belongs to.
+        n_entities: number of entities.
+        observation_end: `(users,)`, seconds until when each user was watched.
+        edges: edges of the age bins in days, from `age_edges`.
+
+    Returns:
+        The statistics.
+    """
+    n_groups, n_bins = min(len(observation_end), MAX_GROUPS), len(edges) - 1
+    shape = (n_groups, n_entities * n_bins)
+    ended, returned, partial = (sparse.csc_array(shape) for _ in range(3))
+    visits, returning_users = (np.zeros(n_entities, dtype=np.int64) for _ in range(2))
+    overall = 0
+    for block in blocks:
+        found = _intervals(block, entity_of_item, n_entities, observation_end, float(edges[0]) * SECONDS_PER_DAY)
+        visits += found.visits
+        days = found.seconds / SECONDS_PER_DAY
+        age_bin = np.clip(np.searchsorted(edges, days, side="left") - 1, 0, n_bins - 1)
+        at = (found.user % n_groups, found.entity * n_bins + age_bin)
+        ended = ended + sparse.csc_array((np.ones(len(days)), at), shape=shape)
+        returned = returned + sparse.csc_array((found.returned.astype(np.float64), at), shape=shape)
+        partial = partial + sparse.csc_array((days - edges[age_bin], at), shape=shape)
+        pairs = np.unique(found.user[found.returned] * n_entities + found.entity[found.returned])
+        returning_users += np.bincount(pairs % n_entities, minlength=n_entities)
+        overall += len(np.unique(pairs // n_entities))
+    return ReturnStatistics(edges, ended, returned, partial, visits, returning_users, overall)
+
+
+@dataclass(frozen=True)
+class _Intervals:
+    """Times at risk of a return, one entry each: user, entity, length, and whether a return ended it."""
+
+    user: NDArray[np.int64]
+    entity: NDArray[np.int64]
+    seconds: NDArray[np.int64]
+    returned: NDArray[np.bool_]
+    visits: NDArray[np.int64]
+
+
+def _intervals(
+    block: EventBlock,
+    entity_of_item: NDArray[np.integer],
+    n_entities: int,
+    observation_end: NDArray[np.int64],
+    gap_seconds: float,
+) -> _Intervals:
+    user, entity = block.user(), entity_of_item[block.item].astype(np.int64)
+    # Events come sorted by (user, time), so a stable sort by (user, entity) leaves every pair's events in time order.
+    order = np.argsort(user * n_entities + entity, kind="stable")
+    user, entity, time = user[order], entity[order], block.time[order]
+    same = np.zeros(len(time), dtype=bool)
+    same[:-1] = (user[1:] == user[:-1]) & (entity[1:] == entity[:-1])
+    ahead = np.diff(time, append=time[-1:])
+    closes_visit = ~same | (ahead > gap_seconds)
+    seconds = np.where(same, ahead, observation_end[user] - time)
+    at_risk = closes_visit & (seconds > gap_seconds)
+    return _Intervals(
+        user=user[at_risk],
+        entity=entity[at_risk],
+        seconds=seconds[at_risk],
+        returned=same[at_risk],
+        visits=np.bincount(entity[closes_visit], minlength=n_entities),
+    )
