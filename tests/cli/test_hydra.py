@@ -1,0 +1,299 @@
+"""The bridge: what Hydra is given, and what comes back as result, message and exit code."""
+
+import json
+import logging
+import os
+import sys
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import pytest
+from hydra.core.hydra_config import HydraConfig
+from hydra.utils import instantiate
+from typer.testing import Result as Outcome
+
+from ltsi.errors import ConfigError, DataError
+from ltsi.tables import Result, Table
+
+Run = Callable[..., Outcome]
+Train = Callable[[Callable[[Any], Any]], None]
+
+
+def result_of(cfg: Any) -> Result:
+    return Result([Table("Sizes", ["data", "dim"], [[cfg.data, cfg.model.dim]])], value=0.5)
+
+
+@pytest.fixture
+def ltsi_train(run: Run, conf: Path) -> Run:
+    def call(*arguments: str) -> Outcome:
+        return run("train", "--config-dir", str(conf), *arguments)
+
+    return call
+
+
+def test_result_goes_to_standard_output_and_all_else_to_standard_error(ltsi_train: Run, train: Train) -> None:
+    def work(cfg: Any) -> Result:
+        print("a library's chatter")  # noqa: T201
+        logging.getLogger("ltsi.training").info("epoch 1")
+        logging.getLogger("ltsi.training").warning("few users")
+        logging.getLogger("library").info("not for the screen")
+        logging.getLogger("library").warning("beware")
+        return result_of(cfg)
+
+    train(work)
+    outcome = ltsi_train("data=shop", "--format", "csv")
+    assert outcome.exit_code == 0
+    assert outcome.stdout == "data,dim\nshop,8\n"
+    assert outcome.stderr == "a library's chatter\nepoch 1\nfew users\nbeware\n"
+
+
+def test_run_folder_holds_the_log(ltsi_train: Run, train: Train, folder: Path) -> None:
+    def work(cfg: Any) -> Result:
+        logging.getLogger("ltsi.training").info("epoch 1")
+        return result_of(cfg)
+
+    train(work)
+    assert ltsi_train("data=shop", "hydra.run.dir=here").exit_code == 0
+    assert "INFO ltsi.training: epoch 1" in (folder / "here/train.log").read_text()
+    assert ltsi_train("data=shop").exit_code == 0
+    assert len(list(folder.glob("outputs/train/*/*/train.log"))) == 1
+
+
+@pytest.mark.parametrize("position", [0, 1, 2])
+def test_multirun_flag_stands_anywhere(position: int, ltsi_train: Run, train: Train) -> None:
+    """Hydra's own parser refuses overrides on both sides of a flag."""
+    train(result_of)
+    arguments = ["data=shop", "model=lstm,gru"]
+    arguments.insert(position, "-m")
+    outcome = ltsi_train(*arguments, "--format", "json")
+    assert outcome.exit_code == 0
+    documents = [json.loads(line) for line in outcome.stdout.splitlines()]
+    assert [document["tables"][0]["rows"][0]["dim"] for document in documents] == [8, 4]
+    assert documents[1]["job"] == "job 1 (data=shop model=gru)"
+
+
+def test_value_reaches_the_sweeper(ltsi_train: Run, train: Train, conf: Path) -> None:
+    (conf / "watched.yaml").write_text(
+        "defaults: [train, _self_]\nhydra: {callbacks: {watch: {_target_: tests_watch.Watch}}}\n"
+    )
+    seen = []
+
+    class Watch:
+        def on_job_end(self, config: Any, job_return: Any, **_: Any) -> None:
+            seen.append(job_return.return_value)
+
+        def __getattr__(self, name: str) -> Callable[..., None]:
+            return lambda **_: None
+
+    module = type(sys)("tests_watch")
+    module.__dict__["Watch"] = Watch
+    sys.modules["tests_watch"] = module
+    train(result_of)
+    assert ltsi_train("--config-name", "watched", "data=shop").exit_code == 0
+    del sys.modules["tests_watch"]
+    assert seen == [0.5]
+
+
+def test_config_name_and_additions(ltsi_train: Run, train: Train) -> None:
+    composed = []
+    train(lambda cfg: composed.append(cfg) or Result())
+    assert ltsi_train("--config-name", "small", "+extra.key=3", "~seed").exit_code == 0
+    assert composed == [{"extra": {"key": 3}}]
+
+
+def test_cfg_and_info(ltsi_train: Run, conf: Path) -> None:
+    """They print and run nothing: the workflow is not even there."""
+    outcome = ltsi_train("--cfg", "job", "model=gru")
+    assert outcome.exit_code == 0
+    assert "dim: 4" in outcome.stdout
+    assert "hydra" not in outcome.stdout
+    part = ltsi_train("--cfg", "job", "--package", "trainer")
+    assert part.stdout == "# @package trainer\nmax_epochs: 3\ndevices: 1\n"
+    assert str(conf) in ltsi_train("--info", "searchpath").stdout
+    assert "model: gru" in ltsi_train("--info", "defaults-tree", "model=gru").stdout
+
+
+@pytest.mark.parametrize(
+    ("arguments", "sentence"),
+    [
+        (["model=lsmt"], "there is no model 'lsmt': did you mean model=lstm? Options: gru, lstm"),
+        (["-m", "model=lstm,gur"], "there is no model 'gur': did you mean model=gru? Options: gru, lstm"),
+        (["modle=gru"], "there is no key 'modle' in the configuration: did you mean model?"),
+        (["trainer.max_epoch=3"], "did you mean trainer.max_epochs?"),
+        (["max_epochs=3"], "did you mean trainer.max_epochs?"),
+        (["model=gru", "model.layer=3"], "did you mean model.layers?"),
+        (["~sede"], "did you mean seed?"),
+        (["zzz=3"], "see the keys with --cfg job, or add one with +zzz=VALUE"),
+        (["+seed=3"], "seed is there already: set it without the leading +"),
+        (["model=lstm,gru"], "add --multirun"),
+        (["seed=range(1,3)"], "add --multirun"),
+        (["data"], "cannot read 'data': write KEY=VALUE"),
+        (["seed=[1,2"], "write KEY=VALUE"),
+        (["=3"], "an override needs a key"),
+        (["hydra.mode=WALK"], "cannot set hydra.mode=WALK: Invalid value 'WALK'"),
+        (["--config-name", "tarin"], "there is no root configuration 'tarin'"),
+        (["--config-dir", "nowhere"], "nowhere is not a folder"),
+        (["--cfg", "job", "--package", "nothing"], "--package nothing names no part"),
+    ],
+)
+def test_refused_overrides_exit_2_with_the_near_match(
+    arguments: list[str], sentence: str, ltsi_train: Run, train: Train, folder: Path
+) -> None:
+    train(result_of)
+    outcome = ltsi_train("data=shop", *arguments)
+    assert outcome.exit_code == 2
+    assert sentence in outcome.stderr
+    assert "Traceback" not in outcome.stderr
+    assert not outcome.stdout
+    assert not list(folder.glob("outputs/**/*"))
+
+
+def instantiates_what_refuses(_: Any) -> None:
+    instantiate({"source": {"_target_": f"{DataError.__module__}.DataError", "message": 3, "unknown": 4}})
+
+
+def instantiates_what_raises(_: Any) -> None:
+    instantiate({"source": {"_target_": "json.loads", "s": "{"}})
+
+
+def refuse(error: type[Exception], message: str) -> Callable[[Any], None]:
+    def work(_: Any) -> None:
+        raise error(message)
+
+    return work
+
+
+@pytest.mark.parametrize(
+    ("work", "exit_code", "sentence"),
+    [
+        (refuse(DataError, "no store 'x'"), 1, "Error: no store 'x'\n"),
+        (refuse(ConfigError, "seen must be hide or keep"), 2, "Error: seen must be hide or keep\n"),
+        (refuse(RuntimeError, "a\nb"), 1, "Error: RuntimeError: a b (unexpected: run again with --debug"),
+        (refuse(KeyboardInterrupt, ""), 130, "Interrupted.\n"),
+        (lambda _: Path("gone.csv").read_text(), 1, "Error: cannot use gone.csv: No such file or directory\n"),
+        (lambda cfg: cfg.data, 2, "Error: data is not set: give data=VALUE\n"),
+        (lambda cfg: cfg.optimiser, 2, "the configuration lacks optimiser"),
+        (instantiates_what_refuses, 2, "the keys under source do not fit"),
+        (instantiates_what_raises, 2, "a value under source cannot be used: Expecting property name"),
+    ],
+)
+def test_failure_is_one_sentence(
+    work: Callable[[Any], Any], exit_code: int, sentence: str, ltsi_train: Run, train: Train
+) -> None:
+    train(work)
+    outcome = ltsi_train()
+    assert outcome.exit_code == exit_code
+    assert sentence in outcome.stderr
+    assert len(outcome.stderr.splitlines()) == 1
+    assert not outcome.stdout
+
+
+def test_user_error_inside_a_constructor_surfaces(ltsi_train: Run, train: Train) -> None:
+    train(lambda _: instantiate({"source": {"_target_": f"{__name__}.raise_data_error"}}))
+    sys.modules[__name__].__dict__.setdefault("raise_data_error", raise_data_error)
+    outcome = ltsi_train()
+    assert outcome.stderr == "Error: column 'user' is not in log.csv\n"
+    assert outcome.exit_code == 1
+
+
+def raise_data_error() -> None:
+    raise DataError("column 'user' is not in log.csv")
+
+
+def test_ctrl_c_during_training(ltsi_train: Run, train: Train) -> None:
+    """Lightning ends the process with exit code 1 after Ctrl-C."""
+
+    def work(_: Any) -> None:
+        try:
+            raise KeyboardInterrupt
+        except KeyboardInterrupt:
+            sys.exit(1)
+
+    train(work)
+    outcome = ltsi_train()
+    assert outcome.exit_code == 130
+    assert outcome.stderr == "Interrupted.\n"
+
+
+def test_debug_shows_the_traceback_and_the_log_keeps_it(ltsi_train: Run, train: Train, folder: Path) -> None:
+    train(refuse(RuntimeError, "boom"))
+    outcome = ltsi_train("--debug", "hydra.run.dir=here")
+    assert outcome.exit_code == 1
+    assert "Traceback" in outcome.stderr
+    assert "RuntimeError: boom" in (folder / "here/train.log").read_text()
+
+
+def test_refusal_leaves_no_folder_and_failure_does(ltsi_train: Run, train: Train, folder: Path) -> None:
+    (folder / "kept").mkdir()
+    (folder / "kept/notes.txt").write_text("mine")
+    train(refuse(DataError, "no store"))
+    ltsi_train()
+    ltsi_train("hydra.run.dir=kept")
+    assert not (folder / "outputs").exists()
+    assert (folder / "kept/notes.txt").exists()
+    train(refuse(RuntimeError, "boom"))
+    ltsi_train()
+    assert list(folder.glob("outputs/train/*/*/train.log"))
+
+
+def test_sweep_names_the_jobs_that_failed_and_runs_the_others(ltsi_train: Run, train: Train) -> None:
+    def work(cfg: Any) -> Result:
+        if cfg.seed > 1:
+            raise DataError(f"no users with seed {cfg.seed}")
+        return result_of(cfg)
+
+    train(work)
+    outcome = ltsi_train("-m", "data=shop", "seed=2,1,3", "--format", "csv")
+    assert outcome.exit_code == 1
+    assert outcome.stdout == "job,data,dim\njob 1 (data=shop seed=1),shop,8\n"
+    assert "job 0 (data=shop seed=2) failed: no users with seed 2\n" in outcome.stderr
+    assert "job 2 (data=shop seed=3) failed: no users with seed 3\n" in outcome.stderr
+    assert "Traceback" not in outcome.stderr
+
+
+def test_jobs_do_not_disturb_each_other(ltsi_train: Run, train: Train, monkeypatch: pytest.MonkeyPatch) -> None:
+    """What DDP leaves behind (environment, arguments) is gone when the next job starts, and afterwards."""
+    monkeypatch.delenv("LOCAL_RANK", raising=False)
+    seen = []
+
+    def work(cfg: Any) -> Result:
+        seen.append(os.environ.get("LOCAL_RANK"))
+        os.environ["LOCAL_RANK"] = "0"
+        sys.argv = ["other"]
+        return Result()
+
+    before = list(sys.argv)
+    train(work)
+    assert ltsi_train("-m", "data=shop", "seed=1,2").exit_code == 0
+    assert seen == [None, None]
+    assert "LOCAL_RANK" not in os.environ
+    assert "HYDRA_FULL_ERROR" not in os.environ
+    assert sys.argv == before
+
+
+def test_arguments_are_those_of_the_job(ltsi_train: Run, train: Train, conf: Path) -> None:
+    """Lightning starts the other ranks of DDP from `sys.argv` and adds `hydra.run.dir` of the configuration."""
+    seen = []
+
+    def work(_: Any) -> Result:
+        seen.append((sys.argv[1:], HydraConfig.get().run.dir))
+        return Result()
+
+    train(work)
+    outcome = ltsi_train("-m", "data=shop", "model=gru,lstm", "hydra.sweep.dir=sweep", "hydra.verbose=[a]")
+    assert outcome.exit_code == 0
+    expected = ["train", "--config-dir", str(conf), "hydra.job.name=train", "hydra.verbose=[a]", "data=shop"]
+    assert [arguments for arguments, _ in seen] == [
+        [*expected, "model=gru", "hydra.mode=RUN"],
+        [*expected, "model=lstm", "hydra.mode=RUN"],
+    ]
+    assert [Path(run_dir) for _, run_dir in seen] == [Path.cwd() / "sweep/0", Path.cwd() / "sweep/1"]
+
+
+def test_other_ranks_print_nothing(ltsi_train: Run, train: Train, monkeypatch: pytest.MonkeyPatch) -> None:
+    train(result_of)
+    monkeypatch.setenv("LOCAL_RANK", "1")
+    outcome = ltsi_train("data=shop")
+    assert outcome.exit_code == 0
+    assert not outcome.stdout
