@@ -12,20 +12,6 @@ _MAX_EXPANSIONS = 3
 """How often a lone candidate such as `model=` is replaced by what may follow it."""
 
 
-class _Piece(str):
-    """The part of a candidate after `=`, where the shell has split the word there.
-
-    Bash hands over `=` itself as the word to complete, but replaces what follows it. Typer drops candidates that do
-    not start with the word.
-    """
-
-    __slots__ = ()
-
-    def startswith(self, *_: object) -> bool:
-        """Pass Typer's filter: only matching candidates are made."""
-        return True
-
-
 def complete(ctx: typer.Context, incomplete: str) -> list[str]:
     """Complete one override of a command that composes an experiment.
 
@@ -37,15 +23,19 @@ def complete(ctx: typer.Context, incomplete: str) -> list[str]:
         The candidates; none where the configuration cannot be composed.
     """
     *before, word = _join_at_equals([*(ctx.params.get("overrides") or []), incomplete])
-    cut = len(word) if incomplete == "=" else len(word) - len(incomplete)
+    # What the shell and Typer already hold as other words is not part of a candidate.
+    cut = len(word) - len(incomplete)
     config_dir = ctx.params.get("config_dir")
     name = ctx.params.get("config_name") or str(ctx.info_name).replace("-", "_")
     composition = Composition(name, Path(config_dir) if config_dir else None, before)
-    return [_Piece(candidate[cut:]) for candidate in _candidates(composition, word)]
+    return [candidate[cut:] for candidate in _candidates(composition, word)]
 
 
 def _join_at_equals(words: list[str]) -> list[str]:
-    """Put together again what a shell split: `model`, `=`, `lstm` become `model=lstm`."""
+    """Put together again what bash splits: `model`, `=`, `lstm` become `model=lstm`.
+
+    Typer drops a final `=`. It shows by a word that is no override: one without `=` that removes nothing.
+    """
     joined: list[str] = []
     glue = False
     for word in words:
@@ -54,6 +44,8 @@ def _join_at_equals(words: list[str]) -> list[str]:
         else:
             joined.append(word)
         glue = word == "="
+    if len(joined) > 1 and not joined[-1] and "=" not in joined[-2] and not joined[-2].startswith("~"):
+        joined[-2:] = [f"{joined[-2]}="]
     return joined
 
 

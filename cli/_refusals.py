@@ -53,13 +53,16 @@ def explain(error: Exception, composition: Composition | None) -> UserError | No
         return ConfigError(_explain_omegaconf(error))
     if isinstance(error, HydraException):
         return ConfigError(_explain_composition(error, composition))
+    if isinstance(error, ValueError) and str(error).startswith("Config group override"):
+        given = " ".join(composition.overrides) if composition else ""
+        return ConfigError(f"a configuration group takes the name of one of its options, not a number, in: {given}")
     return None
 
 
 def _explain_composition(error: Exception, composition: Composition | None) -> str:
     text = str(error)
     if match := _UNKNOWN_KEY.search(text):
-        return _unknown_key(match["set"] or match["deleted"] or "", composition)
+        return _unknown_key(match["set"] or match["deleted"], composition)
     if match := _UNKNOWN_OPTION.search(text):
         return _unknown_option(match["group"], match["choice"], _OPTION.findall(text))
     if match := _NO_CHOICE.search(text):
@@ -81,8 +84,6 @@ def _explain_composition(error: Exception, composition: Composition | None) -> s
 
 
 def _unknown_key(key: str, composition: Composition | None) -> str:
-    if not key:
-        return "an override needs a key: write KEY=VALUE"
     try:
         keys = composition.keys() if composition is not None else []
     except Exception:  # noqa: BLE001 - the refusal itself matters more than its near match

@@ -1,0 +1,121 @@
+"""Printing of results: the same tables for people and for programs."""
+
+import csv
+import io
+import json
+
+import pytest
+
+from ltsi.cli._tables import Format, show
+from ltsi.tables import Cell, Result, Table
+
+NAN = float("nan")
+RESULT = Result(
+    [
+        Table(
+            "Models & metrics",
+            ["model", "ndcg@10", "users", "note"],
+            [
+                ["lstm_a", Cell(0.123456, "0.123 ± 0.01", bold=True), 22363, "a|b, c"],
+                ["[red]gru[/red]", NAN, None, True],
+            ],
+            ["Full ranking, 100 % of users."],
+        ),
+        Table("Second", ["x"], [[0.000123456]]),
+    ],
+    messages=["Written to runs."],
+    figures=["╭─╮"],
+    value=0.5,
+)
+
+
+@pytest.fixture
+def printed(capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch) -> pytest.CaptureFixture[str]:
+    monkeypatch.delenv("COLUMNS", raising=False)
+    return capsys
+
+
+def test_terminal_shows_everything_without_colours_in_a_pipe(printed: pytest.CaptureFixture[str]) -> None:
+    show(RESULT, Format.terminal)
+    out = printed.readouterr().out
+    lines = [line.split() for line in out.splitlines()]
+    assert ["lstm_a", "0.123", "±", "0.01", "22,363", "a|b,", "c"] in lines
+    assert ["[red]gru[/red]", "–", "–", "yes"] in lines
+    for said in ("Models & metrics", "Full ranking, 100 % of users.", "╭─╮", "Written to runs.", "0.0001235"):
+        assert said in out
+    assert "\x1b" not in out
+
+
+def test_terminal_table_in_a_pipe_is_not_cut(printed: pytest.CaptureFixture[str]) -> None:
+    columns = [f"a_rather_long_column_{index}" for index in range(12)]
+    show(Result([Table("Wide", columns, [list(range(12))])]), Format.terminal)
+    assert any(line.split() == columns for line in printed.readouterr().out.splitlines())
+
+
+def test_json_holds_raw_values(printed: pytest.CaptureFixture[str]) -> None:
+    show(RESULT, Format.json)
+    captured = printed.readouterr()
+    document = json.loads(captured.out)
+    assert document["tables"][0]["rows"] == [
+        {"model": "lstm_a", "ndcg@10": 0.123456, "users": 22363, "note": "a|b, c"},
+        {"model": "[red]gru[/red]", "ndcg@10": None, "users": None, "note": True},
+    ]
+    assert document["tables"][0]["notes"] == ["Full ranking, 100 % of users."]
+    assert document["messages"] == ["Written to runs."]
+    assert document["value"] == 0.5
+    assert captured.err == "Written to runs.\n"
+
+
+def test_json_of_a_job_is_one_line(printed: pytest.CaptureFixture[str]) -> None:
+    show(RESULT, Format.json, job="job 3 (seed=1)")
+    out = printed.readouterr().out
+    assert out.count("\n") == 1
+    assert json.loads(out)["job"] == "job 3 (seed=1)"
+
+
+def test_csv_separates_tables_by_an_empty_line(printed: pytest.CaptureFixture[str]) -> None:
+    show(RESULT, Format.csv)
+    first, second = printed.readouterr().out.split("\n\n")
+    assert list(csv.reader(io.StringIO(first))) == [
+        ["model", "ndcg@10", "users", "note"],
+        ["lstm_a", "0.123456", "22363", "a|b, c"],
+        ["[red]gru[/red]", "", "", "True"],
+    ]
+    assert second == "x\n0.000123456\n"
+
+
+def test_csv_of_a_job_names_it_in_every_row(printed: pytest.CaptureFixture[str]) -> None:
+    show(Result([Table("T", ["x"], [[1]])]), Format.csv, job="job 0 (seed=1)")
+    assert printed.readouterr().out == "job,x\njob 0 (seed=1),1\n"
+
+
+def test_markdown(printed: pytest.CaptureFixture[str]) -> None:
+    show(RESULT, Format.markdown)
+    assert printed.readouterr().out == (
+        "### Models & metrics\n\n"
+        "| model | ndcg@10 | users | note |\n"
+        "| --- | ---: | ---: | --- |\n"
+        "| lstm_a | **0.123 ± 0.01** | 22,363 | a\\|b, c |\n"
+        "| [red]gru[/red] | – | – | yes |\n"
+        "\nFull ranking, 100 % of users.\n"
+        "\n"
+        "### Second\n\n"
+        "| x |\n"
+        "| ---: |\n"
+        "| 0.0001235 |\n"
+    )
+
+
+def test_latex(printed: pytest.CaptureFixture[str]) -> None:
+    show(RESULT, Format.latex, job="job 1 (seed=2)")
+    out = printed.readouterr().out
+    assert r"\begin{tabular}{lrrl}" in out
+    assert r"    lstm\_a & \textbf{0.123 $\pm$ 0.01} & 22,363 & a|b, c \\" in out
+    assert r"\caption{Models \& metrics: job 1 (seed=2) Full ranking, 100 \% of users.}" in out
+    assert out.count(r"\toprule") == out.count(r"\end{table}") == 2
+
+
+def test_empty_result_prints_nothing(printed: pytest.CaptureFixture[str]) -> None:
+    for format_ in (Format.terminal, Format.csv, Format.markdown, Format.latex):
+        show(Result(), format_)
+    assert printed.readouterr().out == ""
