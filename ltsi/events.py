@@ -1,0 +1,122 @@
+"""The event table: what every source yields and the preparation reads.
+
+One row is one event: a user did something with an item at a time.
+
+| column   | type    | meaning                                                                            |
+| -------- | ------- | ---------------------------------------------------------------------------------- |
+| user     | String  | original id                                                                        |
+| item     | String  | original id                                                                        |
+| time     | Int64   | seconds since epoch UTC; the position in the user's sequence if there is no clock  |
+| behavior | String  | kind of event, `interaction` where the log has one kind only                       |
+| value    | Float64 | optional: quantity, rating, money                                                  |
+| row      | Int64   | position in the file, from 1: names a row in an error and orders events of one time |
+
+The table is a narwhals lazy frame, so that the engine under it can be any that narwhals knows.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, Protocol
+
+import narwhals as nw
+
+from ltsi.errors import DataError
+
+Events = nw.LazyFrame[Any]
+INTERACTION = "interaction"
+ID_COLUMNS = ("user", "item")
+REQUIRED = {"user": nw.String, "item": nw.String, "time": nw.Int64, "behavior": nw.String, "row": nw.Int64}
+OPTIONAL = {"value": nw.Float64}
+
+
+@dataclass(frozen=True)
+class Step:
+    """What one filter or cleaning step did.
+
+    Attributes:
+        name: the filter's reason or the step's name.
+        dropped: rows it dropped.
+        left: rows after it.
+    """
+
+    name: str
+    dropped: int
+    left: int
+
+
+@dataclass(frozen=True)
+class RawData:
+    """What a source read.
+
+    Attributes:
+        events: the event table.
+        clock: whether `time` is a time; if not, it is a position.
+        inputs: files that were read.
+        items: one row an item, column `item` is the id; None if the source knows nothing about items.
+        users: one row a user, column `user` is the id; None if the source knows nothing about users.
+        truth: what a synthetic source planted.
+        steps: what the source's filters dropped, in order.
+        notes: sentences worth telling, such as the detected unit of time.
+    """
+
+    events: Events
+    clock: bool = True
+    inputs: Sequence[Path] = ()
+    items: nw.DataFrame[Any] | None = None
+    users: nw.DataFrame[Any] | None = None
+    truth: nw.DataFrame[Any] | None = None
+    steps: Sequence[Step] = ()
+    notes: Sequence[str] = ()
+
+
+class Source(Protocol):
+    """Raw files to events; the config group `source` instantiates one."""
+
+    name: str
+
+    def load(self) -> RawData:
+        """Reads the files.
+
+        Raises:
+            DataError: a file is missing, unreadable or contradictory.
+            ConfigError: the configuration does not fit the files.
+        """
+        ...
+
+
+def count(events: Events) -> int:
+    """Returns the number of events."""
+    return int(events.select(nw.len()).collect().item())
+
+
+def validate_events(events: Events, origin: str) -> Events:
+    """Checks that a table is an event table; cheap, reads only aggregates.
+
+    Args:
+        events: the table.
+        origin: where it comes from, for the error: a file or a source's name.
+
+    Returns:
+        The event table, its columns in the order above.
+
+    Raises:
+        DataError: it is empty, or a user, an item or a time is missing.
+        TypeError: a column is absent or has another type; a mistake of the source, not of the user.
+    """
+    schema = events.collect_schema()
+    for name, dtype in (REQUIRED | OPTIONAL).items():
+        if name in REQUIRED and name not in schema:
+            raise TypeError(f"{origin} yields no column '{name}'; it has {list(schema)}")
+        if name in schema and schema[name] != dtype:
+            raise TypeError(f"{origin} yields column '{name}' as {schema[name]}, not {dtype}")
+    if count(events) == 0:
+        raise DataError(f"{origin} holds no events; there is nothing to prepare.")
+    missing = events.select(nw.col(*ID_COLUMNS, "time").null_count()).collect()
+    for name in missing.columns:
+        if missing.item(0, name):
+            first = events.filter(nw.col(name).is_null()).select(nw.col("row").min()).collect().item()
+            raise DataError(f"{origin}: {missing.item(0, name):,} events have no {name}, the first in row {first}.")
+    return events.select(*REQUIRED, *(name for name in OPTIONAL if name in schema))
