@@ -16,7 +16,7 @@ class Composition:
 
     Args:
         config_name: Name of the root configuration, without ending.
-        config_dir: Folder searched before ltsi's own configuration, if any.
+        config_dir: Folder searched besides ltsi's own configuration, if any.
         overrides: What the user set, in Hydra's grammar.
     """
 
@@ -55,7 +55,7 @@ class Composition:
         return [*groups, *(key for key in keys if key != "hydra" and not key.startswith("hydra."))]
 
 
-def _dotted(node: Any, prefix: str = "") -> list[str]:  # noqa: ANN401 - any YAML value
+def _dotted(node: Any, prefix: str = "") -> list[str]:
     if not isinstance(node, dict):
         return []
     keys = []

@@ -180,7 +180,7 @@ def composed(stem: str, documentation: str) -> Callable[..., None]:
         info: Annotated[Info | None, typer.Option(help="Print how the configuration is composed and exit.")] = None,
         config_name: Annotated[str | None, typer.Option(metavar="NAME", help="Use another root configuration.")] = None,
         config_dir: Annotated[
-            Path | None, typer.Option(metavar="DIR", help="Search DIR for configurations first.")
+            Path | None, typer.Option(metavar="DIR", help="Search DIR for configurations too.")
         ] = None,
         output: FormatOption = Format.terminal,
         debug: DebugOption = False,

@@ -1,4 +1,4 @@
-"""A command line whose `train` composes a small configuration and runs whatever the test wants."""
+"""A command line whose `train` composes a toy configuration and runs whatever the test wants."""
 
 import sys
 from collections.abc import Callable
@@ -35,13 +35,13 @@ def run() -> Run:
 
 @pytest.fixture
 def conf(folder: Path) -> Path:
-    """Write a small configuration of `train` and return its folder, for `--config-dir`."""
+    """Write a toy configuration and return its folder, for `--config-dir`."""
     files = {
-        "train": "defaults: [_self_, {hydra: default}, {model: lstm}, {trainer: cpu}]\ndata: ???\nseed: 1\n",
+        "toy": "defaults: [_self_, {hydra: default}, {part: alpha}, {engine: cpu}]\ndata: ???\nseed: 1\n",
         "small": "defaults: [_self_, {hydra: default}]\nseed: 2\n",
-        "model/lstm": "dim: 8\n",
-        "model/gru": "dim: 4\nlayers: 2\n",
-        "trainer/cpu": "max_epochs: 3\ndevices: 1\n",
+        "part/alpha": "dim: 8\n",
+        "part/beta": "dim: 4\nlayers: 2\n",
+        "engine/cpu": "max_epochs: 3\ndevices: 1\n",
     }
     root = folder / "conf"
     for name, text in files.items():

@@ -14,7 +14,7 @@ def bash(run: Run, conf: Path) -> Callable[..., list[str]]:
     """Complete the last word as bash does: `=` is a word of its own."""
 
     def complete(*words: str) -> list[str]:
-        line = ["ltsi", "train", "--config-dir", str(conf), *words]
+        line = ["ltsi", "train", "--config-name", "toy", "--config-dir", str(conf), *words]
         result = run(_LTSI_COMPLETE="complete_bash", COMP_WORDS=" ".join(line), COMP_CWORD=str(len(line) - 1))
         return result.stdout.split()
 
@@ -24,18 +24,18 @@ def bash(run: Run, conf: Path) -> Callable[..., list[str]]:
 @pytest.mark.parametrize(
     ("words", "candidates"),
     [
-        (["mo"], {"model=", "model."}),
-        (["model", "="], {"lstm", "gru"}),
-        (["model", "=", "g"], {"gru"}),
-        (["seed", "=", "3", "model", "="], {"lstm", "gru"}),
-        (["~seed", "tr"], {"trainer=", "trainer."}),
-        (["model", "=", "gru", "model.l"], {"model.layers=2"}),
-        (["trainer.m"], {"trainer.max_epochs=3"}),
-        (["trainer."], {"trainer.max_epochs=", "trainer.devices="}),
+        (["pa"], {"part=", "part."}),
+        (["part", "="], {"alpha", "beta"}),
+        (["part", "=", "b"], {"beta"}),
+        (["seed", "=", "3", "part", "="], {"alpha", "beta"}),
+        (["~seed", "en"], {"engine=", "engine."}),
+        (["part", "=", "beta", "part.l"], {"part.layers=2"}),
+        (["engine.m"], {"engine.max_epochs=3"}),
+        (["engine."], {"engine.max_epochs=", "engine.devices="}),
         (["see"], {"seed=1"}),
         (["hydra.verb"], {"hydra.verbose=false"}),
         (["no_such_key"], set()),
-        (["model", "=", "none", "mo"], {"model=gru", "model=lstm"}),
+        (["part", "=", "none", "pa"], {"part=beta", "part=alpha"}),
         (["--multi"], {"--multirun"}),
     ],
 )
@@ -45,17 +45,17 @@ def test_bash(words: list[str], candidates: set[str], bash: Callable[..., list[s
 
 def test_empty_word_offers_keys_but_not_those_of_hydra(bash: Callable[..., list[str]]) -> None:
     offered = bash("")
-    assert {"model=", "trainer.", "data=", "seed="} <= set(offered)
+    assert {"part=", "engine.", "data=", "seed="} <= set(offered)
     assert not any(word.startswith("hydra") for word in offered)
 
 
 def test_zsh_keeps_the_word_whole(run: Run, conf: Path) -> None:
-    line = f"ltsi train --config-dir {conf} model="
+    line = f"ltsi train --config-dir {conf} --config-name toy part="
     result = run(_LTSI_COMPLETE="complete_zsh", _TYPER_COMPLETE_ARGS=line)
-    assert '"model=gru"' in result.stdout
-    assert '"model=lstm"' in result.stdout
+    assert '"part=beta"' in result.stdout
+    assert '"part=alpha"' in result.stdout
 
 
 def test_broken_configuration_completes_to_nothing(bash: Callable[..., list[str]], conf: Path) -> None:
-    (conf / "train.yaml").write_text("defaults: [{model: lstm}\n")
-    assert bash("model") == []
+    (conf / "toy.yaml").write_text("defaults: [{part: alpha}\n")
+    assert bash("part") == []

@@ -22,13 +22,13 @@ Train = Callable[[Callable[[Any], Any]], None]
 
 
 def result_of(cfg: Any) -> Result:
-    return Result([Table("Sizes", ["data", "dim"], [[cfg.data, cfg.model.dim]])], value=0.5)
+    return Result([Table("Sizes", ["data", "dim"], [[cfg.data, cfg.part.dim]])], value=0.5)
 
 
 @pytest.fixture
 def ltsi_train(run: Run, conf: Path) -> Run:
     def call(*arguments: str) -> Outcome:
-        return run("train", "--config-dir", str(conf), *arguments)
+        return run("train", "--config-dir", str(conf), "--config-name", "toy", *arguments)
 
     return call
 
@@ -65,18 +65,18 @@ def test_run_folder_holds_the_log(ltsi_train: Run, train: Train, folder: Path) -
 def test_multirun_flag_stands_anywhere(position: int, ltsi_train: Run, train: Train) -> None:
     """Hydra's own parser refuses overrides on both sides of a flag."""
     train(result_of)
-    arguments = ["data=shop", "model=lstm,gru"]
+    arguments = ["data=shop", "part=alpha,beta"]
     arguments.insert(position, "-m")
     outcome = ltsi_train(*arguments, "--format", "json")
     assert outcome.exit_code == 0
     documents = [json.loads(line) for line in outcome.stdout.splitlines()]
     assert [document["tables"][0]["rows"][0]["dim"] for document in documents] == [8, 4]
-    assert documents[1]["job"] == "job 1 (data=shop model=gru)"
+    assert documents[1]["job"] == "job 1 (data=shop part=beta)"
 
 
 def test_value_reaches_the_sweeper(ltsi_train: Run, train: Train, conf: Path) -> None:
     (conf / "watched.yaml").write_text(
-        "defaults: [train, _self_]\nhydra: {callbacks: {watch: {_target_: tests_watch.Watch}}}\n"
+        "defaults: [toy, _self_]\nhydra: {callbacks: {watch: {_target_: tests_watch.Watch}}}\n"
     )
     seen = []
 
@@ -110,33 +110,33 @@ def test_config_name_and_additions(ltsi_train: Run, train: Train) -> None:
 
 def test_cfg_and_info(ltsi_train: Run, conf: Path) -> None:
     """They print and run nothing: the workflow is not even there."""
-    outcome = ltsi_train("--cfg", "job", "model=gru")
+    outcome = ltsi_train("--cfg", "job", "part=beta")
     assert outcome.exit_code == 0
     assert "dim: 4" in outcome.stdout
     assert "hydra" not in outcome.stdout
-    part = ltsi_train("--cfg", "job", "--package", "trainer")
-    assert part.stdout == "# @package trainer\nmax_epochs: 3\ndevices: 1\n"
+    part = ltsi_train("--cfg", "job", "--package", "engine")
+    assert part.stdout == "# @package engine\nmax_epochs: 3\ndevices: 1\n"
     assert str(conf) in ltsi_train("--info", "searchpath").stdout
-    assert "model: gru" in ltsi_train("--info", "defaults-tree", "model=gru").stdout
+    assert "part: beta" in ltsi_train("--info", "defaults-tree", "part=beta").stdout
 
 
 @pytest.mark.parametrize(
     ("arguments", "sentence"),
     [
-        (["model=lsmt"], "there is no model 'lsmt': did you mean model=lstm? Options: gru, lstm"),
-        (["-m", "model=lstm,gur"], "there is no model 'gur': did you mean model=gru? Options: gru, lstm"),
-        (["modle=gru"], "there is no key 'modle' in the configuration: did you mean model?"),
-        (["trainer.max_epoch=3"], "did you mean trainer.max_epochs?"),
-        (["max_epochs=3"], "did you mean trainer.max_epochs?"),
-        (["model=gru", "model.layer=3"], "did you mean model.layers?"),
+        (["part=aplha"], "there is no part 'aplha': did you mean part=alpha? Options: alpha, beta"),
+        (["-m", "part=alpha,betta"], "there is no part 'betta': did you mean part=beta? Options: alpha, beta"),
+        (["prat=beta"], "there is no key 'prat' in the configuration: did you mean part?"),
+        (["engine.max_epoch=3"], "did you mean engine.max_epochs?"),
+        (["max_epochs=3"], "did you mean engine.max_epochs?"),
+        (["part=beta", "part.layer=3"], "did you mean part.layers?"),
         (["~sede"], "did you mean seed?"),
         (["zzz=3"], "see the keys with --cfg job, or add one with +zzz=VALUE"),
         (["+seed=3"], "seed is there already: set it without the leading +"),
-        (["model=lstm,gru"], "add --multirun"),
+        (["part=alpha,beta"], "add --multirun"),
         (["seed=range(1,3)"], "add --multirun"),
         (["data"], "cannot read 'data': write KEY=VALUE"),
         (["seed=[1,2"], "write KEY=VALUE"),
-        (["model=3"], "takes the name of one of its options, not a number, in: data=shop model=3"),
+        (["part=3"], "takes the name of one of its options, not a number, in: data=shop part=3"),
         (["hydra.mode=WALK"], "cannot set hydra.mode=WALK: Invalid value 'WALK'"),
         (["--config-name", "tarin"], "there is no root configuration 'tarin'"),
         (["--config-dir", "nowhere"], "nowhere is not a folder"),
@@ -287,12 +287,21 @@ def test_arguments_are_those_of_the_job(ltsi_train: Run, train: Train, conf: Pat
         return Result()
 
     train(work)
-    outcome = ltsi_train("-m", "data=shop", "model=gru,lstm", "hydra.sweep.dir=sweep", "hydra.verbose=[a]")
+    outcome = ltsi_train("-m", "data=shop", "part=beta,alpha", "hydra.sweep.dir=sweep", "hydra.verbose=[a]")
     assert outcome.exit_code == 0
-    expected = ["train", "--config-dir", str(conf), "hydra.job.name=train", "hydra.verbose=[a]", "data=shop"]
+    expected = [
+        "train",
+        "--config-name",
+        "toy",
+        "--config-dir",
+        str(conf),
+        "hydra.job.name=train",
+        "hydra.verbose=[a]",
+        "data=shop",
+    ]
     assert [arguments for arguments, _ in seen] == [
-        [*expected, "model=gru", "hydra.mode=RUN"],
-        [*expected, "model=lstm", "hydra.mode=RUN"],
+        [*expected, "part=beta", "hydra.mode=RUN"],
+        [*expected, "part=alpha", "hydra.mode=RUN"],
     ]
     assert [Path(run_dir) for _, run_dir in seen] == [Path.cwd() / "sweep/0", Path.cwd() / "sweep/1"]
 
