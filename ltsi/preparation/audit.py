@@ -60,7 +60,9 @@ def audit(events: EncodedEvents, row: NDArray[np.int64], *, clock: bool) -> list
     if clock:
         findings += _time_findings(events, counts, steps)
     else:
-        findings.append(Finding("warn", "clock", "none", f"{NO_CLOCK}: time is the position; decay-fit and dates refuse."))
+        findings.append(
+            Finding("warn", "clock", "none", f"{NO_CLOCK}: time is the position; decay-fit and dates refuse.")
+        )
     findings.append(_repeats(counts["repeats"], total))
     if clock:
         duplicates = counts["duplicates"]
@@ -69,9 +71,8 @@ def audit(events: EncodedEvents, row: NDArray[np.int64], *, clock: bool) -> list
                 "warn" if duplicates else "info",
                 "duplicates",
                 duplicates,
-                "Events that agree with another in user, item, time and behavior" + (
-                    " (clean=duplicates drops them)." if duplicates else ": none."
-                ),
+                "Events that agree with another in user, item, time and behavior"
+                + (" (clean=duplicates drops them)." if duplicates else ": none."),
             )
         )
     findings.append(_short_users(events, users))
@@ -125,7 +126,9 @@ def _time_findings(events: EncodedEvents, counts: dict[str, int], steps: int) ->
 
 def _repeats(repeats: int, total: int) -> Finding:
     meaning = "seen items stay candidates" if repeats else "seen items are hidden"
-    return Finding("info", "repeats", repeats, f"{repeats / total:.1%} of events repeat an item of their user: {meaning}.")
+    return Finding(
+        "info", "repeats", repeats, f"{repeats / total:.1%} of events repeat an item of their user: {meaning}."
+    )
 
 
 def _lengths(events: EncodedEvents) -> str:
@@ -136,7 +139,12 @@ def _lengths(events: EncodedEvents) -> str:
 def _short_users(events: EncodedEvents, users: int) -> Finding:
     short = int((np.diff(events.offsets) < SHORT).sum())
     severity: Severity = "info" if not short else ("error" if short == users else "warn")
-    return Finding(severity, "short_users", short, f"Users with fewer than {SHORT} events: split=leave_one_out only trains on them.")
+    return Finding(
+        severity,
+        "short_users",
+        short,
+        f"Users with fewer than {SHORT} events: split=leave_one_out only trains on them.",
+    )
 
 
 def _date(seconds: int) -> str:

@@ -36,9 +36,7 @@ class Encoded:
     users: pl.DataFrame
 
 
-def encode(
-    events: Events, items: nw.DataFrame[Any] | None = None, users: nw.DataFrame[Any] | None = None
-) -> Encoded:
+def encode(events: Events, items: nw.DataFrame[Any] | None = None, users: nw.DataFrame[Any] | None = None) -> Encoded:
     """Encodes a log.
 
     Indices follow the order of the ids, numbers if all are integers, else text: the same on each engine.

@@ -8,6 +8,9 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
+import polars as pl
+from narwhals.exceptions import NarwhalsError
+
 from ltsi.errors import DataError
 
 GZIP_MAGIC = b"\x1f\x8b"
@@ -44,9 +47,10 @@ def text_lines(file: Path) -> Iterator[str]:
     Raises:
         DataError: the file is damaged, cut short, or no text.
     """
-    with readable(file), gzip.open(file, "rt", encoding="utf-8") if is_gzip(file) else file.open(
-        encoding="utf-8"
-    ) as stream:
+    with (
+        readable(file),
+        gzip.open(file, "rt", encoding="utf-8") if is_gzip(file) else file.open(encoding="utf-8") as stream,
+    ):
         yield from stream
 
 
@@ -58,6 +62,44 @@ def readable(file: Path) -> Iterator[None]:
     except (EOFError, gzip.BadGzipFile, zlib.error) as error:
         raise DataError(f"{file} is damaged or cut short ({error}); fetch it again.") from error
     except UnicodeDecodeError as error:
-        raise DataError(f"{file} is no UTF-8 text ({error.reason} at byte {error.start:,}); convert it first.") from error
+        raise DataError(
+            f"{file} is no UTF-8 text ({error.reason} at byte {error.start:,}); convert it first."
+        ) from error
     except OSError as error:
-        raise DataError(f"{file} cannot be read: {error.strerror or error}.") from error
+        raise DataError(f"{file} cannot be read ({error.strerror or error}).") from error
+    except (pl.exceptions.PolarsError, NarwhalsError) as error:
+        reason = str(error).strip().splitlines()[0]
+        raise DataError(
+            f"{file} is not a table that can be read ({reason}); it may be damaged or cut short."
+        ) from error
+
+
+def scan_table(file: Path, delimiter: str | None = None) -> pl.LazyFrame:
+    """Opens a table: Parquet, JSON lines or delimited text with a header, by its content; the last two may be gzipped.
+
+    Args:
+        file: the file.
+        delimiter: of delimited text; None finds it in the header.
+
+    Returns:
+        The table. Columns of delimited text are text, so that no engine guesses types: an empty field is missing.
+    """
+    with readable(file):
+        head = _head(file)
+        if head.startswith(b"PAR1"):
+            return pl.scan_parquet(file)
+        if head.lstrip().startswith(b"{"):
+            return pl.scan_ndjson(file, infer_schema_length=None)
+        separator = delimiter or _sniff_delimiter(head.decode("utf-8-sig", errors="replace"))
+        return pl.scan_csv(file, separator=separator, infer_schema=False)
+
+
+def _head(file: Path) -> bytes:
+    with gzip.open(file) if is_gzip(file) else file.open("rb") as stream:
+        return bytes(stream.readline(1_000_000))
+
+
+def _sniff_delimiter(header: str) -> str:
+    """Returns the delimiter that cuts the header into most columns; a comma if none does."""
+    unquoted = "".join(header.split('"')[::2])
+    return max(",\t;|", key=unquoted.count)

@@ -1,7 +1,7 @@
 """Visits that follow a known return hazard, exactly: a renewal process per (user, category).
 
-Sampling: the hazard is a sum of two risks, a constant and a fading one, each with a closed-form inverse, so the next age is
-the smaller of two draws. The weekly season is put on by thinning (Lewis & Shedler, 1979).
+Sampling: the hazard is a sum of two risks, a constant and a fading one, each with a closed-form inverse, so the next
+age is the smaller of two draws. The weekly season is put on by thinning (Lewis & Shedler, 1979).
 """
 
 from __future__ import annotations
@@ -161,9 +161,7 @@ def _open_complements(
     return opened, start[opened]
 
 
-def _return_time(
-    hazard: ReturnHazard, category: Ints, origin: Floats, days: float, rng: np.random.Generator
-) -> Floats:
+def _return_time(hazard: ReturnHazard, category: Ints, origin: Floats, days: float, rng: np.random.Generator) -> Floats:
     """Draws the time of the next visit, days, `(N,)`; infinite where it lies beyond the end of the log."""
     age = np.full(len(origin), MIN_AGE)
     result = np.full(len(origin), np.inf)

@@ -1,7 +1,7 @@
 """One user per line, `user item item ...`, oldest first; optionally a second file with a time for every item.
 
-The format of many public sequence sets (SASRec, S3-Rec, BERT4Rec, ...). Ids are integers, separated by blanks or tabs; the
-files may be gzipped. Without times the log has an order but no clock: the time of an event is its position.
+The format of many public sequence sets (SASRec, S3-Rec, BERT4Rec, ...). Ids are integers, separated by blanks or tabs;
+the files may be gzipped. Without times the log has an order but no clock: the time of an event is its position.
 """
 
 from __future__ import annotations
@@ -46,7 +46,7 @@ class Sequences:
                 events=events,
                 clock=False,
                 inputs=[file],
-                notes=[f"{file} has an order but no clock: the time of an event is its position (source.times=FILE adds times)."],
+                notes=[f"{file} has an order but no clock: times are positions (source.times=FILE adds times)."],
             )
         times_file = existing_file(self.times, "source.times")
         times = _Lines.read(times_file, "time")
@@ -108,7 +108,9 @@ class _Lines:
             if not user.isdecimal():
                 raise DataError(f"{self.file}, line {n}: the user '{user[:40]}' is no integer; {_ADVICE}")
             if user in first_line:
-                raise DataError(f"{self.file}, line {n}: user {user} has a line already, line {first_line[user]}; join them.")
+                raise DataError(
+                    f"{self.file}, line {n}: user {user} has a line already, line {first_line[user]}; join them."
+                )
             first_line[user] = n
         for row, token in enumerate(self.tokens, start=1):
             if not token.isdecimal():
@@ -118,13 +120,17 @@ class _Lines:
         """Returns the event table, with positions for times."""
         starts = np.repeat(np.cumsum(self.lengths) - self.lengths, self.lengths)
         total = len(self.tokens)
-        return pl.DataFrame({
-            "user": pl.Series(self.users, dtype=pl.String).gather(np.repeat(np.arange(len(self.users)), self.lengths)),
-            column: pl.Series(self.tokens, dtype=pl.String),
-            "time": np.arange(total, dtype=np.int64) - starts,
-            "behavior": pl.repeat(INTERACTION, total, eager=True),
-            "row": np.arange(1, total + 1, dtype=np.int64),
-        })
+        return pl.DataFrame(
+            {
+                "user": pl.Series(self.users, dtype=pl.String).gather(
+                    np.repeat(np.arange(len(self.users)), self.lengths)
+                ),
+                column: pl.Series(self.tokens, dtype=pl.String),
+                "time": np.arange(total, dtype=np.int64) - starts,
+                "behavior": pl.repeat(INTERACTION, total, eager=True),
+                "row": np.arange(1, total + 1, dtype=np.int64),
+            }
+        )
 
 
 _ADVICE = "this format holds integer ids, 'user item item ...' (for a table of events use source=table)."
@@ -137,7 +143,7 @@ def _require_aligned(items: _Lines, times: _Lines) -> None:
         line, user = times.number[i], items.users[i]
         if user != times.users[i]:
             raise DataError(
-                f"{both} are not aligned: line {line} of the times is user {times.users[i]}, the items have user {user}."
+                f"{both} are not aligned: line {line} of the times is user {times.users[i]}, not user {user}."
             )
         if items.lengths[i] != times.lengths[i]:
             raise DataError(
@@ -145,4 +151,6 @@ def _require_aligned(items: _Lines, times: _Lines) -> None:
                 f"and {times.lengths[i]} times."
             )
     if len(items.users) != len(times.users):
-        raise DataError(f"{both} are not aligned: {len(items.users):,} users with items, {len(times.users):,} with times.")
+        raise DataError(
+            f"{both} are not aligned: {len(items.users):,} users with items, {len(times.users):,} with times."
+        )

@@ -3,9 +3,9 @@
 What is planted, and what a fit should find:
 
 - **Return hazard.** A visit is a burst of events in one category. After a visit ends, the user returns to the category
-  at age `a` (days) with hazard `h(a) = floor_c + amplitude_c · exp(−λ_c · a)` for `a ≥ MIN_AGE`, zero before, the same for
-  all users. This is the hazard that `decay-fit` estimates, with right censoring at the end of the log. Nothing about a
-  user scales it: a multiplicative difference between users would make the pooled hazard fade with age by itself.
+  at age `a` (days) with hazard `h(a) = floor_c + amplitude_c · exp(−λ_c · a)` for `a ≥ MIN_AGE`, zero before, the same
+  for all users. This is the hazard that `decay-fit` estimates, with right censoring at the end of the log. Nothing
+  about a user scales it: a multiplicative difference between users would make the pooled hazard fade by itself.
 - **Weekly season.** The hazard is multiplied by a factor of the weekday with mean 1.
 - **Revival.** The floor brings a faded interest back; the return lifts the hazard to its full height again.
 - **Long-term taste.** Users differ in which categories they hold and from when, and in their brand in each category.
@@ -17,6 +17,7 @@ What is planted, and what a fit should find:
 from __future__ import annotations
 
 from dataclasses import dataclass, field
+from itertools import pairwise
 
 import narwhals as nw
 import numpy as np
@@ -34,7 +35,11 @@ CATEGORY_NAMES = (
 BRANDS = 4  # brands in a category
 MEMORY = 8  # own items of a category that a visit may go back to
 COMPLEMENTS = np.array([0.5, 0.25, 0.15, 0.1])  # chances of an item's four complements
-FOLLOW, LOYAL, AGAIN = 0.65, 0.5, 0.45  # next item is a complement; a fresh item is of the user's brand; start at an own item
+FOLLOW, LOYAL, AGAIN = (
+    0.65,
+    0.5,
+    0.45,
+)  # next item is a complement; a fresh item is of the user's brand; start at an own item
 MEAN_VIEWS, CART, BUY = 3.5, 0.3, 0.6
 MAX_VIEWS = 20
 VISIT_GAP, MAX_SPAN = 90.0, 7_200  # mean seconds between two events of a visit; the longest visit
@@ -87,7 +92,9 @@ class Shop:
         )
         visits = self._visits(hazard, rng)
         item = _draw_items(visits, catalogue, self.users, rng)
-        events = _event_table(visits, item, catalogue, self.users, rng).head(self.events).with_row_index("row", offset=1)
+        events = (
+            _event_table(visits, item, catalogue, self.users, rng).head(self.events).with_row_index("row", offset=1)
+        )
         events = events.with_columns(pl.col("row").cast(pl.Int64))
         return RawData(
             events=nw.from_native(events.lazy()),
@@ -148,7 +155,8 @@ class _Catalogue:
             weight = 1 / (1 + rng.permutation(high - low)) ** ZIPF
             popularity[low:high] = weight / weight.sum()
             complements[low:high] = rng.integers(low, high, size=(high - low, len(COMPLEMENTS)))
-        price = np.round(np.exp(rng.normal(0, 0.5, items) + rng.normal(3, 0.8, categories)[category]), 2)
+        log_price = rng.normal(0, 0.5, items) + rng.normal(3, 0.8, categories)[category]
+        price = np.round(np.exp(log_price), 2).astype(np.float64)
         edges = np.concatenate([[0], np.cumsum(popularity)])
         return cls(category, group % BRANDS, price, complements, edges, first)
 
@@ -172,12 +180,14 @@ class _Catalogue:
         names = np.array(_category_names(len(self.first) // BRANDS))[self.category]
         number = np.arange(len(names)) - self.first[self.category * BRANDS]
         width = max(3, len(str(number.max())))
-        return pl.DataFrame({
-            "item": [f"{name}-{n:0{width}d}" for name, n in zip(names, number, strict=True)],
-            "category": names,
-            "brand": [f"{name}-brand-{b}" for name, b in zip(names, self.brand, strict=True)],
-            "price": self.price,
-        })
+        return pl.DataFrame(
+            {
+                "item": [f"{name}-{n:0{width}d}" for name, n in zip(names, number, strict=True)],
+                "category": names,
+                "brand": [f"{name}-brand-{b}" for name, b in zip(names, self.brand, strict=True)],
+                "price": self.price,
+            }
+        )
 
 
 def _draw_items(visits: Visits, catalogue: _Catalogue, users: int, rng: np.random.Generator) -> Ints:
@@ -192,7 +202,7 @@ def _draw_items(visits: Visits, catalogue: _Catalogue, users: int, rng: np.rando
     memory = np.full((users * categories, MEMORY), -1, dtype=np.int64)
     brand = rng.integers(0, BRANDS, size=users * categories)
     bounds = np.searchsorted(visits.ordinal, np.arange(visits.ordinal[-1] + 2))
-    for low, high in zip(bounds[:-1], bounds[1:], strict=True):
+    for low, high in pairwise(bounds):
         pair = visits.user[low:high] * categories + visits.category[low:high]
         drift = rng.random(len(pair)) < BRAND_DRIFT
         brand[pair[drift]] = rng.integers(0, BRANDS, size=int(drift.sum()))
@@ -209,9 +219,7 @@ def _draw_items(visits: Visits, catalogue: _Catalogue, users: int, rng: np.rando
     return item
 
 
-def _first_item(
-    catalogue: _Catalogue, memory: Ints, category: Ints, brand: Ints, rng: np.random.Generator
-) -> Ints:
+def _first_item(catalogue: _Catalogue, memory: Ints, category: Ints, brand: Ints, rng: np.random.Generator) -> Ints:
     """Draws where visits start: at one of the user's own recent items, or afresh."""
     slot = np.minimum(rng.geometric(0.35, size=len(memory)) - 1, MEMORY - 1)
     own = memory[np.arange(len(memory)), slot]
@@ -239,24 +247,28 @@ def _event_table(
     order = np.lexsort((position, visit, seconds))
     width = len(str(users - 1))
     names = np.array([f"u{user:0{width}d}" for user in range(users)])
-    return pl.DataFrame({
-        "user": names[visits.user[visit]][order],
-        "item": catalogue.table()["item"].to_numpy()[item][order],
-        "time": seconds[order],
-        "behavior": BEHAVIORS[behavior][order],
-        "value": np.where(behavior == 2, catalogue.price[item], 0.0)[order],
-    })
+    return pl.DataFrame(
+        {
+            "user": names[visits.user[visit]][order],
+            "item": catalogue.table()["item"].to_numpy()[item][order],
+            "time": seconds[order],
+            "behavior": BEHAVIORS[behavior][order],
+            "value": np.where(behavior == 2, catalogue.price[item], 0.0)[order],
+        }
+    )
 
 
 def _truth(hazard: ReturnHazard) -> pl.DataFrame:
-    return pl.DataFrame({
-        "category": _category_names(len(hazard.decay)),
-        "lambda_per_day": hazard.decay,
-        "half_life_days": np.log(2) / hazard.decay,
-        "amplitude_per_day": hazard.amplitude,
-        "floor_per_day": hazard.floor,
-        "min_age_days": np.full(len(hazard.decay), MIN_AGE),
-    })
+    return pl.DataFrame(
+        {
+            "category": _category_names(len(hazard.decay)),
+            "lambda_per_day": hazard.decay,
+            "half_life_days": np.log(2) / hazard.decay,
+            "amplitude_per_day": hazard.amplitude,
+            "floor_per_day": hazard.floor,
+            "min_age_days": np.full(len(hazard.decay), MIN_AGE),
+        }
+    )
 
 
 def _category_names(n: int) -> list[str]:

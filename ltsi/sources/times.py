@@ -110,7 +110,9 @@ def _from_text(events: Events, column: TimeColumn) -> tuple[Events, str]:
         return _from_datetimes(events, nw.col(name).str.to_datetime(format="%Y-%m-%d"), column, "dates")
     zoned = kind == "date and time with zone"
     plain = nw.col(name).str.slice(0, 10) + nw.lit(" ") + nw.col(name).str.slice(11, 5)
-    seconds = nw.when(nw.col(name).str.contains(r"^.{16}:")).then(nw.col(name).str.slice(16, 3)).otherwise(nw.lit(":00"))
+    seconds = (
+        nw.when(nw.col(name).str.contains(r"^.{16}:")).then(nw.col(name).str.slice(16, 3)).otherwise(nw.lit(":00"))
+    )
     moments = (plain + seconds).str.to_datetime(format="%Y-%m-%d %H:%M:%S")
     if not zoned:
         return _from_datetimes(events, moments, column, "dates and times")
@@ -126,8 +128,8 @@ def _only_kind(events: Events, column: TimeColumn) -> str:
     if "unreadable" in found:
         row, value, _ = found["unreadable"]
         raise DataError(
-            f"{column.origin}: the time '{value}' in {column.locate(row)} is neither a number since 1970 nor an ISO date; "
-            "set source.time_format, such as '%d/%m/%Y %H:%M', or drop the row with source.filters."
+            f"{column.origin}: the time '{value}' in {column.locate(row)} is neither a number since 1970 nor an ISO "
+            "date; set source.time_format, such as '%d/%m/%Y %H:%M', or drop the row with source.filters."
         )
     return _refuse_mixture(found, column)
 
@@ -152,8 +154,8 @@ def _detect_unit(events: Events, column: TimeColumn) -> str:
     if unit == "too small":
         row, value, _ = found[unit]
         raise DataError(
-            f"{column.origin}: the unit of times such as {value} ({column.locate(row)}) cannot be told from their size; "
-            "set source.time_unit=s (or ms, us), or source.time_format='%Y%m%d' if they are dates."
+            f"{column.origin}: the unit of times such as {value} ({column.locate(row)}) cannot be told from their "
+            "size; set source.time_unit=s (or ms, us), or source.time_format='%Y%m%d' if they are dates."
         )
     return unit
 
@@ -205,19 +207,21 @@ def _zone_of(dtype: nw.dtypes.DType) -> str | None:
 
 
 def _unreadable(events: Events, column: TimeColumn) -> DataError:
-    """Finds the first time that is no date or does not exist in its zone. Slow, but on the way to an error only."""
-    rows = events.select("row", nw.col(column.name).cast(nw.String)).sort("row").collect()
-    for row, value in rows.iter_rows():
-        try:
-            moment = datetime.strptime(value.strip(), column.format) if column.format else datetime.fromisoformat(value)
-        except ValueError:
-            break
-        # A wall-clock time that a change of the clock skips or repeats has two readings.
-        local = moment.replace(tzinfo=moment.tzinfo or ZoneInfo(column.zone))
-        if local.utcoffset() != local.replace(fold=1).utcoffset():
-            break
-    wanted = column.format or "ISO 8601"
-    return DataError(
-        f"{column.origin}: the time '{value}' in {column.locate(row)} is no {wanted} time in zone {column.zone}; "
-        "set source.time_format or source.time_zone, or drop the row with source.filters."
-    )
+    """Finds the first time that cannot be read. Slow, but on the way to an error only."""
+    rows = events.select("row", nw.col(column.name).cast(nw.String)).sort("row").collect().rows()
+    wanted = f"{column.format or 'ISO 8601'} time in zone {column.zone}"
+    advice = "set source.time_format or source.time_zone, or drop such rows with source.filters."
+    for row, value in rows:
+        if not _is_readable(value, column):
+            return DataError(f"{column.origin}: the time '{value}' in {column.locate(row)} is no {wanted}; {advice}")
+    return DataError(f"{column.origin} holds times that are no {wanted}; {advice}")
+
+
+def _is_readable(value: str, column: TimeColumn) -> bool:
+    try:
+        moment = datetime.strptime(value, column.format) if column.format else datetime.fromisoformat(value)
+    except ValueError:
+        return False
+    local = moment.replace(tzinfo=moment.tzinfo or ZoneInfo(column.zone))
+    # A wall-clock time that a change of the clock skips or repeats has two readings.
+    return local.utcoffset() == local.replace(fold=1).utcoffset()

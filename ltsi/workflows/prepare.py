@@ -49,7 +49,9 @@ def run(cfg: DictConfig) -> Result:
 
 def source_names() -> list[str]:
     """Returns the sources that `source=NAME` knows, by name."""
-    return sorted(entry.name.removesuffix(".yaml") for entry in _conf("source").iterdir() if entry.name.endswith(".yaml"))
+    return sorted(
+        entry.name.removesuffix(".yaml") for entry in _conf("source").iterdir() if entry.name.endswith(".yaml")
+    )
 
 
 def prepare_source(name: str) -> Store:
@@ -68,9 +70,7 @@ def prepare_source(name: str) -> Store:
         near = difflib.get_close_matches(name, source_names(), n=1)
         hint = f" Did you mean '{near[0]}'?" if near else ""
         raise ConfigError(f"There is no source '{name}'.{hint} Sources: {', '.join(source_names())}.")
-    # Composed by hand: inside a running Hydra job its global state belongs to that job.
-    source = OmegaConf.create((_conf("source") / f"{name}.yaml").read_text(encoding="utf-8"))
-    return _prepare(OmegaConf.create({"name": name, "source": source, "clean": {}}))
+    return _prepare(OmegaConf.create({"name": name, "source": _source_config(name), "clean": {}}))
 
 
 def _prepare(cfg: DictConfig) -> Store:
@@ -128,6 +128,16 @@ def _tables(store: Store) -> list[Table]:
 def _cell(value: str | int | float, finding: str) -> Cell | str | int | float:
     """Shows a share in percent."""
     return Cell(value, f"{value:.1%}") if finding == "same_time_steps" and isinstance(value, float) else value
+
+
+def _source_config(name: str) -> DictConfig:
+    """Composes a source by hand: inside a running Hydra job, Hydra's global state belongs to that job."""
+    own = OmegaConf.create((_conf("source") / f"{name}.yaml").read_text(encoding="utf-8"))
+    assert isinstance(own, DictConfig)
+    bases = [_source_config(base) for base in own.pop("defaults", []) if base != "_self_"]
+    merged = OmegaConf.merge(*bases, own)
+    assert isinstance(merged, DictConfig)
+    return merged
 
 
 def _conf(group: str) -> Any:

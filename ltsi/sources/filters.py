@@ -1,0 +1,119 @@
+"""Row filters of a source, given in its configuration: which rows are kept, and what the others are counted as."""
+
+from __future__ import annotations
+
+import difflib
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import narwhals as nw
+
+from ltsi.errors import ConfigError, DataError
+
+NUMBER = r"^\s*[+-]?(\d+\.?\d*|\.\d+)([eE][+-]?\d+)?\s*$"
+
+_TEXT: dict[str, Callable[[nw.Expr, Any], nw.Expr]] = {
+    "equals": lambda text, value: text == str(value),
+    "not_equals": lambda text, value: text != str(value),
+    "one_of": lambda text, values: text.is_in([str(value) for value in values]),
+    "none_of": lambda text, values: ~text.is_in([str(value) for value in values]),
+    "startswith": lambda text, prefix: text.str.starts_with(str(prefix)),
+    "not_startswith": lambda text, prefix: ~text.str.starts_with(str(prefix)),
+}
+_NUMBER: dict[str, Callable[[nw.Expr, float], nw.Expr]] = {
+    "greater_than": lambda number, bound: number > bound,
+    "at_least": lambda number, bound: number >= bound,
+    "less_than": lambda number, bound: number < bound,
+    "at_most": lambda number, bound: number <= bound,
+}
+OPERATORS = ("not_null", *_TEXT, *_NUMBER)
+
+
+@dataclass(frozen=True)
+class Filter:
+    """Keeps the rows for which a condition on one column holds; a missing value fulfils none.
+
+    Attributes:
+        column: column of the file.
+        operator: one of OPERATORS.
+        value: what the operator compares with.
+        reason: what a dropped row is counted as.
+    """
+
+    column: str
+    operator: str
+    value: Any
+    reason: str
+
+    @classmethod
+    def parse(cls, entry: Mapping[str, Any], position: int) -> Filter:
+        """Reads an entry of `source.filters`: a column, one operator, and a reason if wanted.
+
+        Raises:
+            ConfigError: the entry is not of that form.
+        """
+        where = f"source.filters[{position}]"
+        form = f"an entry reads {{column: NAME, OPERATOR: VALUE, reason: TEXT}} with one of: {', '.join(OPERATORS)}"
+        if not isinstance(entry, Mapping) or not isinstance(entry.get("column"), str):
+            raise ConfigError(f"{where} names no column; {form}.")
+        given = [str(key) for key in entry if key not in {"column", "reason"}]
+        for key in given:
+            if key not in OPERATORS:
+                near = difflib.get_close_matches(key, OPERATORS, n=1)
+                raise ConfigError(
+                    f"{where} has no operator '{key}'{f', did you mean {near[0]}' if near else ''}; {form}."
+                )
+        if len(given) != 1:
+            raise ConfigError(f"{where} has {len(given)} operators, not one; {form}.")
+        operator, value = given[0], entry[given[0]]
+        _check_value(where, operator, value)
+        shown = "" if operator == "not_null" else f" {value}"
+        return cls(
+            entry["column"], operator, value, str(entry.get("reason") or f"not: {entry['column']} {operator}{shown}")
+        )
+
+    def condition(self, column: nw.Expr) -> nw.Expr:
+        """Returns what holds for the rows that are kept, never missing.
+
+        Args:
+            column: the column, as text for operators on text, as a number for operators on numbers.
+        """
+        if self.operator == "not_null":
+            return ~column.is_null()
+        holds = _TEXT[self.operator] if self.operator in _TEXT else _NUMBER[self.operator]
+        return holds(column, self.value).fill_null(value=False)
+
+    @property
+    def on_numbers(self) -> bool:
+        """Whether the operator compares numbers."""
+        return self.operator in _NUMBER
+
+
+def as_number(frame: nw.LazyFrame[Any], column: str, origin: str) -> nw.Expr:
+    """Returns a column as Float64.
+
+    Args:
+        frame: a table with the column and `row`.
+        column: text or number.
+        origin: file and column, for the error.
+
+    Raises:
+        DataError: a text is no number.
+    """
+    if frame.collect_schema()[column] != nw.String:
+        return nw.col(column).cast(nw.Float64)
+    junk = frame.filter(~nw.col(column).str.contains(NUMBER))
+    first = junk.filter(nw.col("row") == nw.col("row").min()).select("row", column).collect()
+    if len(first):
+        raise DataError(f"{origin}: '{first.item(0, column)}' in row {first.item(0, 'row')} is no number.")
+    return nw.col(column).str.strip_chars().cast(nw.Float64)
+
+
+def _check_value(where: str, operator: str, value: object) -> None:
+    if operator == "not_null" and value is not True:
+        raise ConfigError(f"{where}: not_null takes true; leave the entry out to keep rows without a value.")
+    if operator in _NUMBER and (isinstance(value, bool) or not isinstance(value, (int, float))):
+        raise ConfigError(f"{where}: {operator} takes a number, not '{value}'.")
+    if operator in {"one_of", "none_of"} and (isinstance(value, str) or not isinstance(value, Sequence)):
+        raise ConfigError(f"{where}: {operator} takes a list, such as [a,b], not '{value}'.")
