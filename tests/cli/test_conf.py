@@ -1,0 +1,90 @@
+"""Every shipped configuration composes, and names components that exist."""
+
+from collections.abc import Callable, Iterator
+from functools import cache
+from pathlib import Path
+from typing import Any
+
+import pytest
+from hydra import compose, initialize_config_module
+from hydra.utils import get_object
+from omegaconf import OmegaConf
+from typer.testing import Result
+
+import ltsi.conf
+
+CONF = Path(ltsi.conf.__file__).parent
+ROOTS = sorted(path.stem for path in CONF.glob("*.yaml"))
+OPTIONS = sorted(
+    f"{path.parent.relative_to(CONF)}={path.stem}"
+    for path in CONF.rglob("*/*.yaml")
+    if path.relative_to(CONF).parts[0] != "hydra"
+)
+
+
+@pytest.fixture
+def configuration() -> Iterator[None]:
+    with initialize_config_module("ltsi.conf", version_base="1.3"):
+        yield
+
+
+def targets(node: Any) -> Iterator[str]:
+    if isinstance(node, dict):
+        if "_target_" in node:
+            yield node["_target_"]
+        for value in node.values():
+            yield from targets(value)
+    elif isinstance(node, list):
+        for value in node:
+            yield from targets(value)
+
+
+@cache
+def choices(*overrides: str, root: str) -> dict[str, str]:
+    """List the group options that a root configuration takes."""
+    return dict(compose(root, list(overrides), return_hydra_config=True).hydra.runtime.choices)
+
+
+@cache
+def ways_to(group: str) -> list[tuple[str, list[str]]]:
+    """List the roots, with the options of an outer group that are needed, which take a group."""
+    outer = group.rpartition("/")[0]
+    ways: list[tuple[str, list[str]]] = [(root, []) for root in ROOTS if group in choices(root=root)]
+    for option in (option for option in OPTIONS if outer and option.startswith(f"{outer}=")):
+        for root, _ in ways_to(outer):
+            if group in choices(option, root=root):
+                ways.append((root, [option]))
+    return ways
+
+
+def test_every_composed_command_has_its_configuration() -> None:
+    assert ROOTS == ["decay_fit", "eval", "prepare", "train"]
+
+
+@pytest.mark.usefixtures("configuration")
+@pytest.mark.parametrize("option", OPTIONS)
+def test_every_option_composes_and_its_components_exist(option: str) -> None:
+    group = option.partition("=")[0]
+    ways = ways_to(group)
+    assert ways, f"no command takes the group {group}"
+    for root, needed in ways:
+        cfg = compose(root, [*needed, option])
+        for target in targets(OmegaConf.to_container(cfg, resolve=False)):
+            assert callable(get_object(target))
+
+
+@pytest.mark.usefixtures("configuration")
+@pytest.mark.parametrize("root", ROOTS)
+def test_every_root_writes_runs_where_the_house_rules_say(root: str) -> None:
+    cfg = compose(root, return_hydra_config=True)
+    assert cfg.hydra.runtime.choices["hydra"] == "default"
+    assert cfg.hydra.job.chdir is False
+    assert cfg.hydra.runtime.choices["hydra/job_logging"] == "quiet"
+
+
+@pytest.mark.parametrize("root", ROOTS)
+def test_every_command_prints_its_configuration(root: str, run: Callable[..., Result]) -> None:
+    result = run(root.replace("_", "-"), "--cfg", "job")
+    assert result.exit_code == 0
+    with initialize_config_module("ltsi.conf", version_base="1.3"):
+        assert OmegaConf.create(result.stdout) == compose(root)
