@@ -10,7 +10,6 @@ from numpy.typing import NDArray
 from ltsi.decay.estimate import Watch, fit_statistics
 from ltsi.decay.result import DecayFit, FitOptions
 from ltsi.decay.statistics import SECONDS_PER_DAY, age_edges, collect
-from ltsi.errors import DataError
 from ltsi.sequences.split import Split, TrainingBlock
 
 
@@ -34,24 +33,20 @@ def fit_return_decay(
         The fit. With `replicates=0` it has no intervals and costs one pass and one fit.
 
     Raises:
-        DataError: the log has no clock, or spans no more than one session.
+        DataError: the log has no clock.
     """
     options = options or FitOptions()
     split.store.require_clock("decay-fit")
     end, first = split.training_end_time(), split.store.manifest["time"]["first"]
     longest = (end - (end if first is None else int(first))) / SECONDS_PER_DAY
-    if longest <= options.session_gap_days:
-        raise DataError(
-            f"The events of store '{split.store.name}' span {longest:.3g} days, no more than one session of "
-            f"session_gap_days={options.session_gap_days}, so nobody can be seen to return; "
-            "set a smaller session_gap_days or prepare a longer log."
-        )
+    # A log within one session has nobody at risk of a return: any edges do, and every entity is told to be too thin.
+    edges = age_edges(options.session_gap_days, max(longest, 2 * options.session_gap_days))
     statistics = collect(
         split.training_blocks() if watch is None else _watched(split, watch),
         entity_of_item,
         len(labels),
         observation_end(split, end),
-        age_edges(options.session_gap_days, longest),
+        edges,
     )
     return fit_statistics(statistics, labels, options, watch)
 

@@ -1,0 +1,56 @@
+"""What was observed, for the eye: the hazard in a few age bins of equal evidence."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import numpy as np
+
+from ltsi.decay.forms import FORMS, Floats
+from ltsi.decay.result import EntityDecay
+
+
+@dataclass(frozen=True)
+class ObservedHazard:
+    """Points of the observed hazard.
+
+    Attributes:
+        age_days: `(points,)`, the exposure's mean age in each bin.
+        per_day: `(points,)`, returns per day at risk.
+        error: `(points,)`, Poisson standard error of `per_day`.
+    """
+
+    age_days: Floats
+    per_day: Floats
+    error: Floats
+
+
+def observed_hazard(returns: Floats, exposure: Floats, edges: Floats, until: float, points: int) -> ObservedHazard:
+    """Merges fine bins into points that hold about equally many returns each.
+
+    Args:
+        returns: `(B,)`, returns in each fine bin.
+        exposure: `(B,)`, days at risk in each fine bin.
+        edges: `(B + 1,)`, edges of the fine bins in days.
+        until: bins that start at or beyond this age are left out.
+        points: how many points to aim at.
+    """
+    seen = (edges[:-1] < until) & (exposure > 0)
+    count, days, age = returns[seen], exposure[seen], ((edges[:-1] + edges[1:]) / 2)[seen]
+    if not count.sum():
+        return ObservedHazard(np.empty(0), np.empty(0), np.empty(0))
+    before = np.cumsum(count) - count
+    point = np.minimum((before * points / count.sum()).astype(np.int64), points - 1)
+    merged, merged_days, moment = (np.bincount(point, weights) for weights in (count, days, days * age))
+    kept = merged_days > 0
+    merged, merged_days, moment = merged[kept], merged_days[kept], moment[kept]
+    return ObservedHazard(moment / merged_days, merged / merged_days, np.sqrt(merged) / merged_days)
+
+
+def fitted_hazard(entity: EntityDecay, age_days: Floats) -> Floats:
+    """Returns the fitted hazard per day at ages in days, of an entity that has a half-life."""
+    values = {"rate_per_day": entity.rate_per_day, "amplitude": entity.amplitude, "floor": entity.floor}
+    form = FORMS[str(entity.form)]
+    theta = np.log(np.array([[values[name] for name in form.parameters]], dtype=np.float64))
+    hazard: Floats = form.hazard(theta, age_days)[0]
+    return hazard

@@ -1,0 +1,71 @@
+"""Decay curves as a picture: for each entity the observed return hazard and the fitted curve."""
+
+from __future__ import annotations
+
+import math
+
+import numpy as np
+from matplotlib.axes import Axes
+from matplotlib.figure import Figure
+
+from ltsi.decay.observed import fitted_hazard, observed_hazard
+from ltsi.decay.result import DecayFit, EntityDecay
+from ltsi.decay.statistics import ReturnStatistics
+
+PANELS = 12
+_COLUMNS = 4
+_POINTS = 12
+_BLUE, _ORANGE, _GREY = "#1f5fa8", "#d1601f", "#8a8a8a"
+
+
+def decay_figure(fit: DecayFit, title: str) -> Figure:
+    """Draws one panel for all entities together and one for each of those with the most returns.
+
+    Args:
+        fit: the fit.
+        title: what the figure shows.
+
+    Returns:
+        The figure; it belongs to no window and no global state.
+    """
+    panels = [] if len(fit.entities) == 1 else [(fit.pooled, fit.statistics.pooled(), 0)]
+    most = sorted(range(len(fit.entities)), key=lambda code: -fit.entities[code].returns)[: PANELS - len(panels)]
+    shown = [code for code in most if fit.entities[code].form is not None] or most[:1]
+    shown.sort(key=lambda code: fit.entities[code].half_life_days or math.inf)
+    panels += [(fit.entities[code], fit.statistics, code) for code in shown]
+    columns = min(_COLUMNS, len(panels))
+    rows = math.ceil(len(panels) / columns)
+    figure = Figure(figsize=(3.3 * columns + 0.4, 2.5 * rows + 0.8), layout="constrained")
+    axes = figure.subplots(rows, columns, squeeze=False).ravel()
+    for axis, (one, statistics, code) in zip(axes, panels):
+        _draw(axis, one, statistics, code)
+    for axis in axes[len(panels) :]:
+        axis.set_axis_off()
+    figure.suptitle(title)
+    figure.supxlabel("days since the last visit")
+    figure.supylabel("returns per day at risk")
+    return figure
+
+
+def _draw(axis: Axes, one: EntityDecay, statistics: ReturnStatistics, code: int) -> None:
+    returns, exposure = (total[0, 0] for total in statistics.totals(np.array([code])))
+    edges = statistics.edges
+    until = min(4.0 * (one.half_life_days or math.inf), float(edges[-1]))
+    points = observed_hazard(returns, exposure, edges, until, _POINTS)
+    axis.errorbar(
+        points.age_days, points.per_day, yerr=1.96 * points.error, fmt="o", color=_BLUE, markersize=3.5, linewidth=1
+    )
+    heading = f"{one.entity}: no half-life"
+    if one.half_life_days is not None:
+        age = np.linspace(float(edges[0]), until, 200)
+        axis.plot(age, fitted_hazard(one, age), color=_ORANGE, linewidth=1.8)
+        axis.axvline(one.half_life_days, color=_GREY, linestyle=":", linewidth=1)
+        heading = f"{one.entity}: {one.half_life_days:.3g} d"
+        if one.half_life_low_days is not None:
+            high = "∞" if one.half_life_high_days is None else f"{one.half_life_high_days:.3g}"
+            heading += f" ({one.half_life_low_days:.3g}–{high})"
+    axis.set_title(heading, fontsize=9)
+    axis.set_xlim(0, until)
+    axis.set_ylim(bottom=0)
+    axis.tick_params(labelsize=8)
+    axis.spines[["top", "right"]].set_visible(False)

@@ -1,0 +1,146 @@
+"""`ltsi decay-fit`: how fast the interests in a log fade.
+
+The run folder gets `decay.parquet` (one row per entity) and `decay.png` (observed hazards and fitted curves).
+"""
+
+from __future__ import annotations
+
+from dataclasses import fields
+from pathlib import Path
+
+import numpy as np
+import polars as pl
+from hydra.core.hydra_config import HydraConfig
+from hydra.utils import instantiate
+from matplotlib.backends.backend_agg import FigureCanvasAgg
+from numpy.typing import NDArray
+from omegaconf import DictConfig, OmegaConf
+from rich.console import Console
+from rich.progress import Progress
+
+from ltsi.decay.forms import FORMS
+from ltsi.decay.plot import decay_figure
+from ltsi.decay.report import covers, decay_table, records
+from ltsi.decay.result import DecayFit, FitOptions
+from ltsi.decay.return_decay import fit_return_decay
+from ltsi.decay.terminal import terminal_curves
+from ltsi.errors import ConfigError
+from ltsi.sequences.split import Split, Targets
+from ltsi.store import Store, open_store, store_path
+from ltsi.tables import Result
+
+PARTS = ("all", "train")
+CATEGORY = "category"
+
+
+def run(cfg: DictConfig) -> Result:
+    """Fits the return hazard of every entity of a store.
+
+    Args:
+        cfg: see `conf/decay_fit.yaml`.
+
+    Returns:
+        The table by half-life, the curves as text, and what was written.
+
+    Raises:
+        DataError: no such store, no clock, or no such column of the item table.
+        ConfigError: a value that means nothing.
+    """
+    options = _options(cfg)
+    store = _find_store(str(cfg.data))
+    store.require_clock("decay-fit")
+    split = _part(cfg, store)
+    entity, codes, labels = _entities(cfg.entity, store)
+    fit = _fit(split, codes, labels, options)
+    truth = _truth(store, entity)
+    title = f"Interest decay in '{store.name}' by {entity}" + (", training part" if cfg.part == "train" else "")
+    folder = Path(HydraConfig.get().runtime.output_dir)
+    written = [_write_parquet(fit, folder / "decay.parquet"), _write_png(fit, title, folder / "decay.png")]
+    messages = [f"Wrote {path}" for path in written]
+    if truth:
+        covered = sum(covers(one, truth[one.entity]) for one in fit.entities if one.entity in truth)
+        messages.insert(0, f"The interval covers the planted half-life of {covered} of {len(truth)} categories.")
+    figure = terminal_curves(fit)
+    return Result(
+        tables=[decay_table(fit, title, entity, truth)],
+        messages=messages,
+        figures=[figure] if figure else [],
+        value=fit.pooled.half_life_days,
+    )
+
+
+def _find_store(name: str) -> Store:
+    if (store_path(name) / "manifest.json").exists():
+        return open_store(name)
+    # Loaded only where there is no store yet, because it loads torch, which takes longer than most fits.
+    from ltsi.workflows.experiment import find_store
+
+    return find_store(name)
+
+
+def _options(cfg: DictConfig) -> FitOptions:
+    given = {one.name: cfg[one.name] for one in fields(FitOptions)}
+    options = OmegaConf.to_object(OmegaConf.merge(OmegaConf.structured(FitOptions), given))
+    assert isinstance(options, FitOptions)
+    return options
+
+
+def _part(cfg: DictConfig, store: Store) -> Split:
+    if cfg.part not in PARTS:
+        raise ConfigError(f"part={cfg.part} must be one of: {', '.join(PARTS)}.")
+    if cfg.part == "train":
+        split: Split = instantiate({key: value for key, value in cfg.split.items() if key != "name"})(store)
+        return split
+    nothing = Targets(*(np.empty(0, dtype=np.int64) for _ in range(3)))
+    return Split(store, train_end=np.asarray(store.offsets[1:]), valid=nothing, test=nothing)
+
+
+def _entities(wanted: str, store: Store) -> tuple[str, NDArray[np.integer], list[str]]:
+    """Returns what an entity is, the code of each item, and the label of each code."""
+    if wanted == "auto":
+        if CATEGORY in store.items.columns:
+            wanted = CATEGORY
+        else:
+            wanted = "item" if store.has_repeats else "all"
+    if wanted == "all":
+        return wanted, np.zeros(store.n_items, dtype=np.int64), ["any event"]
+    if wanted == "item":
+        return wanted, np.arange(store.n_items), [str(item) for item in store.items["item"]]
+    codes, labels = store.item_codes(wanted)
+    return wanted, codes, labels
+
+
+def _fit(split: Split, codes: NDArray[np.integer], labels: list[str], options: FitOptions) -> DecayFit:
+    console = Console(stderr=True)
+    with Progress(console=console, transient=True, disable=not console.is_terminal) as progress:
+        tasks = {}
+
+        def watch(stage: str, share: float) -> None:
+            if stage not in tasks:
+                tasks[stage] = progress.add_task(stage, total=1.0)
+            progress.update(tasks[stage], completed=share)
+
+        return fit_return_decay(split, codes, labels, options, watch)
+
+
+def _truth(store: Store, entity: str) -> dict[str, float] | None:
+    """Returns the planted half-life of each category, in days."""
+    table = store.truth
+    if table is None or entity != CATEGORY:
+        return None
+    return dict(zip(table[CATEGORY].to_list(), table["half_life_days"].to_list()))
+
+
+def _write_parquet(fit: DecayFit, path: Path) -> Path:
+    numbers = ("rate_per_day", "half_life_days", "half_life_low_days", "half_life_high_days", "amplitude", "floor")
+    # Named, because a column that is empty throughout would else have no type.
+    types = {"form": pl.String, **dict.fromkeys([*numbers, *(f"aic_{name}" for name in FORMS)], pl.Float64)}
+    partial = path.with_name(f".{path.name}.partial")
+    pl.DataFrame(records(fit), schema_overrides=types, infer_schema_length=None).write_parquet(partial)
+    return partial.replace(path)
+
+
+def _write_png(fit: DecayFit, title: str, path: Path) -> Path:
+    partial = path.with_name(f".{path.name}.partial")
+    FigureCanvasAgg(decay_figure(fit, title)).print_figure(partial, format="png", dpi=120)
+    return partial.replace(path)
