@@ -42,6 +42,7 @@ if TYPE_CHECKING:
 
 SCHEMA_VERSION = 1
 ARRAY_DTYPES = {"offsets": np.int64, "item": np.int32, "time": np.int64, "behavior": np.uint8, "value": np.float32}
+DAMAGED = "the store is damaged; prepare it again"
 NO_CLOCK = "this log has an order but no clock"
 
 
@@ -131,24 +132,18 @@ class Store:
     @cached_property
     def items(self) -> pl.DataFrame:
         """Item table, one row an item index, column `item` is the original id."""
-        import polars as pl
-
-        return pl.read_parquet(self.path / "items.parquet")
+        return _read_table(self.path / "items.parquet")
 
     @cached_property
     def users(self) -> pl.DataFrame:
         """User table, one row a user index, column `user` is the original id."""
-        import polars as pl
-
-        return pl.read_parquet(self.path / "users.parquet")
+        return _read_table(self.path / "users.parquet")
 
     @property
     def truth(self) -> pl.DataFrame | None:
         """What a synthetic source planted, or None."""
-        import polars as pl
-
         path = self.path / "truth.parquet"
-        return pl.read_parquet(path) if path.exists() else None
+        return _read_table(path) if path.exists() else None
 
     def item_codes(self, column: str) -> tuple[NDArray[np.int32], list[str]]:
         """Codes a column of the item table.
@@ -225,6 +220,9 @@ def open_store(name: str) -> Store:
     if schema != SCHEMA_VERSION:
         raise DataError(f"Store {path} has schema {schema}, this ltsi reads {SCHEMA_VERSION}; prepare the store again.")
     arrays = {stem: _open_array(path, stem, facts) for stem, facts in shapes.items()}
+    for table in ("items.parquet", "users.parquet"):
+        if not (path / table).is_file():
+            raise DataError(f"{path / table} is not there; {DAMAGED}.")
     return Store(path=path, manifest=manifest, **arrays)
 
 
@@ -355,17 +353,25 @@ def _swap_into_place(partial: Path, path: Path) -> None:
 
 def _open_array(path: Path, stem: str, facts: Mapping[str, Any]) -> NDArray[Any]:
     file = path / f"{stem}.npy"
-    advice = "the store is damaged; prepare it again"
     try:
         array: NDArray[Any] = np.load(file, mmap_mode="r") if facts["shape"] != [0] else np.load(file)
     except (OSError, ValueError, KeyError) as error:
-        raise DataError(f"{file} cannot be read ({error}); {advice}.") from error
+        raise DataError(f"{file} cannot be read ({error}); {DAMAGED}.") from error
     if list(array.shape) != facts["shape"] or str(array.dtype) != facts["dtype"]:
         raise DataError(
             f"{file} holds {array.dtype}{list(array.shape)} where the manifest says "
-            f"{facts['dtype']}{facts['shape']}; {advice}."
+            f"{facts['dtype']}{facts['shape']}; {DAMAGED}."
         )
     return array
+
+
+def _read_table(file: Path) -> pl.DataFrame:
+    import polars as pl
+
+    try:
+        return pl.read_parquet(file)
+    except (OSError, pl.exceptions.PolarsError) as error:
+        raise DataError(f"{file} cannot be read ({str(error).splitlines()[0]}); {DAMAGED}.") from error
 
 
 def _missing_store(name: str, path: Path) -> str:

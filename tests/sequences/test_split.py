@@ -1,0 +1,43 @@
+from collections.abc import Callable
+
+import numpy as np
+import pytest
+
+from ltsi.errors import ConfigError
+from ltsi.sequences.split import Split, Targets
+from ltsi.store import Store
+
+NOBODY = Targets(*(np.array([], dtype=np.int64) for _ in range(3)))
+
+
+@pytest.fixture
+def split(make_store: Callable[..., Store]) -> Split:
+    store = make_store([(0, 10), (1, 20), (2, 30)], [(3, 5)], [(1, 7), (4, 90)])
+    # The last event of users 0 and 2 is held out, user 1 is trained on whole.
+    return Split(store, train_end=np.array([2, 4, 5]), valid=NOBODY, test=Targets(*np.array([[0, 2], [2, 5], [2, 5]])))
+
+
+@pytest.mark.parametrize("max_events", [1, 2, 4, 100])
+def test_training_blocks_hold_the_training_events_and_no_others(split: Split, max_events: int) -> None:
+    blocks = list(split.training_blocks(max_events))
+    assert np.concatenate([block.user() for block in blocks]).tolist() == [0, 0, 1, 2]
+    assert np.concatenate([block.item for block in blocks]).tolist() == [0, 1, 3, 1]
+    assert np.concatenate([block.time for block in blocks]).tolist() == [10, 20, 5, 7]
+    assert [block.first_user + len(block.offsets) - 1 for block in blocks][-1] == 3
+
+
+def test_a_block_knows_where_its_users_begin(split: Split) -> None:
+    (block,) = split.training_blocks()
+    assert block.offsets.tolist() == [0, 2, 3, 4]
+    assert block.behavior.tolist() == [0, 0, 0, 0]
+
+
+def test_the_training_ends_at_its_last_event(split: Split) -> None:
+    assert split.training_end_time() == 20
+
+
+def test_parts_by_name(split: Split) -> None:
+    assert len(split.part("test")) == 2
+    assert len(split.part("valid")) == 0
+    with pytest.raises(ConfigError, match=r"split=train is not a part .* must be one of: valid, test"):
+        split.part("train")
