@@ -44,6 +44,22 @@ class Composition:
 
     def keys(self) -> list[str]:
         """List every group and key that can be set, dotted, with the groups that the user chose."""
+        groups, values = self._defaults()
+        return [*groups, *values]
+
+    def mistyped(self) -> tuple[str, str] | None:
+        """Find an override that puts a text where the default is a number, and name that default."""
+        from hydra.core.override_parser.overrides_parser import OverridesParser
+
+        _, values = self._defaults()
+        for override in OverridesParser.create().parse_overrides(self.overrides):
+            default, value = values.get(override.key_or_group), override.value()
+            if isinstance(default, int | float) and isinstance(value, str) and not value.startswith("${"):
+                return str(override.input_line), str(default).lower()
+        return None
+
+    def _defaults(self) -> tuple[list[str], dict[str, Any]]:
+        """Compose with the groups that the user chose: return every group, and the value of every dotted key."""
         from hydra.types import RunMode
         from omegaconf import OmegaConf
 
@@ -51,14 +67,15 @@ class Composition:
             groups = [group for group in loader.list_groups("") if not group.startswith("hydra")]
             chosen = [override for override in self.overrides if override.partition("=")[0] in groups]
             cfg = loader.load_configuration(self.config_name, [*chosen, *search], RunMode.MULTIRUN)
-        keys = _dotted(OmegaConf.to_container(cfg, resolve=False))
-        return [*groups, *(key for key in keys if key != "hydra" and not key.startswith("hydra."))]
+        values = _dotted(OmegaConf.to_container(cfg, resolve=False))
+        return groups, {key: value for key, value in values.items() if key.partition(".")[0] != "hydra"}
 
 
-def _dotted(node: Any, prefix: str = "") -> list[str]:
+def _dotted(node: Any, prefix: str = "") -> dict[str, Any]:
     if not isinstance(node, dict):
-        return []
-    keys = []
+        return {}
+    values = {}
     for name, value in node.items():
-        keys += [f"{prefix}{name}", *_dotted(value, f"{prefix}{name}.")]
-    return keys
+        values[f"{prefix}{name}"] = value
+        values |= _dotted(value, f"{prefix}{name}.")
+    return values

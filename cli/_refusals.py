@@ -23,6 +23,8 @@ _SWEEP = re.compile(r"(?:Ambiguous value for argument|Sweep parameters) '(?P<ove
 _PRESENT = re.compile(r"An item is already at '(?P<key>.*)'\.")
 _MERGE = re.compile(r"Error merging override (?P<override>.*)")
 _NO_FOLDER = re.compile(r"Additional config directory '(?P<folder>.*)' not found")
+_ALIKE = 0.6
+"""From this share of common letters on, two words count as spelt alike (difflib's own default)."""
 _OPTION = re.compile(r"^\t(?!\w+=)(?P<option>\S+)$", re.MULTILINE)
 
 
@@ -56,7 +58,7 @@ def explain(error: Exception, composition: Composition | None) -> UserError | No
     if isinstance(error, ValueError) and str(error).startswith("Config group override"):
         given = " ".join(composition.overrides) if composition else ""
         return ConfigError(f"a configuration group takes the name of one of its options, not a number, in: {given}")
-    return None
+    return _explain_value(error, composition)
 
 
 def _explain_composition(error: Exception, composition: Composition | None) -> str:
@@ -83,6 +85,20 @@ def _explain_composition(error: Exception, composition: Composition | None) -> s
     return _first_line(text)
 
 
+def _explain_value(error: Exception, composition: Composition | None) -> UserError | None:
+    """Blame a text that stands where the default is a number, if there is one: a component choked on it."""
+    if composition is None or not isinstance(error, TypeError | ValueError | AssertionError):
+        return None
+    try:
+        mistyped = composition.mistyped()
+    except Exception:  # noqa: BLE001 - the first error matters more
+        return None
+    if not mistyped:
+        return None
+    override, default = mistyped
+    return ConfigError(f"{override} cannot be used, the default is {default}: {_first_line(str(error))}".rstrip(": "))
+
+
 def _unknown_key(key: str, composition: Composition | None) -> str:
     try:
         keys = composition.keys() if composition is not None else []
@@ -102,16 +118,17 @@ def _unknown_option(group: str, choice: str, options: list[str]) -> str:
 
 
 def _near_keys(key: str, keys: list[str]) -> str:
-    """Name the keys that were probably meant: the same last part elsewhere, else a similar spelling."""
+    """Name the keys that were probably meant: the same last part elsewhere, else one spelt alike."""
     last = key.rpartition(".")[2]
     moved = [known for known in keys if known.rpartition(".")[2] == last and known != key]
     if moved:
         return " or ".join(moved[:3])
-    similar = difflib.get_close_matches(key, keys, n=1)
-    if similar:
-        return similar[0]
-    parts = difflib.get_close_matches(last, [known.rpartition(".")[2] for known in keys], n=1)
-    return next((known for known in keys if parts and known.rpartition(".")[2] == parts[0]), "")
+    alike = [known for known in keys if _likeness(last, known.rpartition(".")[2]) >= _ALIKE]
+    return max(alike, key=lambda known: _likeness(key, known), default="")
+
+
+def _likeness(text: str, other: str) -> float:
+    return difflib.SequenceMatcher(None, text, other).ratio()
 
 
 def _explain_omegaconf(error: "OmegaConfBaseException") -> str:

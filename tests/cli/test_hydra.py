@@ -129,6 +129,7 @@ def test_cfg_and_info(ltsi_train: Run, conf: Path) -> None:
         (["engine.max_epoch=3"], "did you mean engine.max_epochs?"),
         (["max_epochs=3"], "did you mean engine.max_epochs?"),
         (["part=beta", "part.layer=3"], "did you mean part.layers?"),
+        (["part.dims=3"], "did you mean part.dim?"),
         (["~sede"], "did you mean seed?"),
         (["zzz=3"], "see the keys with --cfg job, or add one with +zzz=VALUE"),
         (["+seed=3"], "seed is there already: set it without the leading +"),
@@ -205,6 +206,34 @@ def test_user_error_inside_a_constructor_surfaces(ltsi_train: Run, train: Train)
 
 def raise_data_error() -> None:
     raise DataError("column 'user' is not in log.csv")
+
+
+def add_up(cfg: Any) -> Result:
+    return Result(value=cfg.seed + sum(cfg.engine.values()))
+
+
+@pytest.mark.parametrize(
+    ("override", "sentence"),
+    [
+        ("engine.devices=many", "Error: engine.devices=many cannot be used, the default is 1: unsupported operand"),
+        ("engine.devices='3'", "Error: engine.devices='3' cannot be used, the default is 1: unsupported operand"),
+    ],
+)
+def test_text_for_a_number_is_blamed_when_a_component_chokes(
+    override: str, sentence: str, ltsi_train: Run, train: Train
+) -> None:
+    train(add_up)
+    outcome = ltsi_train("data=shop", override)
+    assert outcome.exit_code == 2
+    assert sentence in outcome.stderr
+
+
+def test_text_for_a_number_may_be_right(ltsi_train: Run, train: Train) -> None:
+    """Such as `trainer.devices=auto`; and a later failure is not blamed on a number."""
+    train(lambda _: Result())
+    assert ltsi_train("data=shop", "engine.devices=auto").exit_code == 0
+    train(refuse(ValueError, "odd"))
+    assert "Error: ValueError: odd (unexpected" in ltsi_train("data=shop", "engine.devices=2").stderr
 
 
 def test_ctrl_c_during_training(ltsi_train: Run, train: Train) -> None:
