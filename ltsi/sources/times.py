@@ -7,7 +7,7 @@ would be read wrongly, in silence.
 from __future__ import annotations
 
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import UTC, datetime
 from typing import Any
 from zoneinfo import ZoneInfo
@@ -23,7 +23,7 @@ UNITS = {"s": 1, "ms": 10**3, "us": 10**6, "ns": 10**9}
 MAGNITUDES = {"too small": 10**8, "s": 10**11, "ms": 10**14, "us": 10**17, "ns": 2**63 - 1}
 _DAY, _CLOCK = r"\d{4}-\d{2}-\d{2}", r"[T ]\d{2}:\d{2}(:\d{2}(\.\d+)?)?"
 KINDS = {
-    "number": r"^-?\d{1,18}(\.\d*)?$",
+    "number": r"^-?[0-8]?\d{1,18}(\.\d*)?$",
     "date": f"^{_DAY}$",
     "date and time": f"^{_DAY}{_CLOCK}$",
     "date and time with zone": rf"^{_DAY}{_CLOCK} ?(Z|[+-]\d{{2}}:?\d{{2}})$",
@@ -83,7 +83,9 @@ def parse_times(events: Events, column: TimeColumn) -> tuple[Events, str]:
     if dtype.is_numeric():
         parsed, how = _from_numbers(events, column)
     elif isinstance(dtype, (nw.Datetime, nw.Date)):
-        parsed, how = _from_datetimes(events, nw.col(column.name).cast(nw.Datetime("us", _zone_of(dtype))), column)
+        zone = dtype.time_zone if isinstance(dtype, nw.Datetime) else None
+        moments = nw.col(column.name).cast(nw.Datetime("us", zone))
+        parsed, how = _from_datetimes(events, moments, column if zone is None else replace(column, zone="UTC"))
     elif dtype == nw.String:
         parsed, how = _from_text(events.with_columns(nw.col(column.name).str.strip_chars()), column)
     else:
@@ -200,10 +202,6 @@ def _offset_seconds(text: nw.Expr) -> nw.Expr:
     hours, minutes = digits.str.slice(1, 2).cast(nw.Int64), digits.str.slice(3, 2).cast(nw.Int64)
     size = hours * 3_600 + minutes * 60
     return nw.when(digits.str.contains(r"^-")).then(-size).otherwise(size)
-
-
-def _zone_of(dtype: nw.dtypes.DType) -> str | None:
-    return dtype.time_zone if isinstance(dtype, nw.Datetime) else None
 
 
 def _unreadable(events: Events, column: TimeColumn) -> DataError:

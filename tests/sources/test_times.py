@@ -1,0 +1,141 @@
+from datetime import UTC, datetime, timedelta, timezone
+from typing import Any
+
+import narwhals as nw
+import polars as pl
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from ltsi.errors import ConfigError, DataError
+from ltsi.sources.times import UNITS, TimeColumn, parse_times
+
+MOMENTS = st.datetimes(min_value=datetime(1974, 1, 1), max_value=datetime(2100, 1, 1))
+
+
+def parse(values: list[Any], dtype: Any = None, **settings: Any) -> tuple[list[int], str]:
+    table = pl.DataFrame({"time": pl.Series(values, dtype=dtype), "row": range(1, len(values) + 1)})
+    events, note = parse_times(nw.from_native(table.lazy()), TimeColumn("time", "log.csv, column 'at'", **settings))
+    return events.collect()["time"].to_list(), note
+
+
+def epoch(text: str) -> int:
+    return int(datetime.fromisoformat(text).replace(tzinfo=UTC).timestamp())
+
+
+@given(st.lists(MOMENTS, min_size=1), st.sampled_from(sorted(UNITS)), st.booleans())
+def test_numbers_of_any_unit_are_told_by_their_size(moments: list[datetime], unit: str, as_text: bool) -> None:
+    seconds = [int(moment.replace(tzinfo=UTC).timestamp()) for moment in moments]
+    # The fraction of a second is lost, downwards.
+    numbers = [second * UNITS[unit] + UNITS[unit] - 1 for second in seconds]
+    found, note = parse([str(number) for number in numbers] if as_text else numbers)
+    assert found == seconds
+    assert f"numbers in {unit} since 1970 (detected" in note
+
+
+@given(
+    st.lists(MOMENTS, min_size=1), st.sampled_from([" ", "T"]), st.sampled_from(["minutes", "seconds", "milliseconds"])
+)
+def test_iso_text_is_utc(moments: list[datetime], separator: str, precision: str) -> None:
+    texts = [moment.isoformat(separator, timespec=precision) for moment in moments]
+    assert parse(texts)[0] == [epoch(text[:19]) for text in texts]
+
+
+@given(st.lists(st.tuples(MOMENTS, st.integers(-14 * 60, 14 * 60)), min_size=1))
+def test_iso_text_with_an_offset_is_converted(moments: list[tuple[datetime, int]]) -> None:
+    zoned = [moment.replace(microsecond=0, tzinfo=timezone(timedelta(minutes=minutes))) for moment, minutes in moments]
+    assert parse([moment.isoformat() for moment in zoned])[0] == [int(moment.timestamp()) for moment in zoned]
+
+
+@given(st.lists(st.dates(min_value=datetime(1974, 1, 1).date()), min_size=1))
+def test_dates_are_midnight(dates: list[Any]) -> None:
+    assert parse([date.isoformat() for date in dates])[0] == [epoch(date.isoformat()) for date in dates]
+
+
+@pytest.mark.parametrize(
+    ("values", "dtype", "expected"),
+    [
+        (["2011-01-02T03:04:05Z", "2011-01-02 03:04:05+00:00"], pl.String, [1293937445, 1293937445]),
+        (["2011-01-02T03:04:05.9"], pl.String, [1293937445]),
+        (["1293937445.0", "1293937446.75"], pl.String, [1293937445, 1293937446]),
+        ([1293937445.0], pl.Float64, [1293937445]),
+        ([" 1293937445 "], pl.String, [1293937445]),
+        ([datetime(2011, 1, 2, 3, 4, 5)], pl.Datetime("ns"), [1293937445]),
+        ([datetime(2011, 1, 2).date()], pl.Date, [1293926400]),
+    ],
+)
+def test_what_files_hold(values: list[Any], dtype: Any, expected: list[int]) -> None:
+    assert parse(values, dtype)[0] == expected
+
+
+def test_a_typed_time_with_a_zone_is_converted() -> None:
+    table = pl.Series([datetime(2011, 7, 1, 12)]).dt.replace_time_zone("Europe/London")
+    assert parse(table.to_list(), pl.Datetime("us", "Europe/London"), zone="Asia/Tokyo")[0] == [
+        epoch("2011-07-01 11:00:00")
+    ]
+
+
+def test_a_zone_for_times_without_one() -> None:
+    found, note = parse(["2011-01-02 12:00:00", "2011-07-02 12:00:00"], zone="Europe/London")
+    assert found == [epoch("2011-01-02 12:00:00"), epoch("2011-07-02 11:00:00")]
+    assert "in zone Europe/London" in note
+
+
+def test_a_format() -> None:
+    assert parse(["02/01/2011 03:04"], format="%d/%m/%Y %H:%M")[0] == [epoch("2011-01-02 03:04:00")]
+    assert parse(["19970102"], format="%Y%m%d")[0] == [epoch("1997-01-02")]
+
+
+def test_a_unit_that_is_set_is_believed() -> None:
+    found, note = parse([5, 1_293_937_445], unit="ms")
+    assert found == [0, 1_293_937]
+    assert "as set by source.time_unit" in note
+
+
+@pytest.mark.parametrize(
+    ("values", "sentence"),
+    [
+        # Seconds and milliseconds: both would be read without complaint, one of them 50,000 years off.
+        (
+            [1293937445, 1293937445000, 1293937446],
+            r"mixes units.* 1 numbers that look like ms .* in row 2",
+        ),
+        (["1293937445", "2011-01-02", "1293937446"], r"mixes.* 1 date .first '2011-01-02' in row 2., 2 number .first"),
+        (["2011-01-02", "2011-01-02 10:00:00"], r"mixes units or formats of time"),
+        (["2011-01-02 10:00:00", "2011-01-02 10:00:00Z"], r"mixes units or formats of time"),
+        ([1293937445, 12939], r"mixes.*'12939' in row 2"),  # a line that was cut
+        (["1293937445", "yesterday"], r"log\.csv, column 'at': the time 'yesterday' in row 2 .* set source\.time_f"),
+        (["2011-01-02 10:00:00", "2011-02-30 10:00:00"], r"'2011-02-30 10:00:00' in row 2 is no ISO 8601 time"),
+        (["1293937445", None], r"row 2 has no time"),
+        (["1293937445", "1e9"], r"the time '1e9' in row 2"),
+        ([1, 2, 3], r"the unit of times such as 1 \(row 1\) cannot be told from their size; set source\.time_unit=s"),
+        ([19970101, 19970102], r"such as 19970101 .*source\.time_format='%Y%m%d'"),
+        ([True, False], r"holds Boolean, which is no time"),
+    ],
+)
+def test_times_that_cannot_be_read_or_differ_are_refused(values: list[Any], sentence: str) -> None:
+    with pytest.raises(DataError, match=sentence):
+        parse(values)
+
+
+def test_a_format_that_does_not_fit_is_refused() -> None:
+    with pytest.raises(DataError, match=r"the time '2011-01-02' in row 2 is no %d/%m/%Y time"):
+        parse(["02/01/2011", "2011-01-02"], format="%d/%m/%Y")
+
+
+def test_a_time_that_the_clocks_change_skips_is_refused() -> None:
+    with pytest.raises(DataError, match=r"'2011-10-30 01:30:00' in row 2 is no ISO 8601 time in zone Europe/London"):
+        parse(["2011-10-30 00:30:00", "2011-10-30 01:30:00"], zone="Europe/London")
+
+
+@pytest.mark.parametrize(
+    ("settings", "sentence"),
+    [
+        ({"unit": "h"}, r"source\.time_unit=h must be one of: s, ms, us, ns"),
+        ({"zone": "Atlantis"}, r"source\.time_zone=Atlantis is no time zone"),
+        ({"unit": "s", "format": "%Y"}, r"exclude each other"),
+    ],
+)
+def test_settings_that_cannot_be_meant_are_refused(settings: dict[str, str], sentence: str) -> None:
+    with pytest.raises(ConfigError, match=sentence):
+        TimeColumn("time", "log.csv", **settings)  # type: ignore[arg-type]
