@@ -1,0 +1,265 @@
+"""The ledger: many runs, sorted into what may stand in one table and what is the same model under another seed."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass, replace
+from functools import cached_property
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import polars as pl
+from numpy.typing import NDArray
+
+from ltsi.errors import RunError
+from ltsi.runs.folder import Evaluation, RunFolder, find_runs
+
+# What does not make another model: where the data is from and how it is cut stands over the table.
+_NOT_OF_THE_MODEL = frozenset({"seed", "data", "split", "seen", "test", "model"})
+
+
+@dataclass(frozen=True)
+class Record:
+    """One evaluated run.
+
+    Attributes:
+        folder: the run.
+        config: its resolved configuration.
+        environment: what surrounded it.
+        evaluation: its metrics on the part compared.
+    """
+
+    folder: RunFolder
+    config: Mapping[str, Any]
+    environment: Mapping[str, Any]
+    evaluation: Evaluation
+
+    @property
+    def path(self) -> Path:
+        """The run's folder."""
+        return self.folder.path
+
+    @property
+    def model(self) -> str:
+        """Name of the model."""
+        return str(self.config["model"]["name"])
+
+    @property
+    def seed(self) -> int:
+        """Seed of the run."""
+        return int(self.environment["seed"])
+
+    @cached_property
+    def settings(self) -> dict[str, Any]:
+        """The configuration that makes the model what it is, flat (`model.dim`), without seeds and data."""
+        kept = {key: value for key, value in self.config.items() if key == "model" or key not in _NOT_OF_THE_MODEL}
+        return {key: value for key, value in _flat(kept) if key.rpartition(".")[2] != "seed"}
+
+
+@dataclass(frozen=True)
+class Entry:
+    """One model configuration under all its seeds.
+
+    Attributes:
+        label: the model's name, and what tells it from other configurations of the same model.
+        records: its runs, one a seed, sorted by seed.
+    """
+
+    label: str
+    records: tuple[Record, ...]
+
+    @property
+    def model(self) -> str:
+        """Name of the model."""
+        return self.records[0].model
+
+    def mean_of(self, fact: str) -> float | None:
+        """Averages a number of `environment.json` over the seeds; None if a run does not tell it."""
+        values = [record.environment.get(fact) for record in self.records]
+        return None if None in values else float(np.mean([float(value) for value in values if value is not None]))
+
+
+@dataclass(frozen=True)
+class Ledger:
+    """Runs that answered the same questions: same store, same targets, same items allowed.
+
+    Attributes:
+        part: `valid` or `test`.
+        entries: the model configurations.
+        n_repeated: runs left out because a later run has the same configuration and seed.
+    """
+
+    part: str
+    entries: tuple[Entry, ...]
+    n_repeated: int = 0
+
+    @property
+    def first(self) -> Record:
+        """A run to ask for what all have in common."""
+        return self.entries[0].records[0]
+
+    @property
+    def store(self) -> str:
+        """Name of the store."""
+        return str(self.first.environment["store"])
+
+    @cached_property
+    def _questions(self) -> pl.DataFrame:
+        return self._answers(self.first).drop("rank")
+
+    @property
+    def n_users(self) -> int:
+        """Number of users ranked.
+
+        Raises:
+            RunError: see `ranks`.
+        """
+        return self._questions.height
+
+    def ranks(self, entry: Entry) -> NDArray[np.int64]:
+        """Reads the ranks of a model's targets; column i is the same user in every entry of this ledger.
+
+        Args:
+            entry: an entry of this ledger.
+
+        Returns:
+            `(seeds, users)`.
+
+        Raises:
+            RunError: a run's per-user results are missing, unreadable, or of other users or targets.
+        """
+        ranks = []
+        for record in entry.records:
+            answers = self._answers(record)
+            if not answers.drop("rank").equals(self._questions):
+                raise RunError(
+                    f"Runs {self.first.path} and {record.path} cannot stand in one table: they ranked other users or "
+                    f"targets in {self.part}; evaluate both again, or compare them separately."
+                )
+            ranks.append(answers["rank"].to_numpy())
+        return np.stack(ranks)
+
+    def _answers(self, record: Record) -> pl.DataFrame:
+        answers = record.folder.per_user(self.part, ["user", "target", "rank"]).sort("user")
+        if answers["user"].n_unique() != answers.height:
+            raise RunError(
+                f"Run {record.path} has users with several targets in {self.part}; comparing needs a split "
+                "with one target per user."
+            )
+        return answers
+
+
+def read_ledgers(directories: Sequence[Path], part: str) -> tuple[list[Ledger], list[Path]]:
+    """Gathers runs into one ledger per store.
+
+    Args:
+        directories: folders of runs or of sweeps; a run reached twice counts once.
+        part: `valid` or `test`.
+
+    Returns:
+        The ledgers by name of the store, and the runs left out because the part was not evaluated.
+
+    Raises:
+        RunError: a folder holds no run; no run was evaluated; a run's files cannot be read; runs on one store differ
+            in split, seen items or the store's contents.
+    """
+    folders = {run.path.resolve(): run for directory in directories for run in find_runs(directory)}.values()
+    evaluated = [run for run in folders if run.has_evaluation(part)]
+    left_out = [run.path for run in folders if not run.has_evaluation(part)]
+    if not evaluated:
+        left_out_run = next(iter(folders))
+        left_out_run.evaluation(part)  # says what is missing and how to get it
+    stores: dict[str, list[Record]] = {}
+    for run in evaluated:
+        record = _record(run, part)
+        stores.setdefault(str(record.environment["store"]), []).append(record)
+    return [_ledger(stores[name], part) for name in sorted(stores)], left_out
+
+
+def _record(run: RunFolder, part: str) -> Record:
+    record = Record(run, run.config, run.environment, run.evaluation(part))
+    model = record.config.get("model")
+    if not isinstance(model, dict) or "name" not in model:
+        raise RunError(f"{run.path / 'config.yaml'} has no model.name; the run is damaged, train again.")
+    missing = [key for key in ("store", "fingerprint", "seed") if key not in record.environment]
+    if missing:
+        raise RunError(f"{run.path / 'environment.json'} has no '{missing[0]}'; the run is damaged, train again.")
+    return record
+
+
+def _ledger(records: list[Record], part: str) -> Ledger:
+    first = records[0]
+    for other in records[1:]:
+        _require_comparable(first, other)
+    latest: dict[tuple[str, int], Record] = {}
+    for record in sorted(records, key=lambda record: str(record.environment.get("started", ""))):
+        latest[json.dumps(record.settings, sort_keys=True, default=str), record.seed] = record
+    configurations: dict[str, list[Record]] = {}
+    for (settings, _), record in latest.items():
+        configurations.setdefault(settings, []).append(record)
+    entries = [
+        Entry(group[0].model, tuple(sorted(group, key=lambda record: record.seed))) for group in configurations.values()
+    ]
+    return Ledger(part, tuple(_labelled(entries)), n_repeated=len(records) - len(latest))
+
+
+def _require_comparable(first: Record, other: Record) -> None:
+    pair = f"Runs {first.path} and {other.path}"
+    if first.environment["fingerprint"] != other.environment["fingerprint"]:
+        raise RunError(
+            f"{pair} cannot stand in one table: store '{first.environment['store']}' had other contents when the "
+            "second was trained; train again, or compare them separately."
+        )
+    for name, ours, theirs in (
+        ("split", _split(first), _split(other)),
+        ("seen", first.evaluation.seen, other.evaluation.seen),
+        ("the number of targets", first.evaluation.n_targets, other.evaluation.n_targets),
+    ):
+        if ours != theirs:
+            raise RunError(
+                f"{pair} cannot stand in one table: {name} is {ours} in the first and {theirs} in the second; "
+                "compare them separately."
+            )
+
+
+def _split(record: Record) -> str:
+    settings = ", ".join(f"{key}={value}" for key, value in sorted(_flat(record.config.get("split", {}))))
+    return f"{record.evaluation.split} ({settings})" if settings else record.evaluation.split
+
+
+def _labelled(entries: list[Entry]) -> Iterator[Entry]:
+    """Adds to the names of models that occur in several configurations what makes each different."""
+    for entry in entries:
+        rivals = [rival for rival in entries if rival.model == entry.model]
+        mine = rivals.index(entry)
+        told = _differing([_overrides(rival) for rival in rivals])
+        if len(set(map(tuple, told))) < len(rivals):
+            told = _differing([[f"{key}={value}" for key, value in r.records[0].settings.items()] for r in rivals])
+        yield replace(entry, label=f"{entry.model} ({', '.join(told[mine])})" if told[mine] else entry.model)
+
+
+def _differing(lists: list[list[str]]) -> list[list[str]]:
+    common = set.intersection(*map(set, lists))
+    return [[text for text in texts if text not in common] for texts in lists]
+
+
+def _overrides(entry: Entry) -> list[str]:
+    """Returns what the command line set in all runs of an entry, as it was typed."""
+    typed = [list(map(str, record.environment.get("overrides", []))) for record in entry.records]
+    everywhere = set.intersection(*map(set, typed))
+    keys = {text: text.lstrip("+~").partition("=")[0] for text in typed[0]}
+    return [
+        text
+        for text, key in keys.items()
+        if text in everywhere and key not in _NOT_OF_THE_MODEL and not key.startswith("hydra")
+    ]
+
+
+def _flat(tree: Mapping[str, Any], prefix: str = "") -> Iterable[tuple[str, Any]]:
+    for key, value in tree.items():
+        if isinstance(value, Mapping):
+            yield from _flat(value, f"{prefix}{key}.")
+        else:
+            yield f"{prefix}{key}", value
