@@ -28,6 +28,8 @@ _LATEX = {
     "×": r"$\times$",
     "≥": r"$\ge$",
     "≤": r"$\le$",
+    "<": "$<$",
+    ">": "$>$",
     **{character: "\\" + character for character in "&%$#_{}"},
 }
 
@@ -80,7 +82,7 @@ def _show_terminal(result: Result, job: str | None) -> None:
     console = Console(width=None if sys.stdout.isatty() or "COLUMNS" in os.environ else _UNBOUNDED)
     if job:
         console.print(Text(job, style="bold"))
-    for table in result.tables:
+    for table in map(_for_people, result.tables):
         console.print(Text(table.title, style="bold"))
         grid = RichTable(box=SIMPLE_HEAD, pad_edge=False)
         for index, column in enumerate(table.columns):
@@ -119,7 +121,16 @@ def _csv(table: Table, job: str | None) -> str:
     return buffer.getvalue()
 
 
+def _for_people(table: Table) -> Table:
+    """Leave out the columns that only programs read."""
+    kept = [index for index, column in enumerate(table.columns) if column not in table.data_columns]
+    columns, rows = [table.columns[index] for index in kept], [[row[index] for index in kept] for row in table.rows]
+    return Table(table.title, columns, rows, table.notes)
+
+
 def _markdown(table: Table, job: str | None) -> str:
+    table = _for_people(table)
+
     def line(cells: Sequence[str]) -> str:
         return "| " + " | ".join(cells) + " |"
 
@@ -135,6 +146,8 @@ def _markdown(table: Table, job: str | None) -> str:
 
 
 def _latex(table: Table, job: str | None) -> str:
+    table = _for_people(table)
+
     def cell(entry: Entry) -> str:
         text = _escape_latex(_text(entry))
         return rf"\textbf{{{text}}}" if _is_bold(entry) else text

@@ -3,7 +3,7 @@
 Nothing here knows a terminal or a file format.
 """
 
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 from dataclasses import dataclass, field
 
 Scalar = str | int | float | bool | None
@@ -38,17 +38,22 @@ class Table:
         columns: Names of the columns, each different: they are the keys of the JSON records.
         rows: Rows, each with one entry per column.
         notes: Sentences printed under the table, such as the protocol behind the numbers.
+        data_columns: Names of the columns that only programs read, such as the bounds of an interval: they are in JSON
+            and CSV and not in what people read.
     """
 
     title: str
     columns: Sequence[str]
     rows: Sequence[Sequence[Entry]]
     notes: Sequence[str] = ()
+    data_columns: Collection[str] = ()
 
     def __post_init__(self) -> None:
         """Refuse a table that could not be written as records."""
         if len(set(self.columns)) != len(self.columns):
             raise ValueError(f"table {self.title!r} names a column twice: {list(self.columns)}")
+        if unknown := set(self.data_columns) - set(self.columns):
+            raise ValueError(f"table {self.title!r} has no columns {sorted(unknown)}")
         for index, row in enumerate(self.rows):
             if len(row) != len(self.columns):
                 raise ValueError(

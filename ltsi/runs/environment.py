@@ -43,6 +43,7 @@ def describe_environment(
         "fingerprint": store.fingerprint,
         "split": split,
         "seen": seen,
+        "order_warning": _order_warning(store),
         "overrides": list(overrides),
         "started": now(),
     }
@@ -51,6 +52,13 @@ def describe_environment(
 def now() -> str:
     """Returns the time as it is written into `environment.json`: ISO 8601, UTC, whole seconds."""
     return datetime.now(UTC).isoformat(timespec="seconds")
+
+
+def _order_warning(store: Store) -> str | None:
+    """Returns what the audit says where so many events share their time that results depend on the file's order."""
+    findings = store.manifest.get("audit", [])
+    tied = (f for f in findings if f["finding"] == "same_time_steps" and f["severity"] == "warn")
+    return next((str(finding["detail"]) for finding in tied), None)
 
 
 def _installed() -> dict[str, str]:

@@ -16,8 +16,9 @@ from numpy.typing import NDArray
 from ltsi.errors import RunError
 from ltsi.runs.folder import Evaluation, RunFolder, find_runs
 
-# What does not make another model: where the data is from and how it is cut stands over the table.
-_NOT_OF_THE_MODEL = frozenset({"seed", "data", "split", "seen", "test", "model"})
+# What does not make another model. Where the data is from and how it is cut stands over the table; `model` is looked at
+# key by key.
+_NOT_OF_THE_MODEL = frozenset({"data", "metrics", "model", "resume", "seed", "seen", "split", "test"})
 
 
 @dataclass(frozen=True)

@@ -2,19 +2,19 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
 from numpy.typing import NDArray
 
-from ltsi import metrics as metrics_by_name
 from ltsi.errors import ConfigError
 from ltsi.evaluation.significance import bootstrap_means, holm, paired_p_values, percentile_interval
+from ltsi.metrics import parse
 from ltsi.runs.ledger import Entry, Ledger, read_ledgers
 from ltsi.sequences.split import PARTS
-from ltsi.tables import Cell, Result, Scalar, Table
+from ltsi.tables import Cell, Result, Table
 
 LEVEL = 0.95
 REPLICATES = 1000
@@ -23,13 +23,27 @@ MAIN_METRIC = "ndcg@10"
 
 
 @dataclass(frozen=True)
-class _Gain:
-    """A gain over the baseline, in percent of the baseline's mean."""
+class _Estimate:
+    """Numbers with their intervals, arrays of one shape."""
 
-    percent: float
-    low: float
-    high: float
-    p_value: float
+    mean: NDArray[np.float64]
+    low: NDArray[np.float64]
+    high: NDArray[np.float64]
+
+
+@dataclass(frozen=True)
+class _Gains:
+    """Gains over a baseline on the main metric.
+
+    Attributes:
+        against: index of the baseline's entry.
+        percent: `(entries,)`, of the baseline's mean; NaN for the baseline, and for all if its mean is zero.
+        p_value: `(entries,)`, corrected; NaN for the baseline.
+    """
+
+    against: int
+    percent: _Estimate
+    p_value: NDArray[np.float64]
 
 
 def run(directories: list[Path], *, metrics: list[str], split: str = "test", baseline: str = "exp_decay") -> Result:
@@ -56,45 +70,46 @@ def run(directories: list[Path], *, metrics: list[str], split: str = "test", bas
         raise ConfigError(f"split={split} is not a part that can be compared; it must be one of: {', '.join(PARTS)}.")
     if not metrics:
         raise ConfigError("There is no metric to show; name one, such as ndcg@10.")
-    names = list(dict.fromkeys(str(metrics_by_name.parse(name)) for name in metrics))
+    names = list(dict.fromkeys(str(parse(name)) for name in metrics))
     ledgers, left_out = read_ledgers(directories, split)
     messages = [f"Left out, not evaluated on {split}: {path} (`ltsi eval run={path}`)." for path in left_out]
     return Result(tables=[_table(ledger, names, baseline) for ledger in ledgers], messages=messages)
 
 
 def _table(ledger: Ledger, names: Sequence[str], baseline: str) -> Table:
+    entries, n_users = ledger.entries, ledger.n_users
     main = names.index(MAIN_METRIC) if MAIN_METRIC in names else 0
-    users_EMN = np.stack([_user_means(ledger, entry, names) for entry in ledger.entries])
-    replicates_REM = bootstrap_means(users_EMN.reshape(-1, ledger.n_users).T, REPLICATES).reshape(
-        REPLICATES, len(ledger.entries), len(names)
+    users_EMN = np.stack([_user_means(ledger, entry, names) for entry in entries])
+    replicates_REM = bootstrap_means(users_EMN.reshape(-1, n_users).T, REPLICATES).reshape(
+        REPLICATES, len(entries), len(names)
     )
-    low_EM, high_EM = percentile_interval(replicates_REM, LEVEL)
-    mean_EM = users_EMN.mean(axis=2)
-    against = _baseline(ledger.entries, baseline)
-    gains = {} if against is None else _gains(users_EMN[:, main], replicates_REM[:, :, main], against)
+    metrics_EM = _Estimate(users_EMN.mean(axis=2), *percentile_interval(replicates_REM, LEVEL))
+    against = _baseline(entries, baseline)
+    gains = None if against is None else _gains(users_EMN[:, main], replicates_REM[:, :, main], against)
+    columns = ["model", "seeds", *(column for name in names for column in _with_bounds(name))]
+    columns += [] if gains is None else [*_with_bounds("gain %"), "p"]
     rows = []
-    for e in np.argsort(-mean_EM[:, main], kind="stable"):
-        entry, row = ledger.entries[e], []
+    for e in np.argsort(-metrics_EM.mean[:, main], kind="stable"):
+        row = [Cell(entries[e].label), Cell(len(entries[e].records))]
         for m in range(len(names)):
-            best = bool(mean_EM[e, m] == mean_EM[:, m].max()) and len(ledger.entries) > 1
-            row += [Cell(float(mean_EM[e, m]), f"{mean_EM[e, m]:.4f}", best), _interval(low_EM[e, m], high_EM[e, m])]
-        tail = () if against is None else _gain_cells(gains.get(int(e)))
-        rows.append([entry.label, len(entry.records), *row, *tail, *_cost(entry)])
-    columns = ["model", "seeds", *(column for name in names for column in (name, f"{name} {LEVEL:.0%}"))]
-    columns += [] if against is None else [f"gain % ({names[main]})", f"gain {LEVEL:.0%}", "p"]
-    store, first = ledger.store, ledger.first.evaluation
+            best = len(entries) > 1 and bool(metrics_EM.mean[e, m] == metrics_EM.mean[:, m].max())
+            row += _estimate_cells(metrics_EM, (e, m), ".4f", best)
+        if gains is not None:
+            row += [*_estimate_cells(gains.percent, (e,), "+.1f"), _p_cell(float(gains.p_value[e]))]
+        rows.append([*row, *_cost_cells(entries[e])])
     return Table(
-        title=f"{store}: {ledger.part} of {first.split}, {ledger.n_users:,} users",
-        columns=[*columns, "parameters", "training s"],
+        title=f"{ledger.store}: {ledger.part} of {ledger.first.evaluation.split}, {n_users:,} users",
+        columns=[*columns, "parameters", "train s"],
         rows=rows,
-        notes=_notes(ledger, names[main], baseline, None if against is None else ledger.entries[against].label),
+        notes=[_protocol(ledger), _gain_note(entries, names[main], baseline, gains), *_warnings(ledger)],
+        data_columns=[column for column in columns if column.endswith((" low", " high"))],
     )
 
 
 def _user_means(ledger: Ledger, entry: Entry, names: Sequence[str]) -> NDArray[np.float64]:
     """Averages each user's metrics over the seeds, `(metrics, users)`."""
     ranks_SN = ledger.ranks(entry)
-    return np.stack([metrics_by_name.parse(name)(ranks_SN).mean(axis=0) for name in names])
+    return np.stack([parse(name)(ranks_SN).mean(axis=0) for name in names])
 
 
 def _baseline(entries: Sequence[Entry], name: str) -> int | None:
@@ -108,61 +123,75 @@ def _baseline(entries: Sequence[Entry], name: str) -> int | None:
     return candidates[0] if candidates else None
 
 
-def _gains(users_EN: NDArray[np.float64], replicates_RE: NDArray[np.float64], against: int) -> dict[int, _Gain]:
-    """Compares every entry with the baseline; empty where the baseline hits nothing and a ratio means nothing."""
-    others = [e for e in range(len(users_EN)) if e != against]
-    base = users_EN[against].mean()
-    if not others or not replicates_RE[:, against].all():
-        return {}
-    p_values = holm(paired_p_values((users_EN[others] - users_EN[against]).T, FLIPS))
-    ratios = replicates_RE[:, others] / replicates_RE[:, [against]] - 1
-    low, high = percentile_interval(ratios, LEVEL)
-    percent = users_EN[others].mean(axis=1) / base - 1
-    return {
-        e: _Gain(100 * float(percent[i]), 100 * float(low[i]), 100 * float(high[i]), float(p_values[i]))
-        for i, e in enumerate(others)
-    }
+def _gains(users_EN: NDArray[np.float64], replicates_RE: NDArray[np.float64], against: int) -> _Gains:
+    others = np.delete(np.arange(len(users_EN)), against)
+    percent_3E, p_value_E = np.full((3, len(users_EN)), np.nan), np.full(len(users_EN), np.nan)
+    if len(others):
+        p_value_E[others] = holm(paired_p_values((users_EN[others] - users_EN[against]).T, FLIPS))
+    # A resample in which the baseline scores nothing has no gain in percent, so there is no interval to show.
+    if len(others) and replicates_RE[:, against].all():
+        means_E = users_EN.mean(axis=1)
+        percent_3E[0, others] = 100 * (means_E[others] / means_E[against] - 1)
+        ratios_RO = replicates_RE[:, others] / replicates_RE[:, [against]]
+        percent_3E[1:, others] = 100 * (np.stack(percentile_interval(ratios_RO, LEVEL)) - 1)
+    return _Gains(against, _Estimate(*percent_3E), p_value_E)
 
 
-def _gain_cells(gain: _Gain | None) -> tuple[Cell, Cell, Cell]:
-    if gain is None:
-        return Cell(None), Cell(None), Cell(None)
-    p_text = "<0.001" if gain.p_value < 0.001 else f"{gain.p_value:.3f}"
-    return (
-        Cell(gain.percent, f"{gain.percent:+.1f}"),
-        Cell(f"[{gain.low:.4f}, {gain.high:.4f}]", f"[{gain.low:+.1f}, {gain.high:+.1f}]"),
-        Cell(gain.p_value, p_text),
-    )
+def _with_bounds(name: str) -> list[str]:
+    return [name, f"{name} low", f"{name} high"]
 
 
-def _interval(low: float, high: float) -> Cell:
-    return Cell(f"[{low:.6f}, {high:.6f}]", f"[{low:.4f}, {high:.4f}]")
+def _estimate_cells(estimate: _Estimate, at: tuple[int, ...], digits: str, bold: bool = False) -> list[Cell]:
+    mean, low, high = (float(numbers[at]) for numbers in (estimate.mean, estimate.low, estimate.high))
+    if np.isnan(mean):
+        return [Cell(None), Cell(None), Cell(None)]
+    half_width = f"{(high - low) / 2:{digits.lstrip('+')}}"
+    return [Cell(mean, f"{mean:{digits}} ±{half_width}", bold), Cell(low), Cell(high)]
 
 
-def _cost(entry: Entry) -> tuple[Scalar | Cell, Cell]:
+def _p_cell(p_value: float) -> Cell:
+    if np.isnan(p_value):
+        return Cell(None)
+    return Cell(p_value, "<0.001" if p_value < 0.001 else f"{p_value:.3f}")
+
+
+def _cost_cells(entry: Entry) -> tuple[Cell, Cell]:
     parameters, seconds = entry.mean_of("n_parameters"), entry.mean_of("train_seconds")
     return (
-        None if parameters is None else round(parameters),
+        Cell(None if parameters is None else round(parameters)),
         Cell(seconds, None if seconds is None else f"{seconds:,.1f}"),
     )
 
 
-def _notes(ledger: Ledger, main: str, baseline: str, found: str | None) -> list[str]:
+def _protocol(ledger: Ledger) -> str:
     seen = ledger.first.evaluation.seen
-    notes = [
-        f"Means over seeds, with {LEVEL:.0%} bootstrap intervals over users ({REPLICATES:,} resamples). "
-        f"Full ranking, ties in score count half, items the user has seen are "
-        f"{'not ranked' if seen == 'hide' else 'ranked like others'} (seen={seen})."
-    ]
-    others = len(ledger.entries) - 1
-    if found is None:
-        known = ", ".join(sorted(entry.label for entry in ledger.entries))
-        notes.append(f"No gains are shown: the baseline '{baseline}' is not among these runs ({known}).")
-    elif others:
-        notes.append(
-            f"Gain: {main} over {found} on the same users; p: {FLIPS:,} random sign flips of the users' differences, "
-            f"Holm-corrected for {others} comparison{'s' if others > 1 else ''}."
-        )
+    treated = "not ranked" if seen == "hide" else "ranked like all others"
+    return (
+        f"Means over seeds; ± is half the width of the {LEVEL:.0%} bootstrap interval over users ({REPLICATES:,} "
+        "resamples; --format json or csv has the bounds). Full ranking, ties in score count half, items the user has "
+        f"seen are {treated} (seen={seen})."
+    )
+
+
+def _gain_note(entries: Sequence[Entry], main: str, baseline: str, gains: _Gains | None) -> str:
+    if gains is None:
+        known = ", ".join(sorted(entry.label for entry in entries))
+        return f"No gains are shown: the baseline '{baseline}' is not among these runs ({known})."
+    label, n_tests = entries[gains.against].label, len(entries) - 1
+    if not n_tests:
+        return f"No gains are shown: there is nothing but the baseline {label}."
+    note = (
+        f"Gain: {main} over {label} on the same users; p: {FLIPS:,} random sign flips of the users' differences, "
+        f"Holm-corrected for {n_tests} comparison{'s' if n_tests > 1 else ''}."
+    )
+    if np.isnan(gains.percent.mean).all():
+        note += f" There is no gain in percent: {main} of {label} is zero, or nearly so."
+    return note
+
+
+def _warnings(ledger: Ledger) -> Iterator[str]:
+    order_warning = ledger.first.environment.get("order_warning")
+    if order_warning:
+        yield f"Order inside ties of time: {order_warning}"
     if ledger.n_repeated:
-        notes.append(f"{ledger.n_repeated} earlier run(s) with the configuration and seed of a later one are left out.")
-    return notes
+        yield f"{ledger.n_repeated} earlier run(s) with the configuration and seed of a later one are left out."
