@@ -75,8 +75,6 @@ class RawData:
 class Source(Protocol):
     """Raw files to events; the config group `source` instantiates one."""
 
-    name: str
-
     def load(self) -> RawData:
         """Reads the files.
 

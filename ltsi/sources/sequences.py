@@ -27,13 +27,11 @@ class Sequences:
         path: file of lines `user item item ...`.
         times: file of lines `user time time ...`, line by line the same users and lengths; None if there are no times.
         time_unit: unit of the times if they are numbers: s, ms, us or ns; None detects it.
-        name: name of the source.
     """
 
     path: str
     times: str | None = None
     time_unit: str | None = None
-    name: str = "sequences"
 
     def load(self) -> RawData:
         """Reads the sequences, and their times if there are any."""

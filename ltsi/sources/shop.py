@@ -42,6 +42,7 @@ FOLLOW, LOYAL, AGAIN = (
 )  # next item is a complement; a fresh item is of the user's brand; start at an own item
 MEAN_VIEWS, CART, BUY = 3.5, 0.3, 0.6
 MAX_VIEWS = 20
+MIN_EVENTS = 10  # events a user, at least: with fewer, the log would be over before everybody has joined
 VISIT_GAP, MAX_SPAN = 90.0, 7_200  # mean seconds between two events of a visit; the longest visit
 ZIPF = 0.9
 BRAND_DRIFT = 0.03  # chance that a visit changes the user's brand in the category
@@ -59,7 +60,6 @@ class Shop:
         half_life_days: half-life of each category, days; as many categories as numbers.
         excitement: expected returns that one visit sets off before the interest has faded, each category.
         floor_per_day: return hazard that never fades, per day, each category.
-        name: name of the source.
     """
 
     users: int = 2_000
@@ -69,12 +69,11 @@ class Shop:
     half_life_days: tuple[float, ...] = field(default=(3, 4, 6, 8, 11, 15, 21, 30, 42, 60))
     excitement: float = 0.9
     floor_per_day: float = 0.002
-    name: str = "shop"
 
     def __post_init__(self) -> None:
         """Refuses sizes that make no shop."""
         groups = len(self.half_life_days) * BRANDS
-        for key, least in (("users", 1), ("items", groups), ("events", 1)):
+        for key, least in (("users", 1), ("items", groups), ("events", MIN_EVENTS * self.users)):
             if getattr(self, key) < least:
                 raise ConfigError(f"source.{key}={getattr(self, key)} must be at least {least}.")
         for key in ("excitement", "floor_per_day"):
@@ -104,13 +103,21 @@ class Shop:
         )
 
     def _visits(self, hazard: ReturnHazard, rng: np.random.Generator) -> Visits:
-        """Simulates until there are enough events: the end of the log is where the last of them is."""
-        days = 400 * max(self.events / self.users / 60, 0.1)
+        """Simulates until there are enough events and everybody has joined.
+
+        The end of the log is where the last event asked for is; users join in the first half of the days simulated.
+        """
+        days = 400 * self.events / self.users / 60
         while True:
             visits = simulate_visits(self.users, hazard, days, rng, _draw_shape)
-            if visits.size.sum() >= self.events:
+            order = np.argsort(visits.start)
+            total = np.cumsum(visits.size[order])
+            if total[-1] < self.events:
+                days *= 1.5
+            elif visits.start[order[np.searchsorted(total, self.events)]] < days / 2 * 86_400:
+                days *= 0.75
+            else:
                 return visits
-            days *= 1.5
 
 
 def _draw_shape(n: int, rng: np.random.Generator) -> tuple[Ints, Ints]:

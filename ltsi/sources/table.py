@@ -35,7 +35,6 @@ class Table:
         time_unit: s, ms, us or ns if times are numbers; None detects it.
         time_format: strptime format if times are text; None detects ISO 8601.
         time_zone: zone of times that carry none.
-        name: name of the source.
     """
 
     path: str
@@ -46,7 +45,6 @@ class Table:
     time_unit: str | None = None
     time_format: str | None = None
     time_zone: str = "UTC"
-    name: str = "table"
     _filters: tuple[Filter, ...] = field(init=False, repr=False)
 
     def __post_init__(self) -> None:

@@ -13,7 +13,6 @@ from importlib.resources import files
 from pathlib import Path
 from typing import Any
 
-from hydra.utils import instantiate
 from omegaconf import DictConfig, OmegaConf
 from rich.console import Console
 from rich.progress import Progress, SpinnerColumn, TextColumn, TimeElapsedColumn
@@ -25,6 +24,7 @@ from ltsi.preparation.clean import clean
 from ltsi.preparation.encode import encode
 from ltsi.store import Store, store_path, write_store
 from ltsi.tables import Cell, Result, Table
+from ltsi.workflows.build import build
 
 log = logging.getLogger(__name__)
 
@@ -77,16 +77,16 @@ def _prepare(cfg: DictConfig) -> Store:
     name = str(cfg.name)
     if not STORE_NAME.fullmatch(name):
         raise ConfigError(f"name={name} is no name for a store; use letters, digits, '_', '-', '.' and '+'.")
-    unset = sorted(f"source.{key}" for key in OmegaConf.missing_keys(cfg.source))
+    unset = sorted(OmegaConf.missing_keys(cfg.source))
     if unset:
         raise ConfigError(f"source={cfg.source.name} needs {' and '.join(unset)}; set {unset[0]}=VALUE.")
     with _progress() as say:
         say("Reading")
-        raw: RawData = instantiate(cfg.source, _convert_="all").load()
+        raw: RawData = build(cfg.source).load()
         origin = ", ".join(map(str, raw.inputs)) or f"source={cfg.source.name}"
         events = validate_events(raw.events, origin)
         say("Cleaning")
-        events, cleaned = clean(events, instantiate(cfg.clean, _convert_="all") or {})
+        events, cleaned = clean(events, build(cfg.clean))
         say("Encoding")
         encoded = encode(events, raw.items, raw.users)
         say("Auditing")

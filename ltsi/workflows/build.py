@@ -1,0 +1,37 @@
+"""From a node of the configuration to the object it describes."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from hydra.errors import InstantiationException
+from hydra.utils import instantiate
+from omegaconf import DictConfig, OmegaConf
+
+from ltsi.errors import UserError
+
+
+def build(node: DictConfig, **arguments: Any) -> Any:
+    """Instantiates a node; `name` beside a `_target_` is a label and not an argument.
+
+    Args:
+        node: has a `_target_`, or holds nodes that do.
+        arguments: further arguments of the target.
+
+    Raises:
+        UserError: the target refuses its arguments; Hydra's wrapping is taken off.
+    """
+    try:
+        return instantiate(_without_labels(OmegaConf.to_container(node, resolve=True)), _convert_="all", **arguments)
+    except InstantiationException as error:
+        if isinstance(error.__cause__, UserError):
+            raise error.__cause__ from None
+        raise
+
+
+def _without_labels(node: Any) -> Any:
+    if isinstance(node, dict):
+        return {
+            key: _without_labels(value) for key, value in node.items() if not (key == "name" and "_target_" in node)
+        }
+    return [_without_labels(value) for value in node] if isinstance(node, list) else node

@@ -1,0 +1,185 @@
+import hashlib
+import json
+from pathlib import Path
+from typing import Any
+
+import pytest
+from hydra import compose, initialize_config_module
+from omegaconf import DictConfig
+
+from ltsi import __version__
+from ltsi.errors import ConfigError, DataError, UserError
+from ltsi.store import Store, available_stores, open_store
+from ltsi.tables import Cell, Result
+from ltsi.workflows import prepare
+
+SMALL = ["source.users=50", "source.items=80", "source.events=1000"]
+
+
+def config(*overrides: str) -> DictConfig:
+    with initialize_config_module("ltsi.conf", version_base="1.3"):
+        return compose("prepare", list(overrides))
+
+
+def run(*overrides: str) -> Result:
+    return prepare.run(config(*overrides))
+
+
+def audit_of(store: Store) -> dict[str, Any]:
+    return {finding["finding"]: finding["value"] for finding in store.manifest["audit"]}
+
+
+def write(path: Path, text: str) -> Path:
+    path.write_text(text, encoding="utf-8")
+    return path
+
+
+def test_the_default_is_the_shop() -> None:
+    result = run(*SMALL)
+    store = open_store("shop")
+    assert (store.n_events, store.n_users) == (1000, 50)
+    assert store.behaviors == ("buy", "cart", "view")
+    assert store.items.columns == ["item", "category", "brand", "price"]
+    assert store.truth is not None
+    assert store.truth["category"].to_list()[:2] == ["snacks", "coffee"]
+    assert result.tables[0].title == "Audit of store 'shop'"
+    assert any("1,000 events" in message for message in result.messages)
+
+
+def test_the_same_configuration_gives_the_same_store() -> None:
+    run(*SMALL, "name=one")
+    run(*SMALL, "name=two")
+    run(*SMALL, "name=three", "source.seed=8")
+    one, two, three = (open_store(name).fingerprint for name in ("one", "two", "three"))
+    assert one == two != three
+
+
+def test_the_manifest_says_where_a_store_came_from(tmp_path: Path) -> None:
+    log = write(
+        tmp_path / "log.csv", "who,what,at,price\nann,hat,2011-01-02,3\nann,cap,2011-01-03,0\nann,hat,2011-01-04,3\n"
+    )
+    run(
+        "source=table", f"source.path={log}", "source.columns={user: who, item: what, time: at}", "name=mine",
+        "source.filters=[{column: price, greater_than: 0, reason: free}]",
+    )  # fmt: skip
+    manifest = open_store("mine").manifest
+    assert manifest["source"] == "table"
+    assert manifest["tool_version"] == __version__
+    assert manifest["inputs"] == [{"path": str(log), "sha256": hashlib.sha256(log.read_bytes()).hexdigest()}]
+    assert manifest["config"]["source"]["columns"]["user"] == "who"
+    assert manifest["steps"] == [{"step": "free", "dropped": 1, "left": 2}]
+    assert manifest["counts"] == {"users": 1, "items": 1, "events": 2, "repeats": 1}
+    assert manifest["time"] == {"clock": True, "first": 1293926400, "last": 1294099200}
+    assert "is read as dates" in manifest["notes"][0]
+
+
+def test_cleaning_steps_are_chosen_by_name_and_counted(tmp_path: Path) -> None:
+    log = write(tmp_path / "log.csv", "user,item,time\n" + "a,x,1318896000\n" * 3 + "a,x,1318896001\nb,y,1318896000\n")
+    result = run(
+        "source=table", f"source.path={log}", "clean=[duplicates,k_core]", "clean.k_core.user=2", "clean.k_core.item=1"
+    )
+    (dropped,) = [table for table in result.tables if table.title == "Dropped events"]
+    assert list(dropped.rows) == [["duplicates", 2, 3], ["k_core", 1, 2]]
+    assert open_store("table").n_events == 2
+
+
+def test_a_share_is_shown_in_percent_and_kept_as_a_number(tmp_path: Path) -> None:
+    log = write(tmp_path / "log.csv", "user,item,time\na,x,1318896000\na,y,1318896000\na,z,1318896001\n")
+    table = run("source=table", f"source.path={log}").tables[0]
+    (value,) = [row[2] for row in table.rows if row[1] == "same_time_steps"]
+    assert value == Cell(0.5, "50.0%")
+
+
+def test_a_log_without_a_clock_says_so(tmp_path: Path) -> None:
+    log = write(tmp_path / "log.txt", "1 5 6 5\n2 6 7 8\n")
+    result = run("source=sequences", f"source.path={log}", "name=ordered")
+    assert not open_store("ordered").has_clock
+    assert "order but no clock" in result.messages[0]
+
+
+@pytest.mark.parametrize(
+    ("text", "overrides", "error", "sentence"),
+    [
+        (None, [], DataError, r"log\.csv does not exist; set source\.path=FILE"),
+        ("", [], DataError, r"log\.csv is empty"),
+        ("user,item,time\n", [], DataError, r"has a header and no rows"),
+        ("who,item,time\na,x,1\n", [], DataError, r"has no column 'user'; it has: who, item, time; set source\.columns"),
+        ("user,item,time\na,x,soon\n", [], DataError, r"column 'time': the time 'soon' in row 1"),
+        ("user,item,time\na,x,1318896000\na,x,1318896000000\n", [], DataError, r"mixes units"),
+        ("user,item,time\na,x,1318896000\n", ["clean=k_core"], DataError, r"'k_core' .* leaves none of 1 events"),
+        ("user,item,time\na,x,1318896000\n", ["name=../up"], ConfigError, r"name=\.\./up is no name for a store"),
+        ("user,item,time\na,x,1318896000\n", ["source.filters=[{column: x, is: 1}]"], ConfigError, r"no operator 'is'"),
+    ],
+)  # fmt: skip
+def test_a_mistake_is_one_sentence_and_nothing_is_written(
+    tmp_path: Path, data_root: Path, text: str | None, overrides: list[str], error: type[UserError], sentence: str
+) -> None:
+    log = tmp_path / "log.csv"
+    if text is not None:
+        write(log, text)
+    with pytest.raises(Exception, match=sentence) as caught:
+        run("source=table", f"source.path={log}", *overrides)
+    assert isinstance(caught.value, error)
+    assert not data_root.exists()
+
+
+def test_a_source_without_its_file_says_what_to_set() -> None:
+    with pytest.raises(ConfigError, match=r"source=sequences needs source\.path; set source\.path=VALUE"):
+        run("source=sequences")
+
+
+def test_a_mistake_leaves_the_store_of_that_name_alone(tmp_path: Path) -> None:
+    run(*SMALL, "name=mine")
+    before = open_store("mine").fingerprint
+    with pytest.raises(DataError):
+        run("source=sequences", f"source.path={write(tmp_path / 'log.txt', '1 2 x')}", "name=mine")
+    assert open_store("mine").fingerprint == before
+
+
+def test_every_source_is_known_by_name() -> None:
+    assert {"shop", "table", "sequences", "online_retail"} <= set(prepare.source_names())
+
+
+def test_a_source_is_prepared_by_its_name(monkeypatch: pytest.MonkeyPatch) -> None:
+    store = prepare.prepare_source("shop")
+    assert store.name == "shop"
+    assert available_stores() == ["shop"]
+    run("name=composed")
+    assert store.fingerprint == open_store("composed").fingerprint
+
+
+def test_a_source_that_needs_settings_is_not_prepared_by_its_name() -> None:
+    with pytest.raises(ConfigError, match=r"source=online_retail needs source\.path"):
+        prepare.prepare_source("online_retail")
+
+
+def test_an_unknown_source_is_named_with_the_nearest_one() -> None:
+    with pytest.raises(ConfigError, match=r"no source 'shoop'\. Did you mean 'shop'\? Sources: "):
+        prepare.prepare_source("shoop")
+
+
+def test_beauty(realdata: Path) -> None:
+    folder = realdata / "amazon-beauty"
+    run(
+        "source=sequences",
+        f"source.path={folder}/Beauty.txt.gz",
+        f"source.times={folder}/Beauty_time.txt.gz",
+        "name=beauty",
+    )
+    store = open_store("beauty")
+    assert (store.n_users, store.n_items, store.n_events) == (22_363, 12_101, 198_502)
+    found = audit_of(store)
+    assert found["resolution"] == "day"
+    assert found["same_time_steps"] == pytest.approx(0.439, abs=0.0005)
+    assert not store.has_repeats
+
+
+def test_online_retail(realdata: Path) -> None:
+    result = run("source=online_retail", f"source.path={realdata}/uci-online-retail/online_retail.csv.gz")
+    store = open_store("online_retail")
+    assert (store.n_events, store.n_users, store.n_items) == (397_884, 4_338, 3_665)
+    dropped = {row[0]: row[1] for table in result.tables if table.title == "Dropped events" for row in table.rows}
+    assert dropped["cancellation"] == 9_288
+    assert sum(dropped.values()) == 541_909 - 397_884  # type: ignore[arg-type]
+    assert audit_of(store)["first_time"] == "2010-12-01 08:26:00"
+    assert json.loads((store.path / "manifest.json").read_text())["inputs"][0]["sha256"].startswith("737745256ddb")
