@@ -13,7 +13,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from ltsi.decay.forms import FORMS, Floats
-from ltsi.decay.likelihood import maximise
+from ltsi.decay.likelihood import ROUGH, maximise
 from ltsi.decay.statistics import ReturnStatistics
 
 _CELLS_AT_ONCE = 4_000_000
@@ -55,7 +55,7 @@ def resampled_log_rates(
         part = slice(first, first + at_once)
         returns, exposure = (total.reshape(-1, bins) for total in statistics.totals(entities[part], weights))
         fits = [
-            maximise(FORMS[name], returns, exposure, statistics.edges, np.tile(start[part], (replicates, 1)))
+            maximise(FORMS[name], returns, exposure, statistics.edges, np.tile(start[part], (replicates, 1)), ROUGH)
             for name, start in starts.items()
         ]
         best = np.argmin([fit.aic() for fit in fits], axis=0)

@@ -96,12 +96,12 @@ def _with_point(row: EntityDecay, form: Form, fit: Maximum, at: int, edges: Floa
     values = dict(zip(form.parameters, np.exp(fit.theta[at]).tolist()))
     amplitude, floor = values["amplitude"], values.get("floor", 0.0)
     slowest, fastest = np.log(rate_bounds(edges))
-    log_rate, vanished = fit.theta[at, 0], bool(fit.at_bound[at, 1])
-    if log_rate >= fastest - _AT_BOUND:
-        return replace(row, form=form.name, note=TOO_FAST)
-    if log_rate <= slowest + _AT_BOUND or vanished:
-        overall = row.returns / row.exposure_days
+    overall = row.returns / row.exposure_days
+    # At the maximum, expected and observed returns add up to the same; what the floor leaves is the fading part's.
+    if fit.theta[at, 0] <= slowest + _AT_BOUND or (overall - floor) * row.exposure_days < 1:
         return replace(row, form=form.name, rate_per_day=0.0, amplitude=0.0, floor=overall, note=NO_FALL)
+    if fit.theta[at, 0] >= fastest - _AT_BOUND:
+        return replace(row, form=form.name, note=TOO_FAST)
     return replace(
         row,
         form=form.name,

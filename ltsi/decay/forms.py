@@ -160,7 +160,8 @@ def _rate_grid(edges: Floats) -> Floats:
 
 
 def _overall_rate(returns: Floats, exposure: Floats) -> Floats:
-    rate: Floats = np.maximum(returns.sum(-1), 1.0) / np.maximum(exposure.sum(-1), _TINY)
+    days = exposure.sum(-1)
+    rate: Floats = np.maximum(returns.sum(-1), 1.0) / np.where(days > 0, days, 1.0)
     return rate
 
 

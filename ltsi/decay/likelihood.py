@@ -15,8 +15,11 @@ import numpy as np
 from ltsi.decay.forms import Floats, Form
 
 _MAX_STEPS = 200
-_TOLERANCE = 1e-8
-_LONGEST_STEP = 1.5
+EXACT, ROUGH = 1e-9, 1e-4
+"""Stop where a step promises less gain in log-likelihood: ROUGH is still within about 1% of a standard error."""
+
+_LEAST_DAMPING = 1e-6
+_LONGEST_STEP = 2.0
 _FITS_AT_ONCE = 512
 _TINY = 1e-300
 
@@ -41,11 +44,18 @@ class Maximum:
         return value
 
 
-def maximise(form: Form, returns: Floats, exposure: Floats, edges: Floats, start: Floats | None = None) -> Maximum:
+def maximise(
+    form: Form,
+    returns: Floats,
+    exposure: Floats,
+    edges: Floats,
+    start: Floats | None = None,
+    least_gain: float = EXACT,
+) -> Maximum:
     """Fits one form to many tables of returns and exposure.
 
     Fisher scoring with Levenberg's damping: the expected information of a Poisson mean is never negative definite, so a
-    damped step always climbs. A parameter at a bound whose gradient points outward is held there.
+    damped step always climbs.
 
     Args:
         form: the hazard.
@@ -53,6 +63,7 @@ def maximise(form: Form, returns: Floats, exposure: Floats, edges: Floats, start
         exposure: `(P, B)`, days at risk in each age bin.
         edges: `(B + 1,)`, edges of the bins in days.
         start: `(P, K)` log-parameters to start from; by default a grid search for each fit.
+        least_gain: a fit is done when a step promises less than this in log-likelihood.
 
     Returns:
         The maxima.
@@ -62,7 +73,7 @@ def maximise(form: Form, returns: Floats, exposure: Floats, edges: Floats, start
         rows = slice(first, first + _FITS_AT_ONCE)
         counts, days = returns[rows], exposure[rows]
         begin = form.start(counts, days, edges) if start is None else start[rows]
-        parts.append(_climb(form, counts, days, edges, begin))
+        parts.append(_climb(form, counts, days, edges, begin, least_gain))
     if not parts:
         empty = np.empty((0, len(form.parameters)))
         return Maximum(empty, np.empty(0), empty.astype(bool))
@@ -73,7 +84,7 @@ def maximise(form: Form, returns: Floats, exposure: Floats, edges: Floats, start
     )
 
 
-def _climb(form: Form, returns: Floats, exposure: Floats, edges: Floats, start: Floats) -> Maximum:
+def _climb(form: Form, returns: Floats, exposure: Floats, edges: Floats, start: Floats, least_gain: float) -> Maximum:
     low, high = form.bounds(returns, exposure, edges)
     theta = np.clip(start, low, high)
     value, gradient, information = _score(form, returns, exposure, edges, theta)
@@ -83,16 +94,16 @@ def _climb(form: Form, returns: Floats, exposure: Floats, edges: Floats, start: 
         if not len(active):
             break
         at, lo, hi = theta[active], low[active], high[active]
-        step = _step(at, lo, hi, gradient[active], information[active], damping[active])
-        trial = np.clip(at + step, lo, hi)
+        uphill = gradient[active]
+        trial = at + _step(at, lo, hi, uphill, information[active], damping[active])
         new = _score(form, returns[active], exposure[active], edges, trial)
         better = new[0] >= value[active]
         rows = active[better]
         theta[rows] = trial[better]
         value[rows], gradient[rows], information[rows] = (part[better] for part in new)
-        damping[active] = np.where(better, damping[active] * 0.2, damping[active] * 8.0)
-        moved = np.abs(trial - at).max(axis=1)
-        active = active[moved > _TOLERANCE]
+        damping[active] = np.where(better, np.maximum(damping[active] * 0.2, _LEAST_DAMPING), damping[active] * 8.0)
+        promised = (uphill * (trial - at)).sum(axis=1)
+        active = active[promised > least_gain]
     return Maximum(theta, value, (theta <= low + 1e-6) | (theta >= high - 1e-6))
 
 
@@ -110,13 +121,23 @@ def _score(
 
 
 def _step(at: Floats, low: Floats, high: Floats, gradient: Floats, information: Floats, damping: Floats) -> Floats:
-    held = ((at <= low) & (gradient < 0)) | ((at >= high) & (gradient > 0))
-    free = ~held
-    slope = np.where(free, gradient, 0.0)
-    matrix = information * (free[:, :, None] & free[:, None, :])
-    diagonal = np.einsum("pkk->pk", matrix)
+    """Returns the damped step inside the box of the bounds and the longest step.
+
+    A parameter whose step would leave the box goes to its edge, and the step of the others is solved again given that:
+    cut off independently, they would no longer climb together.
+    """
+    least, most = np.maximum(low - at, -_LONGEST_STEP), np.minimum(high - at, _LONGEST_STEP)
     # A damped diagonal that is never zero keeps the system solvable where a parameter has no influence.
-    scale = np.maximum(diagonal, 1e-12)
-    matrix = matrix + np.eye(at.shape[1]) * (scale * damping[:, None] + held)[:, :, None]
-    step = np.linalg.solve(matrix, slope[..., None])[..., 0]
-    return np.clip(step, -_LONGEST_STEP, _LONGEST_STEP)
+    scale = np.maximum(np.einsum("pkk->pk", information), 1e-12)
+    identity = np.eye(at.shape[1])
+    matrix = information + identity * (scale * damping[:, None])[:, :, None]
+    step, fixed = np.zeros_like(at), np.zeros(at.shape, dtype=bool)
+    for _ in range(at.shape[1]):
+        given = np.where(fixed, step, 0.0)
+        remaining = np.where(fixed, step, gradient - (matrix @ given[..., None])[..., 0])
+        free = ~fixed[:, :, None] & ~fixed[:, None, :]
+        system = np.where(free, matrix, 0.0) + identity * fixed[:, :, None]
+        solved = np.linalg.solve(system, remaining[..., None])[..., 0]
+        fixed |= (solved < least) | (solved > most)
+        step = np.clip(solved, least, most)
+    return step

@@ -29,7 +29,7 @@ def decay_figure(fit: DecayFit, title: str) -> Figure:
         The figure; it belongs to no window and no global state.
     """
     panels = [] if len(fit.entities) == 1 else [(fit.pooled, fit.statistics.pooled(), 0)]
-    most = sorted(range(len(fit.entities)), key=lambda code: -fit.entities[code].returns)[: PANELS - len(panels)]
+    most = fit.most_returned(PANELS - len(panels))
     shown = [code for code in most if fit.entities[code].form is not None] or most[:1]
     shown.sort(key=lambda code: fit.entities[code].half_life_days or math.inf)
     panels += [(fit.entities[code], fit.statistics, code) for code in shown]

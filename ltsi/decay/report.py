@@ -20,7 +20,7 @@ def records(fit: DecayFit) -> list[dict[str, Scalar]]:
     What could not be estimated is None, never NaN; `note` then says why.
     """
     found = []
-    for one in _rows(fit):
+    for one in _with_pooled(fit, list(fit.entities)):
         record = asdict(one)
         criteria, note = record.pop("aic"), record.pop("note")
         found.append({**record, **{f"aic_{name}": criteria.get(name) for name in FORMS}, "note": note})
@@ -42,10 +42,9 @@ def decay_table(fit: DecayFit, title: str, entity: str, truth: Mapping[str, floa
         entity: what an entity is, such as "category"; heads the first column.
         truth: planted half-life in days by label, where it is known.
     """
-    rows = _rows(fit)
-    first, rest = rows[: len(rows) - len(fit.entities)], rows[len(rows) - len(fit.entities) :]
-    most = sorted(rest, key=lambda one: -one.returns)[:MAX_ROWS]
-    shown = first + sorted(most, key=lambda one: (_missing_last(one.half_life_days), one.entity))
+    most = [fit.entities[code] for code in fit.most_returned(MAX_ROWS)]
+    most.sort(key=lambda one: (math.inf if one.half_life_days is None else one.half_life_days, one.entity))
+    shown = _with_pooled(fit, most)
     columns = [entity, "half_life_days", "low", "high", "rate_per_day", "form", "visits", "returns"]
     planted = ["planted_days", "covered"] if truth else []
     noted = ["note"] if any(one.note for one in shown) else []
@@ -53,12 +52,13 @@ def decay_table(fit: DecayFit, title: str, entity: str, truth: Mapping[str, floa
         title=title,
         columns=[*columns, *planted, *noted],
         rows=[_entries(one, fit, truth, bool(noted)) for one in shown],
-        notes=_notes(fit, hidden=len(rest) - len(most)),
+        notes=_notes(fit, hidden=len(fit.entities) - len(most)),
     )
 
 
-def _rows(fit: DecayFit) -> list[EntityDecay]:
-    return list(fit.entities) if len(fit.entities) == 1 else [fit.pooled, *fit.entities]
+def _with_pooled(fit: DecayFit, rows: list[EntityDecay]) -> list[EntityDecay]:
+    """Puts all entities together before the rows, unless there is only one entity."""
+    return rows if len(fit.entities) == 1 else [fit.pooled, *rows]
 
 
 def _entries(one: EntityDecay, fit: DecayFit, truth: Mapping[str, float] | None, noted: bool) -> list[Entry]:
@@ -93,7 +93,9 @@ def _notes(fit: DecayFit, hidden: int) -> list[str]:
         )
     thin = sum(one.rate_per_day is None for one in fit.entities)
     if thin:
-        notes.append(f"{thin} of {len(fit.entities)} entities could not be fitted; the column note says why.")
+        notes.append(
+            f"{thin} of {len(fit.entities)} entities could not be fitted; notes, here or in decay.parquet, say why."
+        )
     if hidden:
         notes.append(f"Shown are the {MAX_ROWS} with the most returns; {hidden} more are in decay.parquet.")
     return notes
@@ -101,7 +103,3 @@ def _notes(fit: DecayFit, hidden: int) -> list[str]:
 
 def _days(value: float | None) -> Cell:
     return Cell(value, "–" if value is None else f"{value:.3g}")
-
-
-def _missing_last(value: float | None) -> float:
-    return math.inf if value is None else value

@@ -122,3 +122,7 @@ class DecayFit:
         fallback = default if self.pooled.rate_per_day is None else self.pooled.rate_per_day
         own = [fallback if one.rate_per_day is None else one.rate_per_day for one in self.entities]
         return np.array(own, dtype=np.float64)
+
+    def most_returned(self, count: int) -> list[int]:
+        """Returns the codes of the entities with the most returns, at most `count` of them, in order of evidence."""
+        return sorted(range(len(self.entities)), key=lambda code: -self.entities[code].returns)[:count]

@@ -26,7 +26,7 @@ SECONDS_PER_DAY = 86_400.0
 MAX_GROUPS = 4096
 """Users are dealt into at most this many groups, so that memory and bootstrap stay bounded for millions of users."""
 
-_BINS = 96
+_BINS = 64
 
 
 class EventBlock(Protocol):

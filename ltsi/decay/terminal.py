@@ -9,33 +9,36 @@ from ltsi.decay.observed import fitted_hazard, observed_hazard
 from ltsi.decay.result import DecayFit, EntityDecay
 
 WIDTH, HEIGHT = 66, 13
+CANDIDATES = 30
+"""Curves are chosen among as many entities, those with the most returns: the extremes of the others are noise."""
+
 MARKS = "●■▲"
 _POINTS = 8
 _DOT_BITS = np.array([[0x01, 0x08], [0x02, 0x10], [0x04, 0x20], [0x40, 0x80]])
-_TOP = 1.15
+_TOP = 1.1
 
 
 def terminal_curves(fit: DecayFit) -> str:
-    """Draws the entities with the shortest, the middle and the longest half-life.
+    """Draws the shortest, the middle and the longest half-life of the entities that hold the most evidence.
 
     Each curve is the fading part of its return rate, as a share of that at age 0, so that rates of any size compare.
 
     Returns:
         At most 20 lines of text without markup; empty if nothing fades.
     """
-    fading = [one for one in fit.entities if one.half_life_days]
+    fading = [code for code in fit.most_returned(CANDIDATES) if fit.entities[code].half_life_days]
     if not fading:
         return ""
-    fading.sort(key=_half_life)
-    chosen = list({one.entity: one for one in (fading[0], fading[len(fading) // 2], fading[-1])}.values())
+    fading.sort(key=lambda code: _half_life(fit.entities[code]))
+    codes = list(dict.fromkeys((fading[0], fading[len(fading) // 2], fading[-1])))
+    chosen = [fit.entities[code] for code in codes]
     until = 3.0 * _half_life(chosen[len(chosen) // 2])
     dots = np.zeros((HEIGHT * 4, WIDTH * 2), dtype=bool)
     marks: dict[tuple[int, int], str] = {}
-    codes = {one.entity: code for code, one in enumerate(fit.entities)}
     edges = fit.statistics.edges
-    for one, mark in zip(chosen, MARKS):
+    for code, one, mark in zip(codes, chosen, MARKS):
         _draw_line(dots, one, until)
-        returns, exposure = (total[0, 0] for total in fit.statistics.totals(np.array([codes[one.entity]])))
+        returns, exposure = (total[0, 0] for total in fit.statistics.totals(np.array([code])))
         points = observed_hazard(returns, exposure, edges, until, _POINTS)
         left = (points.per_day - float(one.floor or 0)) / float(one.amplitude or 1)
         for age, share in zip(points.age_days, left):

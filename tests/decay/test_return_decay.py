@@ -1,0 +1,89 @@
+from collections.abc import Callable
+
+import numpy as np
+import pytest
+
+from ltsi.decay.result import FitOptions
+from ltsi.decay.return_decay import fit_return_decay, observation_end
+from ltsi.errors import DataError
+from ltsi.sequences.global_time import GlobalTime
+from ltsi.sequences.leave_one_out import LeaveOneOut
+from ltsi.sequences.split import Split, Targets
+from ltsi.store import Store
+
+DAY = 86_400
+MakeStore = Callable[..., Store]
+ONE_ENTITY = np.zeros(10, dtype=np.int64)
+
+
+def whole(store: Store) -> Split:
+    nobody = Targets(*(np.array([], dtype=np.int64) for _ in range(3)))
+    return Split(store, np.asarray(store.offsets[1:]), nobody, nobody)
+
+
+def test_only_the_training_part_is_read(make_store: MakeStore) -> None:
+    store = make_store([(0, 0.0), (0, 2.0), (0, 4.0), (0, 6.0)], [(0, 1.0), (0, 9.0)])
+    found = fit_return_decay(LeaveOneOut()(store), ONE_ENTITY, ["all"]).entities[0]
+    # User 0 keeps the events of days 0 and 2; user 1 is too short to be tested and keeps both.
+    assert (found.visits, found.returns) == (4, 2)
+
+
+def test_a_user_with_later_events_is_not_watched_beyond_training(make_store: MakeStore) -> None:
+    store = make_store([(0, 0.0), (0, 2.0), (0, 4.0), (0, 6.0)], [(0, 1.0), (0, 9.0)])
+    split = LeaveOneOut()(store)
+    assert observation_end(split, split.training_end_time()).tolist() == [2 * DAY, 9 * DAY]
+
+
+def test_with_one_clock_everybody_is_watched_until_the_cut(make_store: MakeStore) -> None:
+    store = make_store([(0, 0.0), (0, 2.0), (0, 6.0), (0, 8.0)], [(0, 1.0), (0, 4.0)], [(0, 0.5), (0, 7.0), (0, 9.0)])
+    split = GlobalTime(valid="1970-01-06", test="1970-01-08")(store)
+    assert observation_end(split, split.training_end_time()).tolist() == [4 * DAY] * 3
+
+
+def test_every_user_of_a_whole_log_is_watched_until_its_end(make_store: MakeStore) -> None:
+    split = whole(make_store([(0, 0.0), (0, 2.0)], [(0, 1.0)]))
+    assert observation_end(split, split.training_end_time()).tolist() == [2 * DAY] * 2
+
+
+def test_a_log_without_a_clock_is_refused(make_store: MakeStore) -> None:
+    with pytest.raises(DataError, match="decay-fit needs times"):
+        fit_return_decay(whole(make_store([(0, 0.0)], clock=False)), ONE_ENTITY, ["all"])
+
+
+@pytest.mark.parametrize(
+    "users",
+    [
+        [[(0, 3.0)]],
+        [[(0, 3.0), (0, 3.1), (0, 3.2)]],
+        [[(0, 3.0)] * 40, [(1, 3.0)] * 40],
+        [[(0, float(day))] for day in range(50)],
+    ],
+    ids=["one event", "one session", "one moment", "nobody returns"],
+)
+def test_logs_without_returns_are_flagged_not_fitted(
+    make_store: MakeStore, users: list[list[tuple[int, float]]]
+) -> None:
+    fit = fit_return_decay(whole(make_store(*users)), ONE_ENTITY, ["all"])
+    assert fit.entities[0].note == "0 returns, fewer than min_returns=30"
+    assert fit.rates_per_day().tolist() == [0.0]
+
+
+def test_one_faithful_user_is_flagged(make_store: MakeStore) -> None:
+    fit = fit_return_decay(whole(make_store([(0, float(day)) for day in range(100)])), ONE_ENTITY, ["all"])
+    assert fit.entities[0].note == "only 1 users ever returned, fewer than 10"
+
+
+def test_a_longer_session_gap_merges_visits(make_store: MakeStore) -> None:
+    split = whole(make_store([(0, 0.0), (0, 1.0), (0, 5.0)]))
+    visits = [
+        fit_return_decay(split, ONE_ENTITY, ["all"], FitOptions(session_gap_days=gap)).entities[0].visits
+        for gap in (0.5, 1.0, 4.0)
+    ]
+    assert visits == [3, 2, 1]
+
+
+def test_progress_reaches_the_end_of_the_log(make_store: MakeStore) -> None:
+    told: list[tuple[str, float]] = []
+    split = whole(make_store([(0, 0.0), (0, 2.0)], [(0, 1.0)]))
+    fit_return_decay(split, ONE_ENTITY, ["all"], watch=lambda stage, share: told.append((stage, share)))
+    assert ("visits and returns", 1.0) in told

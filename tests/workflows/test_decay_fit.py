@@ -1,0 +1,150 @@
+import json
+from collections.abc import Callable
+from pathlib import Path
+
+import numpy as np
+import polars as pl
+import pytest
+from typer.testing import CliRunner
+from typer.testing import Result as Outcome
+
+from ltsi.cli.main import app
+from ltsi.store import EncodedEvents, store_path, write_store
+
+DAY = 86_400
+
+
+@pytest.fixture
+def decay_fit(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Callable[..., Outcome]:
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setenv("COLUMNS", "200")
+
+    def run(*arguments: str) -> Outcome:
+        return CliRunner().invoke(app, ["decay-fit", *arguments], prog_name="ltsi")
+
+    return run
+
+
+def write_log(*, clock: bool = True, category: bool = True, items: int = 4, repeats: bool = True) -> None:
+    """A store `log` of 60 users who come back at random."""
+    generator = np.random.default_rng(0)
+    events = 30
+    item = generator.integers(0, items, (60, events)) if repeats else np.tile(np.arange(events), (60, 1))
+    time = np.sort(generator.exponential(20, (60, events)).cumsum(axis=1) * DAY // 10, axis=1)
+    names = pl.DataFrame({"item": [f"i{i}" for i in range(int(item.max()) + 1)]})
+    write_store(
+        store_path("log"),
+        EncodedEvents(
+            offsets=np.arange(61) * events,
+            item=item.ravel().astype(np.int32),
+            time=time.ravel().astype(np.int64),
+            behavior=np.zeros(item.size, dtype=np.uint8),
+        ),
+        items=names.with_columns(category=pl.Series([f"c{i % 2}" for i in range(names.height)])) if category else names,
+        users=pl.DataFrame({"user": [str(u) for u in range(60)]}),
+        manifest={"time": {"clock": clock}},
+    )
+
+
+def table_of(outcome: Outcome) -> list[dict[str, object]]:
+    assert outcome.exit_code == 0, outcome.output
+    rows: list[dict[str, object]] = json.loads(outcome.stdout)["tables"][0]["rows"]
+    return rows
+
+
+def test_the_shop_gives_its_planted_half_lives_back(decay_fit: Callable[..., Outcome], tmp_path: Path) -> None:
+    outcome = decay_fit("data=shop", "hydra.run.dir=out", "--format", "json")
+    rows = table_of(outcome)
+    assert rows[0]["category"] == "(all)"
+    assert sum(row["covered"] is True for row in rows) >= 9
+    assert "covers the planted half-life of" in json.loads(outcome.stdout)["messages"][0]
+    saved = pl.read_parquet(tmp_path / "out/decay.parquet")
+    assert saved.height == 11
+    assert saved.select(pl.selectors.float().is_nan().any()).row(0) == (False,) * len(
+        saved.select(pl.selectors.float()).columns
+    )
+    assert (tmp_path / "out/decay.png").read_bytes().startswith(b"\x89PNG")
+
+
+def test_terminal_shows_table_curve_and_files(decay_fit: Callable[..., Outcome], tmp_path: Path) -> None:
+    write_log()
+    outcome = decay_fit("data=log", "replicates=20", "hydra.run.dir=out")
+    assert outcome.exit_code == 0, outcome.output
+    assert "Interest decay in 'log' by category" in outcome.stdout
+    assert f"Wrote {tmp_path / 'out/decay.parquet'}" in outcome.stdout.replace("\n", "")
+    assert sorted(path.name for path in (tmp_path / "out").iterdir() if path.suffix in {".parquet", ".png"}) == [
+        "decay.parquet",
+        "decay.png",
+    ]
+
+
+@pytest.mark.parametrize(
+    ("log", "entity", "column", "count"),
+    [
+        ({}, "auto", "category", 2),
+        ({"category": False}, "auto", "item", 4),
+        ({"category": False, "repeats": False}, "auto", "all", 1),
+        ({}, "item", "item", 4),
+        ({}, "all", "all", 1),
+    ],
+)
+def test_what_an_entity_is(
+    decay_fit: Callable[..., Outcome], log: dict[str, bool], entity: str, column: str, count: int
+) -> None:
+    write_log(**log)
+    rows = table_of(decay_fit("data=log", f"entity={entity}", "replicates=0", "--format", "json"))
+    assert next(iter(rows[0])) == column
+    # Several entities have all of them together before them.
+    assert len(rows) == count + (count > 1)
+
+
+def test_training_part_has_fewer_visits(decay_fit: Callable[..., Outcome]) -> None:
+    write_log()
+    options = ("data=log", "entity=all", "replicates=0", "--format", "json")
+    whole, train = table_of(decay_fit(*options)), table_of(decay_fit(*options, "part=train"))
+    cut = table_of(decay_fit(*options, "part=train", "split=global_time"))
+    assert int(str(cut[0]["visits"])) < int(str(train[0]["visits"])) < int(str(whole[0]["visits"]))
+
+
+@pytest.mark.parametrize(
+    ("arguments", "code", "sentence"),
+    [
+        (["data=lgo"], 1, "Did you mean 'log'?"),
+        (["data=log", "entity=brand"], 1, "have no column 'brand'"),
+        (["data=log", "part=test"], 2, "part=test must be one of: all, train"),
+        (["data=log", "form=power"], 2, "form=power is not a form of decay"),
+        (["data=log", "replicates=many"], 2, "replicates"),
+        (["data=log", "confidnce=0.9"], 2, "confidence"),
+    ],
+)
+def test_mistakes_are_one_sentence_and_write_nothing(
+    decay_fit: Callable[..., Outcome], tmp_path: Path, arguments: list[str], code: int, sentence: str
+) -> None:
+    write_log()
+    outcome = decay_fit(*arguments, "hydra.run.dir=out")
+    assert outcome.exit_code == code, outcome.output
+    assert sentence in outcome.stderr
+    assert "Traceback" not in outcome.output
+    assert not list(tmp_path.glob("out/*.p*"))
+
+
+def test_a_log_without_a_clock_is_refused(decay_fit: Callable[..., Outcome], tmp_path: Path) -> None:
+    write_log(clock=False)
+    outcome = decay_fit("data=log", "hydra.run.dir=out")
+    assert outcome.exit_code == 1
+    assert "decay-fit needs times" in outcome.stderr
+    assert not (tmp_path / "out").exists()
+
+
+def test_interest_in_a_shops_items_halves_in_two_to_four_months(
+    decay_fit: Callable[..., Outcome], realdata: Path
+) -> None:
+    source = realdata / "uci-online-retail" / "online_retail.csv.gz"
+    prepared = CliRunner().invoke(app, ["prepare", "source=online_retail", f"source.path={source}"], prog_name="ltsi")
+    assert prepared.exit_code == 0, prepared.output
+    # Only all items together: single items are many and not asked for here.
+    (row, *_) = table_of(decay_fit("data=online_retail", "min_returns=1000", "replicates=40", "--format", "json"))
+    assert row["form"] == "exponential_floor"
+    assert row["returns"] == 118_590
+    # An exact likelihood of every single interval, in a separate script, gives 67.98 days.
+    assert row["half_life_days"] == pytest.approx(67.98, rel=0.01)
