@@ -32,6 +32,10 @@ class Histories:
     def __len__(self) -> int:
         return len(self.length_B)
 
+    def to(self, device: torch.device) -> Histories:
+        """Returns the batch on a device."""
+        return Histories(*(getattr(self, name).to(device) for name in ("item_BL", "time_BL", "length_B", "now_B")))
+
     def real_BL(self) -> Tensor:
         """Returns which positions are not padding, bool."""
         position_L = torch.arange(self.item_BL.shape[1], device=self.item_BL.device)
@@ -79,6 +83,10 @@ class TrainingGroup:
     target_BL: Tensor
     target_time_BL: Tensor
 
+    def to(self, device: torch.device) -> TrainingGroup:
+        """Returns the group on a device."""
+        return TrainingGroup(self.histories.to(device), self.target_BL.to(device), self.target_time_BL.to(device))
+
 
 @dataclass(frozen=True)
 class TrainingBatch:
@@ -91,6 +99,10 @@ class TrainingBatch:
 
     groups: list[TrainingGroup]
     n_targets: int
+
+    def to(self, device: torch.device) -> TrainingBatch:
+        """Returns the batch on a device."""
+        return TrainingBatch([group.to(device) for group in self.groups], self.n_targets)
 
 
 @dataclass(frozen=True)
@@ -110,3 +122,8 @@ class RankingBatch:
     index_B: Tensor
     hidden_row: Tensor
     hidden_item: Tensor
+
+    def to(self, device: torch.device) -> RankingBatch:
+        """Returns the batch on a device."""
+        columns = (self.target_B, self.index_B, self.hidden_row, self.hidden_item)
+        return RankingBatch(self.histories.to(device), *(column.to(device) for column in columns))

@@ -46,6 +46,25 @@ class InterestModel(nn.Module, ABC):
             infinity is a probability of zero.
         """
 
+    def scores_and_state(self, histories: Histories) -> tuple[Tensor, dict[str, Tensor]]:
+        """Scores the catalogue and tells what the model thought of the user.
+
+        Returns:
+            score_BI as `forward` gives it, and columns `(B,)` worth keeping beside each user's rank, by name.
+        """
+        return self(histories), {}
+
+    def evidence(self, score_BI: Tensor) -> Tensor:
+        """Says how much the model knows about each user, for a gate to weigh it by.
+
+        Args:
+            score_BI: what `forward` returned.
+
+        Returns:
+            `(B,)`, any monotone scale; by default the log-probability of the item it is surest of.
+        """
+        return score_BI.amax(dim=1) - score_BI.logsumexp(dim=1)
+
     def fit_statistics(self, split: Split) -> None:
         """Counts what the model needs on the training part of a split, into buffers."""
 

@@ -66,6 +66,12 @@ class Transitions(InterestModel):
             votes_BI.view(-1).index_add_(0, cell_P, self.count_E[pair_P], alpha=self.fade**step)
         return votes_BI
 
+    def evidence(self, score_BI: Tensor) -> Tensor:
+        """Returns the logarithm of the weighted counts behind each row, one more than counted, `(B,)`."""
+        # Rows without a vote are all zeros, the logarithm of a uniform distribution's common factor.
+        voted_B = score_BI.ne(0).any(dim=1)
+        return torch.where(voted_B, score_BI.logsumexp(dim=1).exp().log1p(), 0.0)
+
     def forward(self, histories: Histories) -> Tensor:
         """Scores the catalogue; see `InterestModel.forward`."""
         votes_BI = self.votes(histories)

@@ -12,6 +12,7 @@ import numpy as np
 import torch
 from numpy.typing import NDArray
 
+from ltsi.errors import ConfigError, DataError
 from ltsi.histories import Histories, RankingBatch, TrainingBatch, TrainingGroup
 from ltsi.sequences.split import Split, Targets
 from ltsi.store import Store
@@ -44,33 +45,43 @@ class TrainingBatches:
     Args:
         split: what to train on.
         max_length: longest input.
-        batch_size: windows in a batch, over all processes.
+        batch_size: windows in a batch, over all processes; the batches of an epoch differ in size by one at most.
         seed: with the epoch, fixes the order.
         shard: this process's part.
+
+    Raises:
+        DataError: there is nothing to train on.
+        ConfigError: there are more processes than windows in a batch.
     """
 
     def __init__(self, split: Split, max_length: int, batch_size: int, seed: int, shard: Shard = Shard()) -> None:
-        self.store, self.batch_size, self.seed, self.shard = split.store, batch_size, seed, shard
-        self.epoch = 0
+        self.store, self.seed, self.shard = split.store, seed, shard
         self.first, self.last = _windows(split, max_length)
+        if not len(self.first):
+            raise DataError(
+                f"Store '{self.store.name}' has no user with two training events, so there is no next event to learn."
+            )
+        self.n_batches = max(1, round(len(self.first) / batch_size))
+        if len(self.first) // self.n_batches < shard.world:
+            raise ConfigError(
+                f"trainer.devices={shard.world} is more than the {len(self.first) // self.n_batches} histories in a "
+                f"batch (batch_size={batch_size}, {len(self.first)} training histories); use fewer devices."
+            )
 
     def __len__(self) -> int:
-        return -(-len(self.first) // self.batch_size)
+        return self.n_batches
 
     @property
     def n_targets(self) -> int:
         """Number of targets in an epoch, over all processes."""
         return int((self.last - self.first).sum())
 
-    def __iter__(self) -> Iterator[TrainingBatch]:
-        order = np.random.default_rng([self.seed, self.epoch]).permutation(len(self.first))
-        self.epoch += 1
-        for start in range(0, len(order), self.batch_size):
-            windows = order[start : start + self.batch_size]
+    def epoch(self, number: int) -> Iterator[TrainingBatch]:
+        """Cuts the batches of an epoch, in an order fixed by the seed and the epoch's number."""
+        order = np.random.default_rng([self.seed, number]).permutation(len(self.first))
+        for windows in np.array_split(order, self.n_batches):
             n_targets = int((self.last[windows] - self.first[windows]).sum())
             mine = windows[self.shard.rank :: self.shard.world]
-            if not len(mine):  # A last batch smaller than the world: every process must take part in the step.
-                mine = windows[:1]
             yield TrainingBatch([self._group(part) for part in self._by_length(mine)], n_targets)
 
     def _by_length(self, windows: NDArray[np.int64]) -> Iterator[NDArray[np.int64]]:
@@ -93,11 +104,11 @@ class TrainingBatches:
 
 
 class RankingBatches:
-    """The targets of a part, batched by history length.
+    """Targets and the histories before them, batched by history length.
 
     Args:
-        split: the split.
-        part: `valid` or `test`.
+        store: the store.
+        targets: what to rank.
         max_length: events of a history that are shown.
         hide_seen: whether items of the whole history are not ranked.
         shard: this process's part: whole batches in turn.
@@ -106,20 +117,19 @@ class RankingBatches:
 
     def __init__(
         self,
-        split: Split,
-        part: str,
+        store: Store,
+        targets: Targets,
         max_length: int,
         hide_seen: bool,
         shard: Shard = Shard(),
         limit: int | None = None,
     ) -> None:
-        self.store, self.targets, self.max_length, self.hide_seen = split.store, split.part(part), max_length, hide_seen
-        self.shard = shard
-        batch_size = max(1, min(1024, SCORE_BUDGET // split.store.n_items))
-        chosen = np.arange(len(self.targets))
+        self.store, self.targets, self.max_length, self.hide_seen = store, targets, max_length, hide_seen
+        batch_size = max(1, min(1024, SCORE_BUDGET // store.n_items))
+        chosen = np.arange(len(targets))
         if limit is not None and limit < len(chosen):
             chosen = chosen[np.linspace(0, len(chosen) - 1, limit).astype(np.int64)]
-        length = np.minimum(history_length(self.store, self.targets), max_length)[chosen]
+        length = np.minimum(history_length(store, targets), max_length)[chosen]
         order = chosen[np.argsort(length, kind="stable")]
         self.batches = [order[i : i + batch_size] for i in range(0, len(order), batch_size)][shard.rank :: shard.world]
 
@@ -133,7 +143,7 @@ class RankingBatches:
             histories = gather(
                 self.store, np.maximum(start, end - self.max_length), end, now=np.asarray(self.store.time[event])
             )
-            row, seen = _ragged(start, end) if self.hide_seen else (np.empty(0, np.int64), np.empty(0, np.int64))
+            row, seen = ragged(start, end) if self.hide_seen else (np.empty(0, np.int64), np.empty(0, np.int64))
             yield RankingBatch(
                 histories,
                 torch.from_numpy(self.store.item[event].astype(np.int64)),
@@ -177,7 +187,7 @@ def _pad(
     return item_BL, store.time[row_BL], length
 
 
-def _ragged(start: NDArray[np.int64], end: NDArray[np.int64]) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
+def ragged(start: NDArray[np.int64], end: NDArray[np.int64]) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
     """Lists the rows of several ranges: which range each belongs to, and the row."""
     length = end - start
     which = np.repeat(np.arange(len(start)), length)

@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable, Iterator
 from typing import Any
 
+import torch
 from pytorch_lightning import LightningDataModule
-from torch.utils.data import DataLoader, IterableDataset
 
 from ltsi.histories import RankingBatch
 from ltsi.sequences.batches import RankingBatches, Shard, TrainingBatches
@@ -35,43 +35,52 @@ class SplitDataModule(LightningDataModule):
         self.split, self.max_length, self.batch_size = split, max_length, batch_size
         self.hide_seen, self.seed = hide_seen, seed
 
-    def train_dataloader(self) -> DataLoader[Any]:
+    def train_dataloader(self) -> Loader:
         """Returns a loader of `TrainingBatch`, one pass over all training windows."""
+        trainer = self.trainer
         batches = TrainingBatches(self.split, self.max_length, self.batch_size, self.seed, self._shard())
-        batches.epoch = self.trainer.current_epoch if self.trainer else 0
-        return _loader(batches)
+        return Loader(lambda: batches.epoch(trainer.current_epoch if trainer else 0), len(batches))
 
-    def val_dataloader(self) -> DataLoader[Any]:
+    def val_dataloader(self) -> Loader:
         """Returns a loader of `RankingBatch` over the validation targets."""
-        return _loader(self._ranking("valid", self._shard()))
+        batches = self._ranking("valid", self._shard())
+        return Loader(lambda: iter(batches), len(batches))
 
-    def test_dataloader(self) -> DataLoader[Any]:
+    def test_dataloader(self) -> Loader:
         """Returns a loader of `RankingBatch` over the test targets."""
-        return _loader(self._ranking("test", self._shard()))
+        batches = self._ranking("test", self._shard())
+        return Loader(lambda: iter(batches), len(batches))
+
+    def transfer_batch_to_device(self, batch: Any, device: torch.device, dataloader_idx: int) -> Any:
+        """Moves a batch of any kind; Lightning's own way does not know frozen dataclasses."""
+        return batch.to(device)
 
     def calibration_batches(self) -> Iterable[RankingBatch]:
         """Returns the validation targets that mixing parameters are chosen on: the same for every process."""
         return self._ranking("valid", Shard(), limit=CALIBRATION_TARGETS)
 
     def _ranking(self, part: str, shard: Shard, limit: int | None = None) -> RankingBatches:
-        return RankingBatches(self.split, part, self.max_length, self.hide_seen, shard, limit)
+        return RankingBatches(
+            self.split.store, self.split.part(part), self.max_length, self.hide_seen, shard, limit
+        )
 
     def _shard(self) -> Shard:
         return Shard(self.trainer.global_rank, self.trainer.world_size) if self.trainer else Shard()
 
 
-class _Ready(IterableDataset[Any]):
-    """Batches that are made whole already."""
+class Loader:
+    """Batches that are made whole already, in the form Lightning takes: something with a length to iterate over.
 
-    def __init__(self, batches: TrainingBatches | RankingBatches) -> None:
-        self.batches = batches
+    Args:
+        start: starts a pass.
+        length: batches in a pass.
+    """
+
+    def __init__(self, start: Callable[[], Iterator[Any]], length: int) -> None:
+        self.start, self.length = start, length
 
     def __len__(self) -> int:
-        return len(self.batches)
+        return self.length
 
-    def __iter__(self) -> Any:
-        return iter(self.batches)
-
-
-def _loader(batches: TrainingBatches | RankingBatches) -> DataLoader[Any]:
-    return DataLoader(_Ready(batches), batch_size=None, num_workers=0)
+    def __iter__(self) -> Iterator[Any]:
+        return self.start()

@@ -1,1 +1,1 @@
-"""The Lightning module, its callbacks and checkpoints."""
+"""Training: the single LightningModule, its callbacks, checkpoints that are whole or absent."""

@@ -1,0 +1,66 @@
+"""LSTM for the long term, Transformer for the short term, fused into one state.
+
+Shape suffixes: B histories, L positions, D width.
+Sources: system B of the project's seeds; the two views follow Yu et al. 2019 (SLi-Rec).
+"""
+
+from __future__ import annotations
+
+import torch
+from torch import Tensor, nn
+
+from ltsi.histories import Histories
+from ltsi.models.interest import SequenceNetwork
+from ltsi.models.layers import TransformerBlock
+
+
+class LstmTransformer(SequenceNetwork):
+    """Two encoders over one embedding: an LSTM over the whole history, a Transformer over the last few events.
+
+    Args:
+        n_items: size of the catalogue.
+        max_length: longest history it is shown.
+        fusion: makes one vector of the long and the short view.
+        dim: width D.
+        hidden: width of the LSTM's state.
+        short_length: events the Transformer attends to at each position, itself included.
+        heads: attention heads.
+        layers: Transformer blocks.
+        dropout: dropout in both encoders.
+        embedding_dropout: dropout on the embedded history.
+    """
+
+    def __init__(
+        self,
+        n_items: int,
+        max_length: int,
+        fusion: nn.Module,
+        dim: int,
+        hidden: int,
+        short_length: int,
+        heads: int,
+        layers: int,
+        dropout: float,
+        embedding_dropout: float,
+    ) -> None:
+        super().__init__(n_items, dim, embedding_dropout)
+        self.lstm = nn.LSTM(dim, hidden, batch_first=True)
+        self.long = nn.Linear(hidden, dim)
+        self.position = nn.Embedding(max_length, dim)
+        nn.init.normal_(self.position.weight, std=dim**-0.5)
+        self.blocks = nn.ModuleList(TransformerBlock(dim, heads, dropout, short_length) for _ in range(layers))
+        self.long_norm, self.short_norm, self.norm = nn.LayerNorm(dim), nn.LayerNorm(dim), nn.LayerNorm(dim)
+        self.dropout = nn.Dropout(dropout)
+        self.fusion = fusion
+
+    def states(self, histories: Histories) -> Tensor:
+        """Encodes histories, `(B, L, D)`; see `SequenceNetwork.states`."""
+        embedded_BLD = self.embedding(histories.item_BL)
+        long_BLD, _ = self.lstm(self.embedding_dropout(embedded_BLD))
+        position_L = torch.arange(embedded_BLD.shape[1], device=embedded_BLD.device)
+        short_BLD = self.embedding_dropout(embedded_BLD + self.position(position_L))
+        for block in self.blocks:
+            short_BLD = block(short_BLD)
+        fused_BLD = self.fusion(self.long_norm(self.long(self.dropout(long_BLD))), self.short_norm(short_BLD))
+        state_BLD: Tensor = self.norm(fused_BLD)
+        return state_BLD

@@ -1,0 +1,54 @@
+"""What happens around an epoch: a line for people, a row in `metrics.csv`."""
+
+from __future__ import annotations
+
+import logging
+import time
+from typing import Any
+
+import torch
+from pytorch_lightning import Callback, LightningModule, Trainer
+
+from ltsi.runs.folder import RunFolder
+
+log = logging.getLogger(__name__)
+
+
+class EpochLog(Callback):
+    """Writes one row an epoch: loss, validation metrics, seconds, training events per second.
+
+    Args:
+        folder: the run folder.
+        n_targets: training targets in an epoch, over all devices.
+    """
+
+    def __init__(self, folder: RunFolder, n_targets: int) -> None:
+        self.folder, self.n_targets = folder, n_targets
+        self._start = self._train_end = 0.0
+        self._loss = torch.zeros(())
+
+    def on_train_epoch_start(self, trainer: Trainer, module: LightningModule) -> None:
+        """Starts the clock."""
+        self._start, self._loss = time.perf_counter(), torch.zeros((), device=module.device)
+
+    def on_train_batch_end(
+        self, trainer: Trainer, module: LightningModule, outputs: Any, batch: Any, batch_idx: int
+    ) -> None:
+        """Adds up the loss and stops the clock: the validation that follows the last batch is not training."""
+        self._loss += outputs["loss"].detach() * batch.n_targets
+        self._train_end = time.perf_counter()
+
+    def on_train_epoch_end(self, trainer: Trainer, module: LightningModule) -> None:
+        """Writes the row. Validation has run: Lightning ends a training epoch after it."""
+        loss = float(trainer.strategy.reduce(self._loss, reduce_op="mean")) / self.n_targets
+        if not trainer.is_global_zero:
+            return
+        seconds = self._train_end - self._start
+        row: dict[str, float | int] = {"epoch": trainer.current_epoch + 1, "loss": loss}
+        row |= {name: float(value) for name, value in trainer.callback_metrics.items()}
+        row["epoch_seconds"] = seconds
+        row["events_per_second"] = self.n_targets / max(seconds, 1e-9)
+        row["valid_seconds"] = time.perf_counter() - self._train_end
+        self.folder.append_epoch({name: round(value, 6) for name, value in row.items()})
+        shown = ", ".join(f"{name} {value:.4f}" for name, value in row.items() if "@" in name or name in ("loss", "mrr"))
+        log.info("epoch %d: %s, %.1f s", row["epoch"], shown, seconds)

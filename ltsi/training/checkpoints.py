@@ -1,0 +1,66 @@
+"""Checkpoints that are whole or absent, and that load without running code."""
+
+from __future__ import annotations
+
+import os
+import pickle
+from pathlib import Path
+from typing import Any
+
+import torch
+from pytorch_lightning.plugins.io import TorchCheckpointIO
+
+from ltsi.errors import RunError
+from ltsi.models.interest import InterestModel
+
+MODEL_PREFIX = "model."
+
+
+class AtomicCheckpointIO(TorchCheckpointIO):
+    """Writes beside the file and renames: a run killed while it saves keeps its last whole checkpoint."""
+
+    def save_checkpoint(self, checkpoint: dict[str, Any], path: Any, storage_options: Any | None = None) -> None:
+        """Saves a checkpoint.
+
+        Raises:
+            RunError: the disk refuses, for instance because it is full.
+        """
+        path = Path(path)
+        partial = path.with_name(f".{path.name}.partial")
+        try:
+            path.parent.mkdir(parents=True, exist_ok=True)
+            torch.save(checkpoint, partial)
+            os.replace(partial, path)
+        except (OSError, RuntimeError) as error:
+            partial.unlink(missing_ok=True)
+            raise RunError(f"Checkpoint {path} could not be written: {error}.") from error
+
+
+def read_checkpoint(path: Path) -> dict[str, Any]:
+    """Reads a checkpoint as data, never as code.
+
+    Raises:
+        RunError: the file is damaged or is not a checkpoint of this tool.
+    """
+    try:
+        checkpoint: dict[str, Any] = torch.load(path, map_location="cpu", weights_only=True)
+        if "state_dict" in checkpoint:
+            return checkpoint
+    except (OSError, RuntimeError, EOFError, pickle.UnpicklingError, KeyError, TypeError) as error:
+        reason = str(error).split("\n", maxsplit=1)[0]
+        raise RunError(f"{path} cannot be read as a checkpoint ({reason}); train again.") from error
+    raise RunError(f"{path} is not a checkpoint of ltsi; train again.")
+
+
+def load_model(model: InterestModel, path: Path) -> None:
+    """Puts the weights and statistics of a checkpoint into a model.
+
+    Raises:
+        RunError: the checkpoint does not fit the model.
+    """
+    state = read_checkpoint(path)["state_dict"]
+    weights = {name.removeprefix(MODEL_PREFIX): value for name, value in state.items() if name.startswith(MODEL_PREFIX)}
+    try:
+        model.load_state_dict(weights)
+    except RuntimeError as error:
+        raise RunError(f"{path} does not fit the model in the run's config.yaml: {error}") from error

@@ -1,0 +1,102 @@
+"""The single LightningModule: any model, any loss, any optimiser."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable, Sequence
+from typing import Any
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from pytorch_lightning import LightningModule
+from torch import Tensor
+from torch.optim import Optimizer
+
+from ltsi.evaluation.ranking import target_ranks
+from ltsi.histories import RankingBatch, TrainingBatch
+from ltsi.losses.next_item import NextItemLoss
+from ltsi.metrics import summary
+from ltsi.models.interest import InterestModel
+
+MONITOR = "ndcg@10"
+"""What early stopping and the best checkpoint go by, on the validation part."""
+
+
+class InterestModule(LightningModule):
+    """Trains a model and ranks targets with it, on any number of devices.
+
+    Args:
+        model: the model.
+        loss: what gradients lower.
+        optimizer: makes an optimiser of parameters.
+        metrics: metrics to log on the validation part; `MONITOR` is added.
+        seed: with epoch and device, fixes dropout; so a resumed run equals an uninterrupted one.
+    """
+
+    def __init__(
+        self,
+        model: InterestModel,
+        loss: NextItemLoss,
+        optimizer: Callable[[Iterable[torch.nn.Parameter]], Optimizer],
+        metrics: Sequence[str],
+        seed: int,
+    ) -> None:
+        super().__init__()
+        self.model, self.loss, self.make_optimizer, self.seed = model, loss, optimizer, seed
+        self.metrics = tuple(dict.fromkeys([*metrics, MONITOR]))
+        self.ranked: dict[str, NDArray[Any]] = {}
+        self._parts: list[dict[str, Tensor]] = []
+
+    def configure_optimizers(self) -> Optimizer:
+        """Hands the trainable parameters to the optimiser."""
+        return self.make_optimizer(parameter for parameter in self.model.parameters() if parameter.requires_grad)
+
+    def on_train_epoch_start(self) -> None:
+        """Seeds dropout."""
+        torch.manual_seed((self.seed * 100_003 + self.current_epoch) * 1_009 + self.global_rank)
+
+    def training_step(self, batch: TrainingBatch, batch_idx: int) -> Tensor:
+        """Returns the loss of this device's part of the batch."""
+        loss = self.model.training_loss(batch, self.loss)
+        # Devices average gradients; the parts of the batch must add up.
+        return loss * self.trainer.world_size
+
+    def validation_step(self, batch: RankingBatch, batch_idx: int) -> None:
+        """Ranks the targets of a batch."""
+        self._rank(batch)
+
+    def test_step(self, batch: RankingBatch, batch_idx: int) -> None:
+        """Ranks the targets of a batch."""
+        self._rank(batch)
+
+    def on_validation_epoch_end(self) -> None:
+        """Brings the ranks of all devices together and logs the metrics."""
+        self._gather()
+        self.log_dict(summary(self.ranked["rank"], self.metrics), batch_size=1, rank_zero_only=False)
+
+    def on_test_epoch_end(self) -> None:
+        """Brings the ranks of all devices together."""
+        self._gather()
+
+    def _rank(self, batch: RankingBatch) -> None:
+        score_BI, state = self.model.scores_and_state(batch.histories)
+        rank_B = target_ranks(score_BI, batch.target_B, batch.hidden_row, batch.hidden_item)
+        self._parts.append({"index": batch.index_B, "rank": rank_B, **state})
+
+    def _gather(self) -> None:
+        """Fills `ranked`: columns `(N,)` in the order of the split's targets, the same on every device."""
+        mine = {
+            name: torch.cat([part[name] for part in self._parts]).cpu().numpy()
+            for name in (self._parts[0] if self._parts else {})
+        }
+        self._parts = []
+        everybody: list[dict[str, NDArray[Any]]] = [mine]
+        if self.trainer.world_size > 1:
+            everybody = [{} for _ in range(self.trainer.world_size)]
+            torch.distributed.all_gather_object(everybody, mine)
+        columns = {
+            name: np.concatenate([part[name] for part in everybody if part])
+            for name in next(part for part in everybody if part)
+        }
+        order = np.argsort(columns.pop("index"), kind="stable")
+        self.ranked = {name: column[order] for name, column in columns.items()}

@@ -1,0 +1,134 @@
+"""`ltsi train`: counts what is to be counted, trains what is to be trained, keeps the best on the validation part."""
+
+from __future__ import annotations
+
+import logging
+import time
+from pathlib import Path
+
+import torch
+from hydra.core.hydra_config import HydraConfig
+from omegaconf import DictConfig, OmegaConf, open_dict
+from pytorch_lightning import Trainer, seed_everything
+from pytorch_lightning.callbacks import EarlyStopping, ModelCheckpoint
+
+from ltsi.errors import ConfigError, RunError
+from ltsi.runs.environment import describe_environment, now
+from ltsi.runs.folder import Evaluation, RunFolder
+from ltsi.sequences.batches import TrainingBatches
+from ltsi.sequences.datamodule import SplitDataModule
+from ltsi.tables import Result, Table
+from ltsi.training.callbacks import EpochLog
+from ltsi.training.checkpoints import load_model, read_checkpoint
+from ltsi.training.module import MONITOR, InterestModule
+from ltsi.workflows.experiment import Experiment, build, build_experiment, build_model, build_trainer, evaluate
+
+log = logging.getLogger(__name__)
+
+
+def run(cfg: DictConfig) -> Result:
+    """Trains a model.
+
+    Args:
+        cfg: `conf/train.yaml`, composed.
+
+    Returns:
+        The validation metrics; `value` is the one that sweepers optimise.
+    """
+    folder = RunFolder(Path(HydraConfig.get().runtime.output_dir))
+    experiment = build_experiment(cfg)
+    store = experiment.store
+    with open_dict(cfg):
+        cfg.n_items = store.n_items
+    seed_everything(cfg.seed, verbose=False)
+    model = build_model(cfg)
+    if cfg.resume:
+        _require_same_run(folder, cfg, store.fingerprint)
+    data = SplitDataModule(experiment.split, cfg.max_length, cfg.batch_size, experiment.seen == "hide", cfg.seed)
+    module = InterestModule(model, build(cfg.loss), build(cfg.optimizer), cfg.metrics, cfg.seed)
+    trainer = build_trainer(cfg, _callbacks(cfg, experiment, folder) if model.learns else ())
+    if trainer.is_global_zero:
+        folder.write_config(OmegaConf.to_container(cfg, resolve=True))  # type: ignore[arg-type]
+        environment = describe_environment(
+            store,
+            split=experiment.split_name,
+            seen=experiment.seen,
+            seed=cfg.seed,
+            device=trainer.accelerator.__class__.__name__.removesuffix("Accelerator").lower(),
+            overrides=list(HydraConfig.get().overrides.task),
+        )
+        folder.update_environment(environment)
+    log.info("%s on %s: %d users, %d items.", cfg.model.name, store.name, store.n_users, store.n_items)
+    start = time.perf_counter()
+    model.fit_statistics(experiment.split)
+    if model.learns:
+        trainer.fit(module, data, ckpt_path=str(folder.checkpoint("last")) if cfg.resume else None)
+        _refuse_interruption(trainer, folder)
+        load_model(model, folder.checkpoint_path("best"))
+    if model.calibrates:
+        log.info("Choosing the mixture on the validation part.")
+        device = trainer.strategy.root_device
+        module.to(device).eval()
+        model.calibrate(batch.to(device) for batch in data.calibration_batches())
+    train_seconds = time.perf_counter() - start
+    valid = evaluate(experiment, "valid", trainer, module, data, cfg.metrics, folder)
+    if model.calibrates or not model.learns:
+        trainer.save_checkpoint(folder.checkpoint_path("best"))
+    if trainer.is_global_zero:
+        parameters = sum(p.numel() for p in model.parameters() if p.requires_grad)
+        folder.update_environment(
+            {"finished": now(), "train_seconds": round(train_seconds, 3), "n_parameters": parameters}
+        )
+    parts = {"valid": valid}
+    if cfg.test:
+        log.info("Reading the test part.")
+        parts["test"] = evaluate(experiment, "test", trainer, module, data, cfg.metrics, folder)
+    return _result(cfg, folder, parts, train_seconds)
+
+
+def _callbacks(cfg: DictConfig, experiment: Experiment, folder: RunFolder) -> list[EarlyStopping | ModelCheckpoint | EpochLog]:
+    windows = TrainingBatches(experiment.split, cfg.max_length, cfg.batch_size, cfg.seed)
+    checkpoint = ModelCheckpoint(
+        folder.path / "checkpoints",
+        filename="best",
+        monitor=MONITOR,
+        mode="max",
+        save_last=True,
+        enable_version_counter=False,
+    )
+    # The row of an epoch is written before its checkpoint: a killed run does the epoch again and replaces the row.
+    return [EpochLog(folder, windows.n_targets), build(cfg.early_stopping), checkpoint]
+
+
+def _require_same_run(folder: RunFolder, cfg: DictConfig, fingerprint: str) -> None:
+    before, after = folder.config, OmegaConf.to_container(cfg, resolve=True)
+    assert isinstance(after, dict)
+    changed = [key for key in sorted({*before, *after} - {"resume", "test", "trainer"}) if before.get(key) != after.get(key)]
+    if changed:
+        raise ConfigError(
+            f"resume=true: '{changed[0]}' differs from {folder.path / 'config.yaml'}; "
+            "give the run's own settings, or train a new run."
+        )
+    if folder.environment.get("fingerprint") != fingerprint:
+        raise RunError(f"resume=true: the store has changed since run {folder.path} began; train a new run.")
+    read_checkpoint(folder.checkpoint("last"))
+
+
+def _refuse_interruption(trainer: Trainer, folder: RunFolder) -> None:
+    if trainer.interrupted:
+        raise KeyboardInterrupt(f"go on with: hydra.run.dir={folder.path} resume=true")
+    if not folder.checkpoint_path("best").is_file():
+        raise ConfigError("Not one epoch was trained: trainer.max_epochs must be at least 1.")
+
+
+def _result(cfg: DictConfig, folder: RunFolder, parts: dict[str, Evaluation], train_seconds: float) -> Result:
+    names = list(next(iter(parts.values())).metrics)
+    table = Table(
+        title=f"{cfg.model.name} on {cfg.data}",
+        columns=["part", "users", *names, "train s", "eval s"],
+        rows=[
+            [part, done.n_targets, *(done.metrics[name] for name in names), round(train_seconds, 1), done.eval_seconds]
+            for part, done in parts.items()
+        ],
+    )
+    return Result(tables=[table], messages=[f"Run folder: {folder.path}"], value=parts["valid"].metrics.get(MONITOR))
