@@ -107,10 +107,11 @@ def test_a_hazard_that_does_not_fall_is_told_so() -> None:
 
 def test_a_log_too_short_to_bound_the_half_life_says_so(planted: Planted) -> None:
     (one,) = planted((100.0,), floor=0.0, users=300, days=30.0).fit(4).entities
-    if one.half_life_days is not None:
-        assert one.half_life_low_days is not None
-        assert one.half_life_high_days is None
-        assert one.note == NO_UPPER_END
+    assert one.half_life_days is not None
+    assert one.half_life_low_days is not None
+    assert one.half_life_low_days < 100.0
+    assert one.half_life_high_days is None
+    assert one.note == NO_UPPER_END
 
 
 @pytest.mark.parametrize(
