@@ -1,8 +1,9 @@
-"""From an exception to one sentence on standard error and an exit code: 2 for usage, 130 for Ctrl-C, otherwise 1."""
+"""From an exception to one sentence on standard error and an exit code: 2 for usage, 1 for the rest."""
 
 import traceback
 from collections.abc import Iterator
 from contextlib import contextmanager
+from typing import NoReturn
 
 import typer
 
@@ -11,8 +12,8 @@ from ltsi.errors import UserError
 from ._compose import Composition
 from ._refusals import explain
 
-INTERRUPTED = 130
-"""The exit code that shells give to a process ended by Ctrl-C."""
+INTERRUPTED, TERMINATED = 130, 143
+"""The exit codes that shells give to processes ended by Ctrl-C and by SIGTERM."""
 
 
 @contextmanager
@@ -31,16 +32,21 @@ def reported(debug: bool, composition: Composition | None = None) -> Iterator[No
     except (typer.Exit, typer.BadParameter, BrokenPipeError):
         raise
     except KeyboardInterrupt:
-        typer.echo("Interrupted.", err=True)
-        raise typer.Exit(INTERRUPTED) from None
+        _end("Interrupted.", INTERRUPTED)
     except SystemExit as error:
-        # Lightning answers Ctrl-C by an orderly end of the training and exit code 1.
-        if not isinstance(error.__context__, KeyboardInterrupt):
-            raise
-        typer.echo("Interrupted.", err=True)
-        raise typer.Exit(INTERRUPTED) from None
+        # Lightning ends a training in order, but answers Ctrl-C by exit code 1, and a termination by success.
+        if isinstance(error.__context__, KeyboardInterrupt):
+            _end("Interrupted.", INTERRUPTED)
+        if not error.code:
+            _end("Terminated.", TERMINATED)
+        raise
     except Exception as error:  # noqa: BLE001 - the last place that can say it in a sentence
         raise typer.Exit(report(error, debug=debug, composition=composition)) from None
+
+
+def _end(sentence: str, exit_code: int) -> NoReturn:
+    typer.echo(sentence, err=True)
+    raise typer.Exit(exit_code) from None
 
 
 def report(error: Exception, *, debug: bool, label: str = "Error", composition: Composition | None = None) -> int:

@@ -1,5 +1,6 @@
 """What a wheel holds, and that it works outside the checkout."""
 
+import json
 import os
 import shutil
 import subprocess
@@ -54,9 +55,9 @@ def installed(wheel: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
     return binaries / "ltsi"
 
 
-def _run(*command: str, cwd: Path | None = None) -> str:
-    environment = {name: value for name, value in os.environ.items() if name not in {"PYTHONPATH", "COLUMNS"}}
-    done = subprocess.run(command, cwd=cwd, env=environment, capture_output=True, text=True, check=False)
+def _run(*command: str, cwd: Path | None = None, **environment: str) -> str:
+    inherited = {name: value for name, value in os.environ.items() if name not in {"PYTHONPATH", "COLUMNS"}}
+    done = subprocess.run(command, cwd=cwd, env=inherited | environment, capture_output=True, text=True, check=False)
     assert done.returncode == 0, f"{command}:\n{done.stdout}\n{done.stderr}"
     return done.stdout
 
@@ -107,3 +108,22 @@ def test_every_command_runs_from_the_wheel(installed: Path, tmp_path: Path) -> N
     assert CHECKOUT not in Path(where.strip()).parents
     for command in COMMANDS:
         assert f"ltsi {command}" in _run(str(installed), command, "--help", cwd=tmp_path)
+
+
+def test_main_job_runs_from_the_wheel(installed: Path, tmp_path: Path) -> None:
+    """Configurations, lazily imported workflows and data files are all in the wheel, or this fails."""
+
+    def ltsi(*arguments: str) -> str:
+        return _run(str(installed), *arguments, cwd=tmp_path, LTSI_DATA=str(tmp_path / "data"))
+
+    ltsi("prepare", "source=shop", "source.users=80", "source.items=50", "source.events=3000", "name=tiny")
+    assert (tmp_path / "data/prepared/tiny/manifest.json").is_file()
+    assert "half_life" in ltsi("decay-fit", "data=tiny", "replicates=0", "--format", "csv")
+    models = "model=popularity,lstm"
+    ltsi("train", "-m", "data=tiny", models, "trainer.max_epochs=1", "hydra.sweep.dir=runs")
+    evaluated = json.loads(ltsi("eval", "run=runs", "--format", "json"))
+    assert evaluated["tables"][0]["rows"]
+    compared = json.loads(ltsi("compare", "runs", "--baseline", "popularity", "--format", "json"))
+    rows = compared["tables"][0]["rows"]
+    assert {row["model"] for row in rows} == {"popularity", "lstm"}
+    assert all(0 < row["ndcg@10"] < 1 for row in rows)

@@ -251,6 +251,18 @@ def test_ctrl_c_during_training(ltsi_train: Run, train: Train) -> None:
     assert outcome.stderr == "Interrupted.\n"
 
 
+def test_terminated_training_is_no_success(ltsi_train: Run, train: Train) -> None:
+    """Lightning answers SIGTERM by an exception that stands for exit code 0."""
+
+    def work(_: Any) -> None:
+        raise SystemExit
+
+    train(work)
+    outcome = ltsi_train()
+    assert outcome.exit_code == 143
+    assert outcome.stderr == "Terminated.\n"
+
+
 def test_debug_shows_the_traceback_and_the_log_keeps_it(ltsi_train: Run, train: Train, folder: Path) -> None:
     train(refuse(RuntimeError, "boom"))
     outcome = ltsi_train("--debug", "hydra.run.dir=here")
