@@ -87,8 +87,7 @@ class Table:
         needed = dict.fromkeys(column for _, column in self._wanted())
         prefixed = table.select(pl.col(name).alias(_FILE + name) for name in needed).with_row_index("row", offset=1)
         rows = nw.from_native(prefixed.with_columns(pl.col("row").cast(pl.Int64)).collect()).lazy()
-        texts = [name for name, dtype in rows.collect_schema().items() if dtype == nw.String]
-        rows = rows.with_columns(nw.when(nw.col(name) != "").then(nw.col(name)).alias(name) for name in texts)
+        rows = rows.with_columns(_without_blanks(name, dtype) for name, dtype in rows.collect_schema().items())
         if count(rows) == 0:
             raise DataError(f"{file} has a header and no rows; there is nothing to prepare.")
         return rows
@@ -178,3 +177,11 @@ class Table:
                 column = column.str.strip_chars().cast(nw.Float64) if numbers else column
             items = items.join(last.select("item", column.alias(name)), on="item", how="left")
         return items.collect()
+
+
+def _without_blanks(name: str, dtype: nw.dtypes.DType) -> nw.Expr:
+    """Returns a column in which an empty text and a NaN, the ways of files to say so, are missing."""
+    column = nw.col(name)
+    if dtype == nw.String:
+        return nw.when(column != "").then(column).alias(name)
+    return nw.when(column.is_finite()).then(column).alias(name) if dtype.is_float() else column

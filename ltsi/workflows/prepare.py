@@ -22,7 +22,7 @@ from ltsi.events import RawData, Step, validate_events
 from ltsi.preparation.audit import Finding, audit
 from ltsi.preparation.clean import clean
 from ltsi.preparation.encode import encode
-from ltsi.store import Store, store_path, write_store
+from ltsi.store import Store, open_store, store_path, write_store
 from ltsi.tables import Cell, Result, Table
 from ltsi.workflows.build import build
 
@@ -52,6 +52,18 @@ def source_names() -> list[str]:
     return sorted(
         entry.name.removesuffix(".yaml") for entry in _conf("source").iterdir() if entry.name.endswith(".yaml")
     )
+
+
+def find_store(name: str) -> Store:
+    """Opens a store; a source that needs nothing but its name is prepared on the way.
+
+    Raises:
+        DataError: there is neither such a store nor such a source.
+    """
+    if not (store_path(name) / "manifest.json").exists() and name in source_names():
+        log.info("Store '%s' does not exist yet; preparing it from source=%s.", name, name)
+        return prepare_source(name)
+    return open_store(name)
 
 
 def prepare_source(name: str) -> Store:

@@ -203,6 +203,16 @@ def test_a_bad_value_is_named(tmp_path: Path, changed: dict[int, Any], settings:
         load(write(tmp_path / "log.csv", rows), **settings)
 
 
+@pytest.mark.parametrize("role", ["user", "time"])
+def test_what_is_not_a_number_is_missing(tmp_path: Path, role: str) -> None:
+    rows = [(1.0, "hat", 1318896000.0), (float("nan"), "cap", float("nan"))]
+    path = write(tmp_path / "log.parquet", rows, ("who", "what", "at"))
+    keep = {"column": "at" if role == "user" else "who", "not_null": True}
+    with pytest.raises(DataError, match=r"column 'who' \(source\.columns\.user\): 1 rows have no value"):
+        load(path)
+    assert [event["user"] for event in load(path, filters=[keep])] == ["1"]
+
+
 def test_empty_logs_are_refused(tmp_path: Path) -> None:
     (tmp_path / "empty.csv").touch()
     with pytest.raises(DataError, match=r"empty\.csv is empty; set source\.path"):
