@@ -152,7 +152,7 @@ class Store:
             column: a categorical column of `items`.
 
         Returns:
-            int32 `(items,)` codes and the label of each code, sorted; missing values get a label of their own, "(none)".
+            int32 `(items,)` codes and the label of each code, sorted; missing values are labelled "(none)".
 
         Raises:
             DataError: the item table has no such column.

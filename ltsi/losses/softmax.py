@@ -62,5 +62,5 @@ class Softmax:
 
     def __call__(self, state_ND: Tensor, vector_ID: Tensor, target_N: Tensor) -> Tensor:
         """Returns the summed loss, a scalar; see `NextItemLoss`."""
-        loss: Tensor = _BlockedSoftmax.apply(state_ND, vector_ID, target_N, self.block)
+        loss: Tensor = _BlockedSoftmax.apply(state_ND, vector_ID, target_N, self.block)  # type: ignore[no-untyped-call]
         return loss

@@ -12,7 +12,8 @@ from numpy.typing import NDArray
 from scipy import optimize
 from torch import Tensor
 
-from ltsi.decay.return_decay import FitOptions, fit_return_decay
+from ltsi.decay.result import FitOptions
+from ltsi.decay.return_decay import fit_return_decay
 from ltsi.histories import Histories
 from ltsi.models.interest import InterestModel
 from ltsi.models.popularity import count_items
@@ -33,9 +34,9 @@ class ExpDecay(InterestModel):
     `p(i) ∝ Σ_j exp(−λ_c(j) · age_j) · [a · 1(i = i_j) + b · pop(i | c(j))] + pop(i)`, over the events j of the history.
     With no evidence left this is popularity; with fresh evidence it is the user's own items and categories.
 
-    `λ` of each category is its return decay, fitted on the training part (`ltsi.decay`). In a log without a clock, age is
-    counted in events and one `λ` is fitted together with `a` and `b`: by maximum likelihood of each user's last training
-    event, given the ones before it.
+    `λ` of each category is its return decay, fitted on the training part (`ltsi.decay`); `a` and `b` are fitted by
+    maximum likelihood of each user's last training event, given the ones before it. In a log without a clock, age is
+    counted in events and one `λ` is fitted together with `a` and `b`.
 
     Args:
         n_items: size of the catalogue.

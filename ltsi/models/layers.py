@@ -46,7 +46,8 @@ class CausalAttention(nn.Module):
             dropout_p=self.dropout if self.training else 0.0,
             is_causal=mask_LL is None,
         )
-        return self.out(mixed_BHLK.transpose(1, 2).reshape(batch, length, dim))
+        out_BLD: Tensor = self.out(mixed_BHLK.transpose(1, 2).reshape(batch, length, dim))
+        return out_BLD
 
 
 class TransformerBlock(nn.Module):
@@ -73,4 +74,5 @@ class TransformerBlock(nn.Module):
     def forward(self, x_BLD: Tensor) -> Tensor:
         """Returns the next layer's input, `(B, L, D)`."""
         x_BLD = x_BLD + self.dropout(self.attention(self.attention_norm(x_BLD)))
-        return x_BLD + self.network(self.network_norm(x_BLD))
+        out_BLD: Tensor = x_BLD + self.network(self.network_norm(x_BLD))
+        return out_BLD

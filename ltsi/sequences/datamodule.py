@@ -51,7 +51,7 @@ class SplitDataModule(LightningDataModule):
         batches = self._ranking("test", self._shard())
         return Loader(lambda: iter(batches), len(batches))
 
-    def transfer_batch_to_device(self, batch: Any, device: torch.device, dataloader_idx: int) -> Any:
+    def transfer_batch_to_device(self, batch: Any, device: torch.device, dataloader_idx: int) -> Any:  # noqa: ARG002
         """Moves a batch of any kind; Lightning's own way does not know frozen dataclasses."""
         return batch.to(device)
 
@@ -60,9 +60,7 @@ class SplitDataModule(LightningDataModule):
         return self._ranking("valid", Shard(), limit=CALIBRATION_TARGETS)
 
     def _ranking(self, part: str, shard: Shard, limit: int | None = None) -> RankingBatches:
-        return RankingBatches(
-            self.split.store, self.split.part(part), self.max_length, self.hide_seen, shard, limit
-        )
+        return RankingBatches(self.split.store, self.split.part(part), self.max_length, self.hide_seen, shard, limit)
 
     def _shard(self) -> Shard:
         return Shard(self.trainer.global_rank, self.trainer.world_size) if self.trainer else Shard()

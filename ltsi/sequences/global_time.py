@@ -14,7 +14,7 @@ from ltsi.store import Store
 
 @dataclass(frozen=True)
 class GlobalTime:
-    """Cuts at two dates; the target is each user's first event at or after a cut, the history everything before the cut.
+    """Cuts at two dates; the target is each user's first event from a cut on, the history everything before the cut.
 
     Users without a history before a cut are cold: they are counted and not ranked. Targets whose item never occurs in
     training are counted and ranked.

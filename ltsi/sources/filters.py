@@ -68,10 +68,9 @@ class Filter:
             raise ConfigError(f"{where} has {len(given)} operators, not one; {form}.")
         operator, value = given[0], entry[given[0]]
         _check_value(where, operator, value)
-        shown = "" if operator == "not_null" else f" {value}"
-        return cls(
-            entry["column"], operator, value, str(entry.get("reason") or f"not: {entry['column']} {operator}{shown}")
-        )
+        column = entry["column"]
+        told = f"{column} missing" if operator == "not_null" else f"not {column} {operator} {value}"
+        return cls(column, operator, value, str(entry.get("reason") or told))
 
     def condition(self, column: nw.Expr) -> nw.Expr:
         """Returns what holds for the rows that are kept, never missing.

@@ -10,6 +10,7 @@ import torch
 from pytorch_lightning import Callback, LightningModule, Trainer
 
 from ltsi.runs.folder import RunFolder
+from ltsi.training.module import MONITOR
 
 log = logging.getLogger(__name__)
 
@@ -50,5 +51,4 @@ class EpochLog(Callback):
         row["events_per_second"] = self.n_targets / max(seconds, 1e-9)
         row["valid_seconds"] = time.perf_counter() - self._train_end
         self.folder.append_epoch({name: round(value, 6) for name, value in row.items()})
-        shown = ", ".join(f"{name} {value:.4f}" for name, value in row.items() if "@" in name or name in ("loss", "mrr"))
-        log.info("epoch %d: %s, %.1f s", row["epoch"], shown, seconds)
+        log.info("epoch %d: loss %.4f, valid %s %.4f, %.1f s", row["epoch"], loss, MONITOR, row[MONITOR], seconds)

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 import pickle
 from pathlib import Path
 from typing import Any
@@ -30,7 +29,7 @@ class AtomicCheckpointIO(TorchCheckpointIO):
         try:
             path.parent.mkdir(parents=True, exist_ok=True)
             torch.save(checkpoint, partial)
-            os.replace(partial, path)
+            partial.replace(path)
         except (OSError, RuntimeError) as error:
             partial.unlink(missing_ok=True)
             raise RunError(f"Checkpoint {path} could not be written: {error}.") from error

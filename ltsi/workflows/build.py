@@ -8,7 +8,7 @@ from hydra.errors import InstantiationException
 from hydra.utils import instantiate
 from omegaconf import DictConfig, OmegaConf
 
-from ltsi.errors import UserError
+from ltsi.errors import ConfigError, UserError
 
 
 def build(node: DictConfig, **arguments: Any) -> Any:
@@ -19,13 +19,16 @@ def build(node: DictConfig, **arguments: Any) -> Any:
         arguments: further arguments of the target.
 
     Raises:
-        UserError: the target refuses its arguments; Hydra's wrapping is taken off.
+        UserError: the target refuses its arguments, told without Hydra's wrapping.
     """
     try:
         return instantiate(_without_labels(OmegaConf.to_container(node, resolve=True)), _convert_="all", **arguments)
     except InstantiationException as error:
-        if isinstance(error.__cause__, UserError):
-            raise error.__cause__ from None
+        cause = error.__cause__
+        if isinstance(cause, UserError):
+            raise cause from None
+        if isinstance(cause, (TypeError, ValueError)):
+            raise ConfigError(f"{node.get('name', node.get('_target_'))} cannot be built: {cause}") from error
         raise
 
 

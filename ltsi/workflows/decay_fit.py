@@ -11,7 +11,6 @@ from pathlib import Path
 import numpy as np
 import polars as pl
 from hydra.core.hydra_config import HydraConfig
-from hydra.utils import instantiate
 from matplotlib.backends.backend_agg import FigureCanvasAgg
 from numpy.typing import NDArray
 from omegaconf import DictConfig, OmegaConf
@@ -26,8 +25,10 @@ from ltsi.decay.return_decay import fit_return_decay
 from ltsi.decay.terminal import terminal_curves
 from ltsi.errors import ConfigError
 from ltsi.sequences.split import Split, Targets
-from ltsi.store import Store, open_store, store_path
+from ltsi.store import Store
 from ltsi.tables import Result
+from ltsi.workflows.build import build
+from ltsi.workflows.prepare import find_store
 
 PARTS = ("all", "train")
 CATEGORY = "category"
@@ -47,7 +48,7 @@ def run(cfg: DictConfig) -> Result:
         ConfigError: a value that means nothing.
     """
     options = _options(cfg)
-    store = _find_store(str(cfg.data))
+    store = find_store(str(cfg.data))
     store.require_clock("decay-fit")
     split = _part(cfg, store)
     entity, codes, labels = _entities(cfg.entity, store)
@@ -69,15 +70,6 @@ def run(cfg: DictConfig) -> Result:
     )
 
 
-def _find_store(name: str) -> Store:
-    if (store_path(name) / "manifest.json").exists():
-        return open_store(name)
-    # Loaded only where there is no store yet, because it loads torch, which takes longer than most fits.
-    from ltsi.workflows.experiment import find_store
-
-    return find_store(name)
-
-
 def _options(cfg: DictConfig) -> FitOptions:
     given = {one.name: cfg[one.name] for one in fields(FitOptions)}
     options = OmegaConf.to_object(OmegaConf.merge(OmegaConf.structured(FitOptions), given))
@@ -89,7 +81,7 @@ def _part(cfg: DictConfig, store: Store) -> Split:
     if cfg.part not in PARTS:
         raise ConfigError(f"part={cfg.part} must be one of: {', '.join(PARTS)}.")
     if cfg.part == "train":
-        split: Split = instantiate({key: value for key, value in cfg.split.items() if key != "name"})(store)
+        split: Split = build(cfg.split)(store)
         return split
     nothing = Targets(*(np.empty(0, dtype=np.int64) for _ in range(3)))
     return Split(store, train_end=np.asarray(store.offsets[1:]), valid=nothing, test=nothing)

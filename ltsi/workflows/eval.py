@@ -12,10 +12,11 @@ from ltsi.errors import ConfigError, RunError
 from ltsi.runs.folder import Evaluation, RunFolder, find_runs
 from ltsi.sequences.datamodule import SplitDataModule
 from ltsi.sequences.split import PARTS
-from ltsi.tables import Result, Table
+from ltsi.tables import Entry, Result, Table
 from ltsi.training.checkpoints import load_model
 from ltsi.training.module import InterestModule
-from ltsi.workflows.experiment import build, build_experiment, build_model, build_trainer, check_fingerprint, evaluate
+from ltsi.workflows.build import build
+from ltsi.workflows.experiment import build_experiment, build_model, build_trainer, check_fingerprint, evaluate
 
 log = logging.getLogger(__name__)
 
@@ -32,7 +33,7 @@ def run(cfg: DictConfig) -> Result:
     if cfg.split not in PARTS:
         raise ConfigError(f"split={cfg.split}: eval reads a part of the run's own split, one of: {', '.join(PARTS)}.")
     runs = find_runs(Path(cfg.run))
-    rows = []
+    rows: list[list[Entry]] = []
     for folder in runs:
         done, name = _evaluate_run(folder, cfg)
         rows.append([str(folder.path), name, done.n_targets, *done.metrics.values(), done.eval_seconds])

@@ -12,8 +12,7 @@ from typing import Any
 
 import polars as pl
 import torch
-from hydra.utils import instantiate
-from omegaconf import DictConfig, OmegaConf
+from omegaconf import DictConfig
 from pytorch_lightning import Callback, LightningDataModule, Trainer
 from pytorch_lightning.callbacks import RichProgressBar
 
@@ -23,10 +22,11 @@ from ltsi.models.interest import InterestModel
 from ltsi.runs.folder import Evaluation, RunFolder
 from ltsi.sequences.batches import history_length
 from ltsi.sequences.split import Split
-from ltsi.store import Store, open_store, store_path
+from ltsi.store import Store
 from ltsi.training.checkpoints import AtomicCheckpointIO
 from ltsi.training.module import InterestModule
-from ltsi.workflows.prepare import prepare_source, source_names
+from ltsi.workflows.build import build
+from ltsi.workflows.prepare import find_store
 
 log = logging.getLogger(__name__)
 
@@ -56,18 +56,6 @@ class Experiment:
         return self.split.store
 
 
-def find_store(name: str) -> Store:
-    """Opens a store; a source that needs nothing but its name is prepared on the way.
-
-    Raises:
-        DataError: there is neither such a store nor such a source.
-    """
-    if not (store_path(name) / "manifest.json").exists() and name in source_names():
-        log.info("Store '%s' does not exist yet; preparing it from source=%s.", name, name)
-        return prepare_source(name)
-    return open_store(name)
-
-
 def build_experiment(cfg: DictConfig) -> Experiment:
     """Opens the store of a configuration and cuts it.
 
@@ -81,21 +69,13 @@ def build_experiment(cfg: DictConfig) -> Experiment:
     return Experiment(build(cfg.split)(store), str(cfg.split.name), seen)
 
 
-def build(node: DictConfig, **arguments: Any) -> Any:
-    """Instantiates a node of the configuration; `name` only labels it and is not an argument."""
-    return instantiate(_without_names(OmegaConf.to_container(node, resolve=True)), **arguments)
-
-
 def build_model(cfg: DictConfig) -> InterestModel:
     """Builds the model of a resolved configuration.
 
     Raises:
         ConfigError: `model._target_` is not a model.
     """
-    try:
-        model = build(cfg.model)
-    except (TypeError, ValueError) as error:
-        raise ConfigError(f"model={cfg.model.name} cannot be built: {error}") from error
+    model = build(cfg.model)
     if not isinstance(model, InterestModel):
         raise ConfigError(f"model._target_={cfg.model._target_} is not an ltsi model (ltsi.models.interest).")
     return model
@@ -167,12 +147,6 @@ def _per_user(experiment: Experiment, part: str, ranked: dict[str, Any]) -> pl.D
             **{name: column for name, column in ranked.items() if name != "rank"},
         }
     )
-
-
-def _without_names(node: Any) -> Any:
-    if isinstance(node, dict):
-        return {key: _without_names(value) for key, value in node.items() if key != "name"}
-    return [_without_names(value) for value in node] if isinstance(node, list) else node
 
 
 def check_fingerprint(store: Store, environment: dict[str, Any], folder: RunFolder) -> None:

@@ -6,7 +6,6 @@ import logging
 import time
 from pathlib import Path
 
-import torch
 from hydra.core.hydra_config import HydraConfig
 from omegaconf import DictConfig, OmegaConf, open_dict
 from pytorch_lightning import Trainer, seed_everything
@@ -21,7 +20,8 @@ from ltsi.tables import Result, Table
 from ltsi.training.callbacks import EpochLog
 from ltsi.training.checkpoints import load_model, read_checkpoint
 from ltsi.training.module import MONITOR, InterestModule
-from ltsi.workflows.experiment import Experiment, build, build_experiment, build_model, build_trainer, evaluate
+from ltsi.workflows.build import build
+from ltsi.workflows.experiment import Experiment, build_experiment, build_model, build_trainer, evaluate
 
 log = logging.getLogger(__name__)
 
@@ -86,7 +86,9 @@ def run(cfg: DictConfig) -> Result:
     return _result(cfg, folder, parts, train_seconds)
 
 
-def _callbacks(cfg: DictConfig, experiment: Experiment, folder: RunFolder) -> list[EarlyStopping | ModelCheckpoint | EpochLog]:
+def _callbacks(
+    cfg: DictConfig, experiment: Experiment, folder: RunFolder
+) -> list[EarlyStopping | ModelCheckpoint | EpochLog]:
     windows = TrainingBatches(experiment.split, cfg.max_length, cfg.batch_size, cfg.seed)
     checkpoint = ModelCheckpoint(
         folder.path / "checkpoints",
@@ -103,7 +105,8 @@ def _callbacks(cfg: DictConfig, experiment: Experiment, folder: RunFolder) -> li
 def _require_same_run(folder: RunFolder, cfg: DictConfig, fingerprint: str) -> None:
     before, after = folder.config, OmegaConf.to_container(cfg, resolve=True)
     assert isinstance(after, dict)
-    changed = [key for key in sorted({*before, *after} - {"resume", "test", "trainer"}) if before.get(key) != after.get(key)]
+    free = {"resume", "test", "trainer"}
+    changed = [key for key in sorted({*before, *after} - free) if before.get(key) != after.get(key)]
     if changed:
         raise ConfigError(
             f"resume=true: '{changed[0]}' differs from {folder.path / 'config.yaml'}; "
