@@ -63,7 +63,7 @@ def report(error: Exception, *, debug: bool, label: str = "Error", composition: 
     """
     if debug:
         traceback.print_exception(error)
-    user_error = find_user_error(error) or explain(error, composition)
+    user_error = as_user_error(error, composition)
     if user_error is not None:
         typer.echo(f"{label}: {user_error}", err=True)
         return user_error.exit_code
@@ -73,11 +73,20 @@ def report(error: Exception, *, debug: bool, label: str = "Error", composition: 
     return 1
 
 
-def find_user_error(error: BaseException) -> UserError | None:
-    """Find the user's mistake inside an exception: instantiation by Hydra wraps what a constructor raises."""
+def as_user_error(error: Exception, composition: Composition | None = None) -> UserError | None:
+    """Tell what the user did wrong: an error that says so itself, or one of Hydra's, OmegaConf's or the file system's.
+
+    Args:
+        error: The exception.
+        composition: What the command composes, for the near matches of a refused key.
+
+    Returns:
+        The mistake as one sentence; None where the error is not known to be the user's.
+    """
     seen: BaseException | None = error
+    # Instantiation by Hydra wraps what a constructor raises.
     while seen is not None:
         if isinstance(seen, UserError):
             return seen
         seen = seen.__cause__
-    return None
+    return explain(error, composition)

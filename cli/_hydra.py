@@ -23,7 +23,7 @@ from ltsi.tables import Result
 
 from ._complete import complete
 from ._compose import Composition
-from ._errors import find_user_error, report, reported
+from ._errors import as_user_error, report, reported
 from ._tables import Format, FormatOption, show
 
 if TYPE_CHECKING:
@@ -121,7 +121,7 @@ class Job:
             if _is_main_process():
                 show(result, self.flags.format, job=None if single else _job_name())
         except Exception as error:
-            refused = find_user_error(error) is not None
+            refused = as_user_error(error) is not None
             if not refused:
                 logging.getLogger("ltsi.failure").exception("%s failed", self.stem)
             if not single:

@@ -277,6 +277,8 @@ def test_refusal_leaves_no_folder_and_failure_does(ltsi_train: Run, train: Train
     train(refuse(DataError, "no store"))
     ltsi_train()
     ltsi_train("hydra.run.dir=kept")
+    train(lambda cfg: cfg.data)
+    ltsi_train()
     assert not (folder / "outputs").exists()
     assert (folder / "kept/notes.txt").exists()
     train(refuse(RuntimeError, "boom"))
