@@ -2,10 +2,15 @@
 
 import logging
 import os
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from pathlib import Path
+from typing import Any
 
+import polars as pl
 import pytest
+
+from ltsi.metrics import summary
+from ltsi.runs.folder import Evaluation, RunFolder
 
 
 @pytest.fixture(autouse=True)
@@ -38,3 +43,43 @@ def realdata() -> Path:
     if not path.is_dir():
         pytest.skip(f"LTSI_REALDATA={folder} is not a folder")
     return path
+
+
+@pytest.fixture
+def make_run(tmp_path: Path) -> Callable[..., RunFolder]:
+    """Returns a function that writes a run by hand, as training and evaluation leave it, below the test's folder."""
+
+    def make(
+        name: str,
+        model: str = "lstm",
+        *,
+        ranks: Sequence[int] = (1, 2, 3),
+        seed: int = 1,
+        config: Mapping[str, Any] | None = None,
+        environment: Mapping[str, Any] | None = None,
+        users: Sequence[int | str] | None = None,
+        targets: Sequence[int | str] | None = None,
+        seen: str = "hide",
+        part: str | None = "test",
+    ) -> RunFolder:
+        run, given = RunFolder(tmp_path / name), dict(config or {})
+        settings = {"data": "shop", "seed": seed, "split": {"name": "leave_one_out", "min_events": 3}, **given}
+        run.write_config({**settings, "model": {"name": model, "dim": 64, **given.get("model", {})}})
+        facts = {"store": "shop", "fingerprint": "f00d", "seed": seed, "overrides": [f"model={model}", f"seed={seed}"]}
+        cost = {"started": "2026-01-01T00:00:00+00:00", "n_parameters": 1000, "train_seconds": 2.0}
+        run.update_environment({**facts, **cost, **(environment or {})})
+        if part is not None:
+            n_users = len(ranks)
+            columns = {
+                "user": users or range(n_users),
+                "target": targets or range(100, 100 + n_users),
+                "rank": ranks,
+                "history_length": [5] * n_users,
+                "gap_seconds": [60] * n_users,
+            }
+            run.write_per_user(part, pl.DataFrame({key: list(values) for key, values in columns.items()}))
+            metrics = summary(list(ranks), ["hr@10", "ndcg@10", "mrr"])
+            run.write_evaluation(part, Evaluation(n_users, settings["split"]["name"], seen, 0.5, metrics))
+        return run
+
+    return make

@@ -19,7 +19,6 @@ from __future__ import annotations
 import csv
 import json
 import math
-import os
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import asdict, dataclass, field, fields
@@ -261,7 +260,8 @@ class RunFolder:
         """Yields a path to write to, and moves it into place if nothing went wrong."""
         path = self.path / name
         path.parent.mkdir(parents=True, exist_ok=True)
-        partial = path.with_name(f".{path.name}.{os.getpid()}.partial")
+        # Always the same name, so that what a killed process left is written over.
+        partial = path.with_name(f".{path.name}.partial")
         try:
             yield partial
             partial.replace(path)
