@@ -115,6 +115,9 @@ class Job:
 
         single = HydraConfig.get().mode == RunMode.RUN
         _pin_run_folder()
+        if not _is_main_process():
+            # Every rank does the same work: what it says is said by rank 0.
+            logging.getLogger("ltsi").setLevel(logging.WARNING)
         try:
             with _process_state(self._arguments()), redirect_stdout(sys.stderr):
                 result: Result = importlib.import_module(f"ltsi.workflows.{self.stem}").run(cfg)

@@ -349,9 +349,15 @@ def test_arguments_are_those_of_the_job(ltsi_train: Run, train: Train, conf: Pat
     assert [Path(run_dir) for _, run_dir in seen] == [Path.cwd() / "sweep/0", Path.cwd() / "sweep/1"]
 
 
-def test_other_ranks_print_nothing(ltsi_train: Run, train: Train, monkeypatch: pytest.MonkeyPatch) -> None:
-    train(result_of)
+def test_other_ranks_only_warn(ltsi_train: Run, train: Train, monkeypatch: pytest.MonkeyPatch) -> None:
+    def work(cfg: Any) -> Result:
+        logging.getLogger("ltsi.training").info("epoch 1")
+        logging.getLogger("ltsi.training").warning("few users")
+        return result_of(cfg)
+
+    train(work)
     monkeypatch.setenv("LOCAL_RANK", "1")
     outcome = ltsi_train("data=shop")
     assert outcome.exit_code == 0
     assert not outcome.stdout
+    assert outcome.stderr == "few users\n"

@@ -115,6 +115,20 @@ def test_latex(printed: pytest.CaptureFixture[str]) -> None:
     assert out.count(r"\toprule") == out.count(r"\end{table}") == 2
 
 
+@pytest.mark.parametrize("format_", Format)
+def test_columns_for_programs_are_not_shown_to_people(printed: pytest.CaptureFixture[str], format_: Format) -> None:
+    table = Table("T", ["x", "x low", "y"], [[1, 0.25, 2]], data_columns=["x low"])
+    show(Result([table]), format_)
+    out = printed.readouterr().out
+    for_programs = format_ in {Format.json, Format.csv}
+    assert ("x low" in out, "0.25" in out) == (for_programs, for_programs)
+
+
+def test_latex_escapes_what_text_mode_prints_otherwise(printed: pytest.CaptureFixture[str]) -> None:
+    show(Result([Table("T", ["p"], [[Cell(0.0001, "<0.001")]])]), Format.latex)
+    assert r"    $<$0.001 \\" in printed.readouterr().out
+
+
 def test_empty_result_prints_nothing(printed: pytest.CaptureFixture[str]) -> None:
     for format_ in (Format.terminal, Format.csv, Format.markdown, Format.latex):
         show(Result(), format_)
