@@ -18,6 +18,11 @@ def test_column_named_twice_is_refused() -> None:
         Table("T", ["a", "a"], [[1, 2]])
 
 
+def test_data_column_that_is_no_column_is_refused() -> None:
+    with pytest.raises(ValueError, match=r"table 'T' has no columns \['b'\]"):
+        Table("T", ["a"], [[1]], data_columns=["b"])
+
+
 @pytest.mark.parametrize(("error", "exit_code"), [(UserError, 1), (DataError, 1), (RunError, 1), (ConfigError, 2)])
 def test_user_errors_survive_pickling(error: type[UserError], exit_code: int) -> None:
     """Jobs of a parallel sweep hand them back from other processes."""

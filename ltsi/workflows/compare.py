@@ -37,7 +37,8 @@ class _Gains:
 
     Attributes:
         against: index of the baseline's entry.
-        percent: `(entries,)`, of the baseline's mean; NaN for the baseline, and for all if its mean is zero.
+        percent: `(entries,)`, of the baseline's mean; NaN for the baseline, and for all if its mean is zero. The
+            bounds are NaN also if its mean is zero in a resample.
         p_value: `(entries,)`, corrected; NaN for the baseline.
     """
 
@@ -128,10 +129,11 @@ def _gains(users_EN: NDArray[np.float64], replicates_RE: NDArray[np.float64], ag
     percent_3E, p_value_E = np.full((3, len(users_EN)), np.nan), np.full(len(users_EN), np.nan)
     if len(others):
         p_value_E[others] = holm(paired_p_values((users_EN[others] - users_EN[against]).T, FLIPS))
-    # A resample in which the baseline scores nothing has no gain in percent, so there is no interval to show.
-    if len(others) and replicates_RE[:, against].all():
-        means_E = users_EN.mean(axis=1)
+    means_E = users_EN.mean(axis=1)
+    if means_E[against] > 0:
         percent_3E[0, others] = 100 * (means_E[others] / means_E[against] - 1)
+    # With few users there are resamples in which the baseline scores nothing: their gain, and so the interval, is open.
+    if replicates_RE[:, against].all():
         ratios_RO = replicates_RE[:, others] / replicates_RE[:, [against]]
         percent_3E[1:, others] = 100 * (np.stack(percentile_interval(ratios_RO, LEVEL)) - 1)
     return _Gains(against, _Estimate(*percent_3E), p_value_E)
@@ -145,8 +147,10 @@ def _estimate_cells(estimate: _Estimate, at: tuple[int, ...], digits: str, bold:
     mean, low, high = (float(numbers[at]) for numbers in (estimate.mean, estimate.low, estimate.high))
     if np.isnan(mean):
         return [Cell(None), Cell(None), Cell(None)]
-    half_width = f"{(high - low) / 2:{digits.lstrip('+')}}"
-    return [Cell(mean, f"{mean:{digits}} ±{half_width}", bold), Cell(low), Cell(high)]
+    text = f"{mean:{digits}}"
+    if not np.isnan(low):
+        text += f" ±{(high - low) / 2:{digits.lstrip('+')}}"
+    return [Cell(mean, text, bold), Cell(low), Cell(high)]
 
 
 def _p_cell(p_value: float) -> Cell:
@@ -185,7 +189,7 @@ def _gain_note(entries: Sequence[Entry], main: str, baseline: str, gains: _Gains
         f"Holm-corrected for {n_tests} comparison{'s' if n_tests > 1 else ''}."
     )
     if np.isnan(gains.percent.mean).all():
-        note += f" There is no gain in percent: {main} of {label} is zero, or nearly so."
+        note += f" There is no gain in percent: {main} of {label} is zero."
     return note
 
 

@@ -12,7 +12,6 @@ import polars as pl
 import pytest
 
 import ltsi
-from ltsi.runs import environment
 from ltsi.runs.environment import describe_environment, now
 from ltsi.store import EncodedEvents, Store, write_store
 
@@ -95,5 +94,5 @@ def test_no_git_is_no_commit(store: Store, monkeypatch: pytest.MonkeyPatch) -> N
     def absent(*args: object, **kwargs: object) -> None:
         raise FileNotFoundError("git")
 
-    monkeypatch.setattr(environment.subprocess, "run", absent)
+    monkeypatch.setattr(subprocess, "run", absent)
     assert describe(store)["git_commit"] is None
