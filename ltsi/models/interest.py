@@ -14,6 +14,7 @@ from torch import Tensor, nn
 
 from ltsi.histories import Histories, RankingBatch, TrainingBatch
 from ltsi.losses.next_item import NextItemLoss
+from ltsi.models.layers import Dropout
 
 if TYPE_CHECKING:
     from ltsi.sequences.split import Split
@@ -105,7 +106,7 @@ class SequenceNetwork(InterestModel):
         nn.init.normal_(self.embedding.weight, std=dim**-0.5)
         with torch.no_grad():
             self.embedding.weight[n_items].zero_()
-        self.embedding_dropout = nn.Dropout(embedding_dropout)
+        self.embedding_dropout = Dropout(embedding_dropout)
 
     @abstractmethod
     def states(self, histories: Histories) -> Tensor:

@@ -11,6 +11,7 @@ from torch import Tensor, nn
 
 from ltsi.histories import Histories
 from ltsi.models.interest import SequenceNetwork
+from ltsi.models.layers import Dropout
 
 
 class Lstm(SequenceNetwork):
@@ -30,7 +31,7 @@ class Lstm(SequenceNetwork):
     ) -> None:
         super().__init__(n_items, dim, embedding_dropout)
         self.lstm = nn.LSTM(dim, hidden, layers, batch_first=True, dropout=dropout if layers > 1 else 0.0)
-        self.dropout = nn.Dropout(dropout)
+        self.dropout = Dropout(dropout)
         self.out = nn.Linear(hidden, dim)
         self.norm = nn.LayerNorm(dim)
 

@@ -11,7 +11,7 @@ from torch import Tensor, nn
 
 from ltsi.histories import Histories
 from ltsi.models.interest import SequenceNetwork
-from ltsi.models.layers import TransformerBlock
+from ltsi.models.layers import Dropout, TransformerBlock
 
 
 class LstmTransformer(SequenceNetwork):
@@ -50,7 +50,7 @@ class LstmTransformer(SequenceNetwork):
         nn.init.normal_(self.position.weight, std=dim**-0.5)
         self.blocks = nn.ModuleList(TransformerBlock(dim, heads, dropout, short_length) for _ in range(layers))
         self.long_norm, self.short_norm, self.norm = nn.LayerNorm(dim), nn.LayerNorm(dim), nn.LayerNorm(dim)
-        self.dropout = nn.Dropout(dropout)
+        self.dropout = Dropout(dropout)
         self.fusion = fusion
 
     def states(self, histories: Histories) -> Tensor:
