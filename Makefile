@@ -25,7 +25,7 @@ demo: $(INSTALLED) ## Run the main job on the embedded synthetic shop: prepare, 
 	rm -rf $(DEMO)
 	$(BIN)/ltsi prepare source=shop
 	$(BIN)/ltsi decay-fit data=shop
-	$(BIN)/ltsi train -m data=shop model=$(MODELS) hydra.sweep.dir=$(DEMO)
+	$(BIN)/ltsi train -m experiment=demo data=shop model=$(MODELS) hydra.sweep.dir=$(DEMO)
 	$(BIN)/ltsi eval run=$(DEMO)
 	$(BIN)/ltsi compare $(DEMO)
 
