@@ -89,9 +89,13 @@ def paired_p_values(differences: NDArray[np.float64], flips: int = 10_000, seed:
     Raises:
         ValueError: there is no user.
     """
+    if not len(differences):
+        raise ValueError("no user to test")
+    # A user without a difference has nothing to flip; with metrics cut off at 10 that is most of them.
+    differences = differences[differences.any(axis=1)]
     n_users, n_columns = differences.shape
     if not n_users:
-        raise ValueError("no user to test")
+        return np.ones(n_columns)
     rng = np.random.default_rng(seed)
     total = differences.sum(axis=0)
     threshold = np.abs(total) - _RELATIVE_ERROR * np.abs(differences).sum(axis=0)

@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
+import sys
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
 from numpy.typing import NDArray
+from rich.console import Console
+from rich.progress import Progress, SpinnerColumn, TextColumn, TimeElapsedColumn
 
 from ltsi.errors import ConfigError
 from ltsi.evaluation.significance import bootstrap_means, holm, paired_p_values, percentile_interval
@@ -73,20 +76,31 @@ def run(directories: list[Path], *, metrics: list[str], split: str = "test", bas
         raise ConfigError("There is no metric to show; name one, such as ndcg@10.")
     names = list(dict.fromkeys(str(parse(name)) for name in metrics))
     ledgers, left_out = read_ledgers(directories, split)
+    with _progress() as progress:
+        tables = [_table(ledger, names, baseline, progress) for ledger in ledgers]
     messages = [f"Left out, not evaluated on {split}: {path} (`ltsi eval run={path}`)." for path in left_out]
-    return Result(tables=[_table(ledger, names, baseline) for ledger in ledgers], messages=messages)
+    return Result(tables=tables, messages=messages)
 
 
-def _table(ledger: Ledger, names: Sequence[str], baseline: str) -> Table:
+def _progress() -> Progress:
+    columns = (SpinnerColumn(), TextColumn("{task.description}"), TimeElapsedColumn())
+    return Progress(*columns, console=Console(stderr=True), transient=True, disable=not sys.stderr.isatty())
+
+
+def _table(ledger: Ledger, names: Sequence[str], baseline: str, progress: Progress) -> Table:
+    task = progress.add_task(f"Reading {len(ledger.entries)} models on {ledger.store}", total=None)
     entries, n_users = ledger.entries, ledger.n_users
     main = names.index(MAIN_METRIC) if MAIN_METRIC in names else 0
     users_EMN = np.stack([_user_means(ledger, entry, names) for entry in entries])
+    progress.update(task, description=f"Resampling {n_users:,} users")
     replicates_REM = bootstrap_means(users_EMN.reshape(-1, n_users).T, REPLICATES).reshape(
         REPLICATES, len(entries), len(names)
     )
     metrics_EM = _Estimate(users_EMN.mean(axis=2), *percentile_interval(replicates_REM, LEVEL))
+    progress.update(task, description=f"Testing {len(entries)} models")
     against = _baseline(entries, baseline)
     gains = None if against is None else _gains(users_EMN[:, main], replicates_REM[:, :, main], against)
+    progress.remove_task(task)
     columns = ["model", "seeds", *(column for name in names for column in _with_bounds(name))]
     columns += [] if gains is None else [*_with_bounds("gain %"), "p"]
     rows = []

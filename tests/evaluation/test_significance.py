@@ -88,6 +88,14 @@ def test_p_values_at_the_ends() -> None:
     assert p_values[1] == 1 / 1000
     opposite = paired_p_values(-np.stack([nothing, everything], axis=1), flips=999)
     assert opposite.tolist() == p_values.tolist()
+    assert paired_p_values(np.zeros((3, 2))).tolist() == [1, 1]
+
+
+def test_users_without_a_difference_change_nothing() -> None:
+    differences = np.random.default_rng(9).normal(0.1, 1.0, size=(80, 2))
+    padded = np.zeros((200, 2))
+    padded[::2][:80] = differences
+    assert paired_p_values(padded).tolist() == paired_p_values(differences).tolist()
 
 
 def test_nobody_is_refused() -> None:
