@@ -53,14 +53,19 @@ class _BlockedSoftmax(torch.autograd.Function):
 class Softmax:
     """Cross-entropy over the whole catalogue, `-log softmax(V s)[target]`, summed over positions.
 
+    Computed in the precision of the item vectors: mixed precision hands over states of half precision.
+
     Args:
         block: positions whose logits are held at a time.
     """
 
     def __init__(self, block: int = 128) -> None:
+        if block < 1:
+            raise ValueError(f"block={block} must be at least 1")
         self.block = block
 
     def __call__(self, state_ND: Tensor, vector_ID: Tensor, target_N: Tensor) -> Tensor:
         """Returns the summed loss, a scalar; see `NextItemLoss`."""
+        state_ND = state_ND.to(vector_ID.dtype)
         loss: Tensor = _BlockedSoftmax.apply(state_ND, vector_ID, target_N, self.block)  # type: ignore[no-untyped-call]
         return loss

@@ -1,0 +1,153 @@
+"""The blocked softmax against torch's own cross-entropy."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import pytest
+import torch
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from torch import Tensor
+from torch.nn import functional
+from torch.utils._python_dispatch import TorchDispatchMode
+
+from ltsi.losses.softmax import Softmax
+
+SHAPE = (37, 5, 23)  # positions, width, items
+
+
+def case(n: int, dim: int, items: int, dtype: torch.dtype = torch.float64, scale: float = 1.0) -> tuple[Tensor, ...]:
+    generator = torch.Generator().manual_seed(n * items)
+    state_ND = torch.randn(n, dim, dtype=dtype, generator=generator) * scale
+    vector_ID = torch.randn(items, dim, dtype=dtype, generator=generator) * scale
+    target_N = torch.randint(items, (n,), generator=generator)
+    return state_ND.requires_grad_(), vector_ID.requires_grad_(), target_N
+
+
+def reference(state_ND: Tensor, vector_ID: Tensor, target_N: Tensor) -> Tensor:
+    return functional.cross_entropy(state_ND @ vector_ID.T, target_N, reduction="sum")
+
+
+def gradients(loss: Tensor, *of: Tensor) -> tuple[Tensor, ...]:
+    return torch.autograd.grad(loss, of)
+
+
+@pytest.mark.parametrize("block", [1, 7, 37, 128])
+@pytest.mark.parametrize(("dtype", "tolerance"), [(torch.float64, 1e-12), (torch.float32, 1e-4)])
+def test_value_and_both_gradients_are_those_of_cross_entropy(block: int, dtype: torch.dtype, tolerance: float) -> None:
+    state_ND, vector_ID, target_N = case(*SHAPE, dtype)
+    ours, theirs = Softmax(block)(state_ND, vector_ID, target_N), reference(state_ND, vector_ID, target_N)
+    assert ours.dtype == dtype
+    torch.testing.assert_close(ours, theirs, rtol=tolerance, atol=tolerance)
+    for mine, other in zip(gradients(ours, state_ND, vector_ID), gradients(theirs, state_ND, vector_ID), strict=True):
+        torch.testing.assert_close(mine, other, rtol=tolerance, atol=tolerance)
+
+
+@settings(max_examples=30, deadline=None)
+@given(n=st.integers(1, 20), dim=st.integers(1, 6), items=st.integers(1, 20), block=st.integers(1, 25))
+def test_any_shape_and_block(n: int, dim: int, items: int, block: int) -> None:
+    state_ND, vector_ID, target_N = case(n, dim, items)
+    ours, theirs = Softmax(block)(state_ND, vector_ID, target_N), reference(state_ND, vector_ID, target_N)
+    torch.testing.assert_close(ours, theirs)
+    for mine, other in zip(gradients(ours, state_ND, vector_ID), gradients(theirs, state_ND, vector_ID), strict=True):
+        torch.testing.assert_close(mine, other)
+
+
+def test_gradients_are_those_of_finite_differences() -> None:
+    state_ND, vector_ID, target_N = case(6, 3, 5)
+    assert torch.autograd.gradcheck(lambda s, v: Softmax(4)(s, v, target_N), (state_ND, vector_ID))
+
+
+def test_large_logits_stay_finite() -> None:
+    state_ND, vector_ID, target_N = case(*SHAPE, torch.float32, scale=60.0)
+    loss = Softmax(8)(state_ND, vector_ID, target_N)
+    torch.testing.assert_close(loss, reference(state_ND, vector_ID, target_N), rtol=1e-5, atol=0)
+    assert all(gradient.isfinite().all() for gradient in gradients(loss, state_ND, vector_ID))
+
+
+def test_a_scaled_loss_scales_its_gradients() -> None:
+    state_ND, vector_ID, target_N = case(*SHAPE)
+    once = gradients(Softmax(8)(state_ND, vector_ID, target_N), state_ND, vector_ID)
+    scaled = gradients(Softmax(8)(state_ND, vector_ID, target_N) * -0.25, state_ND, vector_ID)
+    for one, other in zip(once, scaled, strict=True):
+        torch.testing.assert_close(other, one * -0.25)
+
+
+def test_two_backward_passes_add_up() -> None:
+    state_ND, vector_ID, target_N = case(*SHAPE)
+    loss = Softmax(8)(state_ND, vector_ID, target_N)
+    loss.backward(retain_graph=True)
+    once = state_ND.grad.clone() if state_ND.grad is not None else None
+    loss.backward()
+    assert once is not None
+    assert state_ND.grad is not None
+    torch.testing.assert_close(state_ND.grad, 2 * once)
+
+
+def test_only_what_needs_a_gradient_gets_one() -> None:
+    state_ND, vector_ID, target_N = case(*SHAPE)
+    Softmax(8)(state_ND, vector_ID.detach(), target_N).backward()
+    expected = gradients(reference(state_ND, vector_ID, target_N), state_ND)[0]
+    assert state_ND.grad is not None
+    torch.testing.assert_close(state_ND.grad, expected)
+    assert vector_ID.grad is None
+
+
+def test_without_gradients_there_is_only_a_value() -> None:
+    state_ND, vector_ID, target_N = case(*SHAPE)
+    with torch.no_grad():
+        loss = Softmax(8)(state_ND, vector_ID, target_N)
+    assert not loss.requires_grad
+    torch.testing.assert_close(loss, reference(state_ND, vector_ID, target_N).detach())
+
+
+def test_inputs_are_left_as_they_were() -> None:
+    state_ND, vector_ID, target_N = case(*SHAPE)
+    before = state_ND.detach().clone(), vector_ID.detach().clone()
+    Softmax(8)(state_ND, vector_ID, target_N).backward()
+    torch.testing.assert_close((state_ND.detach(), vector_ID.detach()), before, rtol=0, atol=0)
+
+
+class LargestTensor(TorchDispatchMode):
+    """Notes the number of elements of the largest tensor that any operation returns."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.elements = 0
+
+    def __torch_dispatch__(self, func: Any, types: Any, args: Any = (), kwargs: Any = None) -> Any:
+        out = func(*args, **(kwargs or {}))
+        for tensor in torch.utils._pytree.tree_leaves(out):
+            if isinstance(tensor, Tensor):
+                self.elements = max(self.elements, tensor.numel())
+        return out
+
+
+def test_the_whole_matrix_of_logits_is_never_held() -> None:
+    n, dim, items, block = 1_000, 4, 500, 16
+    state_ND, vector_ID, target_N = case(n, dim, items, torch.float32)
+    with LargestTensor() as largest:
+        Softmax(block)(state_ND, vector_ID, target_N).backward()
+    assert largest.elements <= max(block * items, n * dim, items * dim)
+    with LargestTensor() as largest:
+        reference(state_ND, vector_ID, target_N).backward()
+    assert largest.elements >= n * items  # the measurement can tell
+
+
+@pytest.mark.parametrize("block", [0, -1])
+def test_a_block_holds_a_position_at_least(block: int) -> None:
+    with pytest.raises(ValueError, match=f"block={block} must be at least 1"):
+        Softmax(block)
+
+
+def test_half_precision_states_under_autocast() -> None:
+    state_ND, vector_ID, target_N = case(*SHAPE, torch.float32)
+    with torch.autocast("cpu", torch.bfloat16):
+        low_ND = state_ND.to(torch.bfloat16)
+        loss = Softmax(8)(low_ND, vector_ID, target_N)
+    gradient_ND, gradient_ID = gradients(loss, state_ND, vector_ID)
+    torch.testing.assert_close(loss.float(), reference(state_ND, vector_ID, target_N), rtol=0.02, atol=0)
+    expected_ND, expected_ID = gradients(reference(state_ND, vector_ID, target_N), state_ND, vector_ID)
+    torch.testing.assert_close(gradient_ND, expected_ND, rtol=0.1, atol=0.1)
+    torch.testing.assert_close(gradient_ID, expected_ID, rtol=0.1, atol=0.2)
