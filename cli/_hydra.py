@@ -206,8 +206,8 @@ def launch(stem: str, overrides: list[str], flags: Flags) -> None:
     Raises:
         typer.Exit: With the exit code of a refused or failed command.
     """
-    # Threads that wait for each other by spinning lose all their time as soon as another process wants a core. Read by the
-    # OpenMP runtime when torch is first imported.
+    # Threads that wait for each other by spinning lose all their time as soon as another process wants a core. OpenMP
+    # reads this when torch is first imported.
     os.environ.setdefault("OMP_WAIT_POLICY", "PASSIVE")
     composition = Composition(flags.config_name or stem, flags.config_dir, overrides)
     job = Job(stem, flags)
