@@ -31,12 +31,12 @@ FITTED_LENGTH = 50
 class ExpDecay(InterestModel):
     """Each past event votes for its item and its category, with a weight that fades; popularity is the prior.
 
-    `p(i) ∝ Σ_j exp(−λ_c(j) · age_j) · [a · 1(i = i_j) + b · pop(i | c(j))] + pop(i)`, over the events j of the history.
+    `p(i) ∝ Σ_j exp(−λ_j · age_j) · [a · 1(i = i_j) + b · pop(i | c(j))] + pop(i)`, over the events j of the history.
     With no evidence left this is popularity; with fresh evidence it is the user's own items and categories.
 
-    `λ` of each category is its return decay, fitted on the training part (`ltsi.decay`); `a` and `b` are fitted by
-    maximum likelihood of each user's last training event, given the ones before it. In a log without a clock, age is
-    counted in events and one `λ` is fitted together with `a` and `b`.
+    `λ` of an item is the return decay of its category (its own, where there are no categories), fitted on the training
+    part (`ltsi.decay`); `a` and `b` are fitted by maximum likelihood of each user's last training event, given the ones
+    before it. In a log without a clock, age is counted in events and one `λ` is fitted together with `a` and `b`.
 
     Args:
         n_items: size of the catalogue.
@@ -44,7 +44,7 @@ class ExpDecay(InterestModel):
     """
 
     category_J: Tensor
-    rate_C: Tensor
+    rate_J: Tensor
     prior_I: Tensor
     within_I: Tensor
     weight_item: Tensor
@@ -54,7 +54,7 @@ class ExpDecay(InterestModel):
         super().__init__()
         self.n_items, self.category = n_items, category
         self.register_buffer("category_J", torch.zeros(n_items + 1, dtype=torch.int64))
-        self.register_buffer("rate_C", torch.zeros(1))
+        self.register_buffer("rate_J", torch.zeros(n_items + 1))
         self.register_buffer("prior_I", torch.full((n_items,), 1.0 / n_items))
         self.register_buffer("within_I", torch.full((n_items,), 1.0 / n_items))
         self.register_buffer("weight_item", torch.tensor(1.0))
@@ -73,20 +73,22 @@ class ExpDecay(InterestModel):
         self.category_J = torch.cat([category_I, torch.zeros(1, dtype=torch.int64)]).to(device)
         self.prior_I = (count_I / count_I.sum()).float().to(device)
         self.within_I = (count_I / per_category_C[category_I].clamp(min=1)).float().to(device)
-        rate_C = None
+        rate_I = None
         if store.has_clock:
-            fit = fit_return_decay(split, codes, labels, FitOptions(replicates=0))
-            rate_C = fit.rates_per_day() / SECONDS_PER_DAY
-        item, category, rate = _fit_weights(split, codes, rate_C, count_I.numpy())
+            # Without categories an interest is an interest in the item itself.
+            entity, names = (codes, labels) if len(labels) > 1 else (np.arange(store.n_items), store.items["item"])
+            fit = fit_return_decay(split, entity, list(names), FitOptions(replicates=0))
+            rate_I = fit.rates_per_day()[entity] / SECONDS_PER_DAY
+        item, category, rate = _fit_weights(split, codes, rate_I, count_I.numpy())
         self.weight_item = torch.tensor(item, device=device)
         self.weight_category = torch.tensor(category, device=device)
-        rate_C = np.full(len(labels), rate) if rate_C is None else rate_C
-        self.rate_C = torch.from_numpy(rate_C).float().to(device)
+        rate_I = np.full(store.n_items, rate) if rate_I is None else rate_I
+        self.rate_J = torch.from_numpy(np.append(rate_I, 0.0)).float().to(device)
 
     def fading(self, histories: Histories) -> Tensor:
         """Returns what is left of each event, `exp(−λ · age)`, `(B, L)`; padding has nothing left."""
         age_BL = (histories.now_B[:, None] - histories.time_BL).clamp(min=0)
-        left_BL = torch.exp(-self.rate_C[self.category_J[histories.item_BL]] * age_BL)
+        left_BL = torch.exp(-self.rate_J[histories.item_BL] * age_BL)
         return left_BL * histories.real_BL()
 
     def evidence(self, score_BI: Tensor) -> Tensor:
@@ -100,14 +102,14 @@ class ExpDecay(InterestModel):
         item_BJ.scatter_add_(1, histories.item_BL, left_BL)
         score_BI = item_BJ[:, : self.n_items].mul_(self.weight_item)
         if self.weight_category > 0:
-            category_BC = left_BL.new_zeros(len(histories), len(self.rate_C))
+            category_BC = left_BL.new_zeros(len(histories), int(self.category_J.max()) + 1)
             category_BC.scatter_add_(1, self.category_J[histories.item_BL], left_BL)
             score_BI += category_BC[:, self.category_J[:-1]] * (self.within_I * self.weight_category)
         return (score_BI + self.prior_I).log()
 
 
 def _fit_weights(
-    split: Split, category_I: NDArray[np.int32], rate_C: NDArray[np.float64] | None, count_I: NDArray[np.float64]
+    split: Split, category_I: NDArray[np.int32], rate_I: NDArray[np.float64] | None, count_I: NDArray[np.float64]
 ) -> tuple[float, float, float]:
     """Fits the weights of item and category, and one rate where none are given, by maximum likelihood.
 
@@ -115,7 +117,7 @@ def _fit_weights(
     prior; else the fit would learn to trust a count that contains the answer.
 
     Returns:
-        Weight of the item, weight of the category, rate per unit of time (0 if `rate_C` was given).
+        Weight of the item, weight of the category, rate per unit of time (0 if `rate_I` was given).
     """
     store = split.store
     user = np.flatnonzero(split.train_end - store.offsets[:-1] >= 2)
@@ -132,7 +134,7 @@ def _fit_weights(
 
     def loss(theta: NDArray[np.float64]) -> float:
         weight_item, weight_category = np.exp(theta[:2])
-        rate_M = np.exp(theta[2]) if rate_C is None else rate_C[category_I[item_M]]
+        rate_M = np.exp(theta[2]) if rate_I is None else rate_I[item_M]
         left_M = np.exp(-rate_M * age_M)
         item_N, category_N, all_N = (
             np.bincount(row_M, weights=left_M * part, minlength=len(last_N))
@@ -142,7 +144,7 @@ def _fit_weights(
         return float(np.mean(np.log1p((weight_item + weight_category) * all_N) - np.log(votes_N)))
 
     # At the bounds a weight means "not at all" and "nothing else": beyond them the likelihood is flat.
-    bounds = [(-12.0, 8.0), (-12.0, 8.0), (-8.0, 3.0)][: 3 if rate_C is None else 2]
+    bounds = [(-12.0, 8.0), (-12.0, 8.0), (-8.0, 3.0)][: 3 if rate_I is None else 2]
     found = optimize.minimize(loss, [-2.0] * len(bounds), method="L-BFGS-B", bounds=bounds)
     best = [float(value) for value in np.exp(found.x)]
-    return best[0], best[1], best[2] if rate_C is None else 0.0
+    return best[0], best[1], best[2] if rate_I is None else 0.0
