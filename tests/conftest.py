@@ -6,11 +6,13 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import polars as pl
 import pytest
 
 from ltsi.metrics import summary
 from ltsi.runs.folder import Evaluation, RunFolder
+from ltsi.store import EncodedEvents, Store, store_path, write_store
 
 
 @pytest.fixture(autouse=True)
@@ -43,6 +45,37 @@ def realdata() -> Path:
     if not path.is_dir():
         pytest.skip(f"LTSI_REALDATA={folder} is not a folder")
     return path
+
+
+@pytest.fixture
+def make_store() -> Callable[..., Store]:
+    """Return a function that writes a store from `(item, time)` events, one list a user."""
+
+    def make(
+        *users: Sequence[tuple[int, int]],
+        clock: bool = True,
+        name: str = "log",
+        n_items: int | None = None,
+        category: Sequence[str] | None = None,
+    ) -> Store:
+        events = [event for user in users for event in user]
+        item, time = np.array(events).reshape(-1, 2).T
+        arrays = EncodedEvents(
+            offsets=np.cumsum([0, *map(len, users)]),
+            item=item.astype(np.int32),
+            time=time.astype(np.int64),
+            behavior=np.zeros(len(item), dtype=np.uint8),
+        )
+        items = {"item": [str(i) for i in range(n_items or item.max() + 1)]}
+        return write_store(
+            store_path(name),
+            arrays,
+            items=pl.DataFrame(items if category is None else {**items, "category": list(category)}),
+            users=pl.DataFrame({"user": [str(u) for u in range(len(users))]}),
+            manifest={"time": {"clock": clock}},
+        )
+
+    return make
 
 
 @pytest.fixture

@@ -191,6 +191,12 @@ class RunFolder:
         facts = asdict(evaluation)
         self._write_json(f"{part}.json", {**facts.pop("metrics"), **facts})
 
+    def discard_evaluations(self) -> None:
+        """Removes what was measured with a model that is about to change."""
+        for part in ("valid", "test"):
+            for name in (f"{part}.json", f"per_user/{part}.parquet"):
+                (self.path / name).unlink(missing_ok=True)
+
     def per_user(self, part: str, columns: Sequence[str] | None = None) -> pl.DataFrame:
         """Returns one row per target.
 

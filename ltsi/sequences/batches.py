@@ -111,8 +111,11 @@ class RankingBatches:
         targets: what to rank.
         max_length: events of a history that are shown.
         hide_seen: whether items of the whole history are not ranked.
-        shard: this process's part: whole batches in turn.
+        shard: this process's part: whole batches in turn, at least one.
         limit: rank only this many targets, spread evenly over the users; None: all.
+
+    Raises:
+        ConfigError: there are more processes than targets.
     """
 
     def __init__(
@@ -125,10 +128,15 @@ class RankingBatches:
         limit: int | None = None,
     ) -> None:
         self.store, self.targets, self.max_length, self.hide_seen = store, targets, max_length, hide_seen
-        batch_size = max(1, min(1024, SCORE_BUDGET // store.n_items))
         chosen = np.arange(len(targets))
         if limit is not None and limit < len(chosen):
             chosen = chosen[np.linspace(0, len(chosen) - 1, limit).astype(np.int64)]
+        if len(chosen) < shard.world:
+            raise ConfigError(
+                f"trainer.devices={shard.world} is more than the {len(chosen)} users to rank; use fewer devices."
+            )
+        # A process without a batch would not take part in bringing the ranks together, and the others would wait.
+        batch_size = max(1, min(1024, SCORE_BUDGET // store.n_items, len(chosen) // shard.world))
         length = np.minimum(history_length(store, targets), max_length)[chosen]
         order = chosen[np.argsort(length, kind="stable")]
         self.batches = [order[i : i + batch_size] for i in range(0, len(order), batch_size)][shard.rank :: shard.world]

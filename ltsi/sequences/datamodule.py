@@ -8,6 +8,7 @@ from typing import Any
 import torch
 from pytorch_lightning import LightningDataModule
 
+from ltsi.errors import ConfigError
 from ltsi.histories import RankingBatch
 from ltsi.sequences.batches import RankingBatches, Shard, TrainingBatches
 from ltsi.sequences.split import Split
@@ -28,10 +29,16 @@ class SplitDataModule(LightningDataModule):
         batch_size: training windows in a batch, over all devices.
         hide_seen: whether a user's own items are not ranked.
         seed: fixes the order of training.
+
+    Raises:
+        ConfigError: a number is not a whole number in its range.
     """
 
     def __init__(self, split: Split, max_length: int, batch_size: int, hide_seen: bool, seed: int) -> None:
         super().__init__()
+        for key, value, least in (("max_length", max_length, 1), ("batch_size", batch_size, 1), ("seed", seed, 0)):
+            if not isinstance(value, int) or value < least:
+                raise ConfigError(f"{key}={value} must be a whole number from {least}.")
         self.split, self.max_length, self.batch_size = split, max_length, batch_size
         self.hide_seen, self.seed = hide_seen, seed
 

@@ -45,8 +45,11 @@ def read_checkpoint(path: Path) -> dict[str, Any]:
         checkpoint: dict[str, Any] = torch.load(path, map_location="cpu", weights_only=True)
         if "state_dict" in checkpoint:
             return checkpoint
-    except (OSError, RuntimeError, EOFError, pickle.UnpicklingError, KeyError, TypeError) as error:
-        reason = str(error).split("\n", maxsplit=1)[0]
+    except pickle.UnpicklingError as error:
+        # torch's own advice is to load it as code.
+        raise RunError(f"{path} holds something else than tensors and plain data; train again.") from error
+    except (OSError, RuntimeError, EOFError, KeyError, TypeError) as error:
+        reason = str(error).split("\n", maxsplit=1)[0].split(". ", maxsplit=1)[0]
         raise RunError(f"{path} cannot be read as a checkpoint ({reason}); train again.") from error
     raise RunError(f"{path} is not a checkpoint of ltsi; train again.")
 
@@ -62,4 +65,5 @@ def load_model(model: InterestModel, path: Path) -> None:
     try:
         model.load_state_dict(weights)
     except RuntimeError as error:
-        raise RunError(f"{path} does not fit the model in the run's config.yaml: {error}") from error
+        first = str(error).split("\n\t")[1].rstrip(".") if "\n\t" in str(error) else str(error)
+        raise RunError(f"{path} does not fit the model in the run's config.yaml: {first}.") from error

@@ -12,10 +12,11 @@ from pytorch_lightning import LightningModule
 from torch import Tensor
 from torch.optim import Optimizer
 
+from ltsi.errors import ConfigError
 from ltsi.evaluation.ranking import target_ranks
 from ltsi.histories import RankingBatch, TrainingBatch
 from ltsi.losses.next_item import NextItemLoss
-from ltsi.metrics import summary
+from ltsi.metrics import parse, summary
 from ltsi.models.interest import InterestModel
 
 MONITOR = "ndcg@10"
@@ -31,6 +32,9 @@ class InterestModule(LightningModule):
         optimizer: makes an optimiser of parameters.
         metrics: metrics to log on the validation part; `MONITOR` is added.
         seed: with epoch and device, fixes dropout; so a resumed run equals an uninterrupted one.
+
+    Raises:
+        ConfigError: there is no such metric.
     """
 
     def __init__(
@@ -43,13 +47,20 @@ class InterestModule(LightningModule):
     ) -> None:
         super().__init__()
         self.model, self.loss, self.make_optimizer, self.seed = model, loss, optimizer, seed
-        self.metrics = tuple(dict.fromkeys([*metrics, MONITOR]))
+        self.metrics = tuple(dict.fromkeys(str(parse(name)) for name in [*metrics, MONITOR]))
         self.ranked: dict[str, NDArray[Any]] = {}
         self._parts: list[dict[str, Tensor]] = []
 
     def configure_optimizers(self) -> Optimizer:
-        """Hands the trainable parameters to the optimiser."""
-        return self.make_optimizer(parameter for parameter in self.model.parameters() if parameter.requires_grad)
+        """Hands the trainable parameters to the optimiser.
+
+        Raises:
+            ConfigError: the optimiser refuses its settings.
+        """
+        try:
+            return self.make_optimizer(parameter for parameter in self.model.parameters() if parameter.requires_grad)
+        except (TypeError, ValueError) as error:
+            raise ConfigError(f"The optimizer cannot be built: {error}.") from error
 
     def on_train_epoch_start(self) -> None:
         """Seeds dropout."""
@@ -72,7 +83,8 @@ class InterestModule(LightningModule):
     def on_validation_epoch_end(self) -> None:
         """Brings the ranks of all devices together and logs the metrics."""
         self._gather()
-        self.log_dict(summary(self.ranked["rank"], self.metrics), batch_size=1, rank_zero_only=False)
+        # All devices hold the same numbers already; Lightning warns unless it is told to bring them together.
+        self.log_dict(summary(self.ranked["rank"], self.metrics), batch_size=1, sync_dist=True)
 
     def on_test_epoch_end(self) -> None:
         """Brings the ranks of all devices together."""

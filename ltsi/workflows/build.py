@@ -27,7 +27,8 @@ def build(node: DictConfig, **arguments: Any) -> Any:
         cause = error.__cause__
         if isinstance(cause, UserError):
             raise cause from None
-        if isinstance(cause, (TypeError, ValueError)):
+        # Sizes that make no sense end in torch's own errors.
+        if isinstance(cause, (TypeError, ValueError, ArithmeticError, RuntimeError)):
             raise ConfigError(f"{node.get('name', node.get('_target_'))} cannot be built: {cause}") from error
         raise
 

@@ -12,6 +12,8 @@ from typing import Any
 
 import polars as pl
 import torch
+from hydra.errors import InstantiationException
+from lightning_fabric.utilities.exceptions import MisconfigurationException
 from omegaconf import DictConfig
 from pytorch_lightning import Callback, LightningDataModule, Trainer
 from pytorch_lightning.callbacks import RichProgressBar
@@ -61,7 +63,15 @@ def build_experiment(cfg: DictConfig) -> Experiment:
 
     Args:
         cfg: has `data`, `split` and `seen`.
+
+    Raises:
+        ConfigError: `split` or `seen` is not one.
+        DataError: the store is not there, or cannot be cut that way.
     """
+    if not isinstance(cfg.split, DictConfig):
+        raise ConfigError(
+            f"split={cfg.split} is a part that `ltsi eval` reads; choose how to cut, as split=global_time."
+        )
     store = find_store(str(cfg.data))
     if cfg.seen not in SEEN:
         raise ConfigError(f"seen={cfg.seen} must be one of: {', '.join(SEEN)}.")
@@ -85,14 +95,19 @@ def build_trainer(cfg: DictConfig, callbacks: Sequence[Callback] = ()) -> Traine
     """Builds the trainer of a configuration, with whole checkpoints and a progress bar where someone watches.
 
     Raises:
-        ConfigError: the machine has not what the trainer asks for.
+        ConfigError: the machine has not what the trainer asks for, or Lightning refuses a setting.
     """
     if cfg.trainer.get("accelerator") == "gpu" and not torch.cuda.is_available():
         raise ConfigError("trainer.accelerator=gpu, but torch sees no GPU here; use trainer=cpu.")
     watched = sys.stderr.isatty()
     bar = [RichProgressBar(leave=False)] if watched else []
     options = {"callbacks": [*callbacks, *bar], "plugins": [AtomicCheckpointIO()], "enable_progress_bar": watched}
-    trainer: Trainer = build(cfg.trainer, **options)
+    try:
+        trainer: Trainer = build(cfg.trainer, **options)
+    except InstantiationException as error:
+        if isinstance(error.__cause__, MisconfigurationException):
+            raise ConfigError(f"trainer={cfg.trainer.name} cannot be built: {error.__cause__}") from error
+        raise
     return trainer
 
 

@@ -36,28 +36,23 @@ def run(cfg: DictConfig) -> Result:
         The validation metrics; `value` is the one that sweepers optimise.
     """
     folder = RunFolder(Path(HydraConfig.get().runtime.output_dir))
+    if not cfg.resume:
+        _refuse_trained(folder)
     experiment = build_experiment(cfg)
     store = experiment.store
     with open_dict(cfg):
         cfg.n_items = store.n_items
+    data = SplitDataModule(experiment.split, cfg.max_length, cfg.batch_size, experiment.seen == "hide", cfg.seed)
     seed_everything(cfg.seed, verbose=False)
     model = build_model(cfg)
     if cfg.resume:
         _require_same_run(folder, cfg, store.fingerprint)
-    data = SplitDataModule(experiment.split, cfg.max_length, cfg.batch_size, experiment.seen == "hide", cfg.seed)
     module = InterestModule(model, build(cfg.loss), build(cfg.optimizer), cfg.metrics, cfg.seed)
     trainer = build_trainer(cfg, _callbacks(cfg, experiment, folder) if model.learns else ())
+    if model.learns:
+        _require_training(trainer, module)
     if trainer.is_global_zero:
-        folder.write_config(OmegaConf.to_container(cfg, resolve=True))  # type: ignore[arg-type]
-        environment = describe_environment(
-            store,
-            split=experiment.split_name,
-            seen=experiment.seen,
-            seed=cfg.seed,
-            device=trainer.accelerator.__class__.__name__.removesuffix("Accelerator").lower(),
-            overrides=list(HydraConfig.get().overrides.task),
-        )
-        folder.update_environment(environment)
+        _begin(folder, cfg, experiment, trainer)
     log.info("%s on %s: %d users, %d items.", cfg.model.name, store.name, store.n_users, store.n_items)
     start = time.perf_counter()
     model.fit_statistics(experiment.split)
@@ -86,6 +81,21 @@ def run(cfg: DictConfig) -> Result:
     return _result(cfg, folder, parts, train_seconds)
 
 
+def _begin(folder: RunFolder, cfg: DictConfig, experiment: Experiment, trainer: Trainer) -> None:
+    """Writes what is known before training; what was measured before a resumed training is void."""
+    folder.discard_evaluations()
+    folder.write_config(OmegaConf.to_container(cfg, resolve=True))  # type: ignore[arg-type]
+    environment = describe_environment(
+        experiment.store,
+        split=experiment.split_name,
+        seen=experiment.seen,
+        seed=cfg.seed,
+        device=trainer.accelerator.__class__.__name__.removesuffix("Accelerator").lower(),
+        overrides=list(HydraConfig.get().overrides.task),
+    )
+    folder.update_environment(environment)
+
+
 def _callbacks(
     cfg: DictConfig, experiment: Experiment, folder: RunFolder
 ) -> list[EarlyStopping | ModelCheckpoint | EpochLog]:
@@ -100,6 +110,20 @@ def _callbacks(
     )
     # The row of an epoch is written before its checkpoint: a killed run does the epoch again and replaces the row.
     return [EpochLog(folder, windows.n_targets), build(cfg.early_stopping), checkpoint]
+
+
+def _refuse_trained(folder: RunFolder) -> None:
+    if any(folder.checkpoint_path(which).is_file() for which in ("best", "last")):
+        raise RunError(
+            f"{folder.path} holds a trained run already; go on with it by resume=true, or give another hydra.run.dir."
+        )
+
+
+def _require_training(trainer: Trainer, module: InterestModule) -> None:
+    """Refuses, before anything is written, what would only fail when training starts."""
+    if trainer.max_epochs == 0:
+        raise ConfigError("trainer.max_epochs=0 trains nothing; it must be at least 1.")
+    module.configure_optimizers()
 
 
 def _require_same_run(folder: RunFolder, cfg: DictConfig, fingerprint: str) -> None:
@@ -121,7 +145,7 @@ def _refuse_interruption(trainer: Trainer, folder: RunFolder) -> None:
     if trainer.interrupted:
         raise KeyboardInterrupt(f"go on with: hydra.run.dir={folder.path} resume=true")
     if not folder.checkpoint_path("best").is_file():
-        raise ConfigError("Not one epoch was trained: trainer.max_epochs must be at least 1.")
+        raise ConfigError("Not one epoch was trained to its end; give the trainer more epochs, steps or time.")
 
 
 def _result(cfg: DictConfig, folder: RunFolder, parts: dict[str, Evaluation], train_seconds: float) -> Result:
