@@ -9,7 +9,9 @@ from typing import Any
 import numpy as np
 import polars as pl
 import pytest
+import torch
 
+from ltsi.histories import Histories
 from ltsi.metrics import summary
 from ltsi.runs.folder import Evaluation, RunFolder
 from ltsi.store import EncodedEvents, Store, store_path, write_store
@@ -74,6 +76,23 @@ def make_store() -> Callable[..., Store]:
             users=pl.DataFrame({"user": [str(u) for u in range(len(users))]}),
             manifest={"time": {"clock": clock}},
         )
+
+    return make
+
+
+@pytest.fixture
+def make_histories() -> Callable[..., Histories]:
+    """Return a function that makes a batch of histories from lists of items."""
+
+    def make(
+        *items: Sequence[int], n_items: int, step: int = 86_400, wait: int = 86_400, padding: int = 0
+    ) -> Histories:
+        """One event every `step` seconds, asked `wait` seconds after the last one, `padding` more than is needed."""
+        width = max(map(len, items)) + padding
+        length_B = torch.tensor([len(row) for row in items])
+        item_BL = torch.tensor([[*row, *[n_items] * (width - len(row))] for row in items])
+        time_BL = 1_600_000_000 + torch.minimum(torch.arange(width), length_B[:, None] - 1) * step
+        return Histories(item_BL, time_BL, length_B, time_BL[:, -1] + wait)
 
     return make
 

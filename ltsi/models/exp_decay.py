@@ -117,10 +117,13 @@ def _fit_weights(
     prior; else the fit would learn to trust a count that contains the answer.
 
     Returns:
-        Weight of the item, weight of the category, rate per unit of time (0 if `rate_I` was given).
+        Weight of the item, weight of the category, rate per unit of time (0 if `rate_I` was given). All are 0 where no
+        user has two training events: popularity is all there is.
     """
     store = split.store
     user = np.flatnonzero(split.train_end - store.offsets[:-1] >= 2)
+    if not len(user):
+        return 0.0, 0.0, 0.0
     user = user[np.linspace(0, len(user) - 1, min(len(user), FITTED_USERS)).astype(np.int64)]
     last_N = split.train_end[user] - 1
     row_M, past_M = ragged(np.maximum(store.offsets[:-1][user], last_N - FITTED_LENGTH), last_N)

@@ -1,0 +1,349 @@
+"""One contract for every model that `conf/model` names: a new YAML there is tested without a word here."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+import torch
+import yaml
+from hydra.utils import get_class
+from torch import Tensor
+
+import ltsi.conf
+from ltsi.errors import DataError
+from ltsi.histories import Histories, RankingBatch, TrainingBatch, TrainingGroup
+from ltsi.losses.softmax import Softmax
+from ltsi.models.hybrid import Hybrid
+from ltsi.models.interest import InterestModel
+from ltsi.sequences.batches import RankingBatches, TrainingBatches
+from ltsi.sequences.leave_one_out import LeaveOneOut
+from ltsi.sequences.split import Split
+from ltsi.store import Store
+
+CONF = Path(ltsi.conf.__file__).parent / "model"
+MODELS = sorted(path.stem for path in CONF.glob("*.yaml"))
+MAX_LENGTH, N_ITEMS = 12, 12
+
+# Every length from one event to the longest, recent and long ago.
+SHOWN = [[3], [1, 2], [5, 5, 5], [0, 1, 2, 3, 4, 5, 6, 7, 8, 9, 1, 2], [9, 7, 5, 3], [10], [11, 10, 0]]
+
+Build = Callable[..., InterestModel]
+Fit = Callable[..., InterestModel]
+MakeHistories = Callable[..., Histories]
+Log = Callable[..., Store]
+Ranks = Callable[..., list[int]]
+
+
+def models_that(are: Callable[[type[InterestModel]], bool]) -> pytest.MarkDecorator:
+    """Run a test for some of the models only, by their class."""
+    classes = {name: get_class(yaml.safe_load((CONF / f"{name}.yaml").read_text())["_target_"]) for name in MODELS}
+    return pytest.mark.parametrize("name", [name for name, found in classes.items() if are(found)])
+
+
+every_model = pytest.mark.parametrize("name", MODELS)
+learning_models = models_that(lambda found: found.learns)
+mixtures = models_that(lambda found: issubclass(found, Hybrid))
+calibrated_models = models_that(lambda found: found.calibrates)
+
+
+@pytest.fixture
+def fitted(name: str, build: Build, fit: Fit, log: Log) -> InterestModel:
+    return fit(build(name), LeaveOneOut()(log()))
+
+
+@pytest.fixture
+def shown(make_histories: MakeHistories) -> Histories:
+    return make_histories(*SHOWN, n_items=N_ITEMS)
+
+
+@torch.no_grad()
+def distribution(model: InterestModel, histories: Histories) -> Tensor:
+    score_BI: Tensor = model(histories)
+    return score_BI.double().softmax(dim=1)
+
+
+def assert_distribution(model: InterestModel, histories: Histories, n_items: int = N_ITEMS) -> None:
+    with torch.no_grad():
+        score_BI = model(histories)
+    assert score_BI.shape == (len(histories), n_items)
+    p_BI = score_BI.float().softmax(dim=1)
+    assert p_BI.isfinite().all()
+    torch.testing.assert_close(p_BI.sum(dim=1), torch.ones(len(histories)))
+
+
+@every_model
+def test_scores_are_a_distribution_over_the_catalogue(fitted: InterestModel, shown: Histories) -> None:
+    assert_distribution(fitted, shown)
+
+
+@every_model
+def test_scores_can_be_asked_before_anything_was_learned(name: str, build: Build, shown: Histories, log: Log) -> None:
+    model = build(name)
+    model.fit_statistics(LeaveOneOut()(log()))
+    assert_distribution(model, shown)
+
+
+@every_model
+def test_a_history_scores_alone_as_in_a_padded_batch(
+    fitted: InterestModel, make_histories: MakeHistories, shown: Histories
+) -> None:
+    together = distribution(fitted, shown)
+    for row, items in enumerate(SHOWN):
+        for padding in (0, min(3, MAX_LENGTH - len(items))):
+            alone = distribution(fitted, make_histories(items, n_items=N_ITEMS, padding=padding))
+            torch.testing.assert_close(alone[0], together[row], rtol=1e-4, atol=1e-6)
+
+
+@every_model
+def test_order_in_the_batch_does_not_matter(fitted: InterestModel, make_histories: MakeHistories) -> None:
+    forth, back = (make_histories(*SHOWN[::way], n_items=N_ITEMS) for way in (1, -1))
+    torch.testing.assert_close(distribution(fitted, forth), distribution(fitted, back).flip(0), rtol=1e-4, atol=1e-6)
+
+
+@every_model
+def test_scoring_changes_nothing(fitted: InterestModel, shown: Histories) -> None:
+    state = {key: value.clone() for key, value in fitted.state_dict().items()}
+    item_BL, first = shown.item_BL.clone(), distribution(fitted, shown)
+    assert torch.equal(first, distribution(fitted, shown))
+    assert torch.equal(shown.item_BL, item_BL)
+    assert_equal_states(state, fitted.state_dict())
+
+
+@every_model
+def test_what_is_kept_beside_a_rank_is_one_number_a_history(fitted: InterestModel, shown: Histories) -> None:
+    with torch.no_grad():
+        score_BI, columns = fitted.scores_and_state(shown)
+    assert torch.equal(score_BI.softmax(1), fitted(shown).softmax(1))
+    assert all(column.shape == (len(shown),) and column.isfinite().all() for column in columns.values())
+
+
+@every_model
+def test_evidence_is_a_finite_number_a_history(fitted: InterestModel, shown: Histories) -> None:
+    with torch.no_grad():
+        evidence_B = fitted.evidence(fitted(shown))
+    assert evidence_B.shape == (len(shown),)
+    assert evidence_B.isfinite().all()
+
+
+def training_batch(items: Sequence[int], make_histories: MakeHistories) -> TrainingBatch:
+    histories = make_histories(items[:-1], n_items=N_ITEMS)
+    target_BL = torch.tensor([items[1:]])
+    return TrainingBatch([TrainingGroup(histories, target_BL, histories.time_BL + 1)], len(items) - 1)
+
+
+def training_states(model: InterestModel, items: Sequence[int], make_histories: MakeHistories) -> list[Tensor]:
+    """Asks a model's loss which states it compares: one tensor `(L, D)` for each loss it takes."""
+    taken: list[Tensor] = []
+
+    def loss(state_ND: Tensor, vector_ID: Tensor, target_N: Tensor) -> Tensor:
+        assert target_N.tolist() == list(items[1:])
+        assert vector_ID.shape == (N_ITEMS, state_ND.shape[1])
+        taken.append(state_ND.detach())
+        return state_ND.sum()
+
+    model.training_loss(training_batch(items, make_histories), loss)
+    return taken
+
+
+@learning_models
+def test_no_training_position_sees_its_future(fitted: InterestModel, make_histories: MakeHistories) -> None:
+    items = [0, 3, 1, 4, 2, 5, 6, 7, 8, 9, 0, 1]
+    before = training_states(fitted, items, make_histories)
+    assert before
+    for place in range(1, len(items) - 1):
+        changed = [*items[:place], (items[place] + 1) % N_ITEMS, *items[place + 1 :]]
+        for one, other in zip(before, training_states(fitted, changed, make_histories), strict=True):
+            torch.testing.assert_close(one[:place], other[:place], rtol=1e-5, atol=1e-6)
+            assert not torch.allclose(one[place], other[place]), "a position must see its own event"
+
+
+@learning_models
+def test_the_loss_is_the_mean_over_the_targets_of_the_whole_batch(fitted: InterestModel, log: Log) -> None:
+    batch = next(TrainingBatches(LeaveOneOut()(log()), MAX_LENGTH, 8, seed=1).epoch(0))
+    with torch.no_grad():
+        whole = fitted.training_loss(batch, Softmax())
+        parts = [fitted.training_loss(TrainingBatch([group], batch.n_targets), Softmax()) for group in batch.groups]
+    assert len(parts) > 1
+    torch.testing.assert_close(torch.stack(parts).sum(), whole)
+
+
+def assert_equal_states(one: dict[str, Tensor], other: dict[str, Tensor]) -> None:
+    assert one.keys() == other.keys()
+    assert [key for key in one if not torch.equal(one[key], other[key])] == []
+
+
+@every_model
+def test_a_state_dict_carries_all_that_was_learned(
+    name: str, fitted: InterestModel, build: Build, shown: Histories, tmp_path: Path
+) -> None:
+    torch.save(fitted.state_dict(), tmp_path / "state.pt")
+    fresh = build(name, seed=2)
+    fresh.load_state_dict(torch.load(tmp_path / "state.pt", weights_only=True))
+    with torch.no_grad():
+        assert torch.equal(fresh(shown), fitted(shown))
+
+
+@every_model
+def test_the_same_seed_gives_the_same_numbers(name: str, build: Build, fit: Fit, log: Log) -> None:
+    split = LeaveOneOut()(log())
+    one, other, third = (fit(build(name, seed=seed), split, seed=seed) for seed in (1, 1, 2))
+    assert_equal_states(one.state_dict(), other.state_dict())
+    if one.learns:
+        assert any(not torch.equal(a, b) for a, b in zip(one.parameters(), third.parameters(), strict=True))
+
+
+@every_model
+def test_statistics_see_the_training_part_only(name: str, build: Build, log: Log) -> None:
+    states = []
+    for store in (log(), log(change=lambda place: (4 * place, place == 1), name="changed")):
+        model = build(name)
+        model.fit_statistics(LeaveOneOut()(store))
+        states.append(dict(model.state_dict()))
+    assert_equal_states(*states)
+
+
+@every_model
+def test_nothing_that_is_learned_sees_the_test_part(name: str, build: Build, fit: Fit, log: Log) -> None:
+    split, changed = (
+        LeaveOneOut()(store) for store in (log(), log(change=lambda place: (4, 3) if place == 1 else (0, 0), name="b"))
+    )
+    assert (split.store.item[split.test.event] != changed.store.item[changed.test.event]).all()
+    assert_equal_states(fit(build(name), split).state_dict(), fit(build(name), changed).state_dict())
+
+
+@every_model
+def test_a_log_with_an_order_and_no_clock(
+    name: str, build: Build, fit: Fit, make_store: Callable[..., Store], make_histories: MakeHistories
+) -> None:
+    random = np.random.default_rng(0)
+    users = [[(int(item), place) for place, item in enumerate(random.integers(0, 12, 8))] for _ in range(20)]
+    split = LeaveOneOut()(make_store(*users, n_items=N_ITEMS, clock=False))
+    try:
+        model = fit(build(name), split)
+    except DataError:
+        return
+    assert_distribution(model, make_histories(*SHOWN, n_items=N_ITEMS, step=1, wait=1))
+
+
+@every_model
+def test_users_with_one_training_event_do_not_break_statistics(
+    name: str, build: Build, log: Log, shown: Histories
+) -> None:
+    model = build(name)
+    model.fit_statistics(LeaveOneOut()(log(lengths=[3] * 5 + [1])))
+    assert_distribution(model, shown)
+
+
+@every_model
+def test_a_catalogue_of_two(
+    name: str, build: Build, fit: Fit, make_store: Callable[..., Store], make_histories: MakeHistories
+) -> None:
+    users = [[((user + place) % 2, place * 86_400) for place in range(6)] for user in range(10)]
+    model = fit(build(name, n_items=2), LeaveOneOut()(make_store(*users, n_items=2)))
+    assert_distribution(model, make_histories([0], [1, 0, 1], [0, 0], n_items=2), n_items=2)
+
+
+@every_model
+def test_events_of_the_same_second_and_a_now_before_the_last_event(
+    fitted: InterestModel, make_histories: MakeHistories
+) -> None:
+    assert_distribution(fitted, make_histories([1, 2, 3], [4], n_items=N_ITEMS, step=0, wait=0))
+    assert_distribution(fitted, make_histories([1, 2, 3], [4], n_items=N_ITEMS, wait=-86_400 * 5))
+
+
+@every_model
+def test_a_now_years_after_the_last_event(fitted: InterestModel, make_histories: MakeHistories) -> None:
+    assert_distribution(fitted, make_histories([1, 2, 3], [4], n_items=N_ITEMS, wait=86_400 * 365 * 30))
+
+
+@every_model
+def test_half_precision_where_torch_chooses_it(
+    fitted: InterestModel, shown: Histories, make_histories: MakeHistories
+) -> None:
+    exact = distribution(fitted, shown)
+    with torch.autocast("cpu", torch.bfloat16):
+        assert_distribution(fitted, shown)
+        assert (distribution(fitted, shown) - exact).abs().max() < 0.1
+        if fitted.learns:
+            loss = fitted.training_loss(training_batch([1, 2, 3, 4], make_histories), Softmax())
+            assert loss.isfinite()
+            loss.backward()
+            assert all(p.grad is None or p.grad.isfinite().all() for p in fitted.parameters())
+
+
+@learning_models
+def test_every_weight_takes_part_in_the_loss(fitted: InterestModel, make_histories: MakeHistories) -> None:
+    """Training on several devices waits for the gradient of every weight."""
+    fitted.training_loss(training_batch([1, 2, 3, 4], make_histories), Softmax()).backward()
+    assert [key for key, weight in fitted.named_parameters() if weight.requires_grad and weight.grad is None] == []
+
+
+@learning_models
+def test_an_order_is_learned_by_whoever_learns(name: str, build: Build, fit: Fit, ranks: Ranks, cycle: Store) -> None:
+    model = build(name, n_items=10)
+    split = LeaveOneOut()(cycle)
+    found = ranks(fit(model, split, epochs=12), split)
+    assert np.mean(np.array(found) == 1) > 0.95
+
+
+@every_model
+def test_ranks_do_not_depend_on_the_batch(
+    fitted: InterestModel, log: Log, monkeypatch: pytest.MonkeyPatch, ranks: Ranks
+) -> None:
+    split = LeaveOneOut()(log(name="other"))
+    whole = ranks(fitted, split)
+    monkeypatch.setattr("ltsi.sequences.batches.SCORE_BUDGET", 1)
+    assert ranks(fitted, split) == whole
+
+
+@mixtures
+def test_the_parts_of_a_mixture_add_up_to_its_probability(fitted: InterestModel, shown: Histories) -> None:
+    mixture = fitted
+    assert isinstance(mixture, Hybrid)
+    with torch.no_grad():
+        parts, weight_BK = mixture.parts(shown)
+        total = torch.stack(parts).sum(dim=0)
+    assert len(parts) == weight_BK.shape[1] == len(mixture.components)
+    torch.testing.assert_close(weight_BK.sum(dim=1), torch.ones(len(shown)))
+    assert (weight_BK >= 0).all()
+    torch.testing.assert_close(torch.stack([part.sum(dim=1) for part in parts], dim=1), weight_BK)
+    torch.testing.assert_close(total.double(), distribution(mixture, shown), rtol=1e-5, atol=1e-7)
+
+
+@calibrated_models
+def test_calibrating_again_changes_nothing(
+    name: str, fitted: InterestModel, log: Log, request: pytest.FixtureRequest
+) -> None:
+    """A run that goes on after its end chooses its mixture a second time."""
+    if name == "hybrid":
+        request.applymarker(pytest.mark.xfail(reason="the climb starts from the gate that it finds, not from zero"))
+    split = LeaveOneOut()(log(name="other"))
+    states = []
+    for _ in range(2):
+        fitted.calibrate(validation(split))
+        states.append({key: value.clone() for key, value in fitted.state_dict().items()})
+    assert_equal_states(*states)
+
+
+def validation(split: Split) -> list[RankingBatch]:
+    settings: dict[str, Any] = {"max_length": MAX_LENGTH, "hide_seen": False}
+    return list(RankingBatches(split.store, split.valid, **settings))
+
+
+@learning_models
+def test_a_sign_from_some_time_ago_is_remembered(
+    name: str, build: Build, fit: Fit, make_store: Callable[..., Store], ranks: Ranks
+) -> None:
+    """What comes after 6 is 7 or 8 as the history began with 0 or 1; most users show it in training, some are asked."""
+    random, users = np.random.default_rng(0), []
+    for user in range(360):
+        sign, shown = user // 6 % 2, [2, 2, 2, 2, 1, 0][user % 6]
+        events = [sign, *random.integers(2, 6, 4), 6, 7 + sign, *[9] * shown]
+        users.append([(int(item), day * 86_400) for day, item in enumerate(events)])
+    split = LeaveOneOut()(make_store(*users))
+    found = np.array(ranks(fit(build(name, n_items=10), split, epochs=20, lr=2e-3), split))
+    assert np.mean(found[np.arange(360) % 6 == 5] == 1) > 0.9
