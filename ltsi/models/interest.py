@@ -44,7 +44,7 @@ class InterestModel(nn.Module, ABC):
 
         Returns:
             score_BI, a log-probability up to a constant per row: `softmax(score)` is p(item | history, now). Minus
-            infinity is a probability of zero.
+            infinity is a probability of zero. It is the caller's to change.
         """
 
     def scores_and_state(self, histories: Histories) -> tuple[Tensor, dict[str, Tensor]]:

@@ -38,4 +38,4 @@ class Popularity(InterestModel):
 
     def forward(self, histories: Histories) -> Tensor:
         """Scores the catalogue; see `InterestModel.forward`."""
-        return self.count_I.log().expand(len(histories), -1)
+        return self.count_I.log().repeat(len(histories), 1)

@@ -114,6 +114,15 @@ def test_scoring_changes_nothing(fitted: InterestModel, shown: Histories) -> Non
 
 
 @every_model
+def test_scores_are_the_callers_to_change(fitted: InterestModel, shown: Histories) -> None:
+    with torch.no_grad():
+        before, score_BI = fitted(shown), fitted(shown)
+        score_BI[0, 0] = 1e3
+        assert torch.equal(score_BI[1:], before[1:])
+        assert torch.equal(fitted(shown), before)
+
+
+@every_model
 def test_what_is_kept_beside_a_rank_is_one_number_a_history(fitted: InterestModel, shown: Histories) -> None:
     with torch.no_grad():
         score_BI, columns = fitted.scores_and_state(shown)

@@ -1,0 +1,126 @@
+"""A mixture finds out whom to trust; that its parts add up is in tests/conformance."""
+
+from collections.abc import Callable
+
+import numpy as np
+import pytest
+import torch
+from torch import Tensor
+
+from ltsi.evaluation.ranking import target_ranks
+from ltsi.histories import Histories
+from ltsi.losses.softmax import Softmax
+from ltsi.metrics import summary
+from ltsi.models.hybrid import Hybrid
+from ltsi.models.interest import InterestModel
+from ltsi.models.lstm import Lstm
+from ltsi.models.popularity import Popularity
+from ltsi.models.transitions import Transitions
+from ltsi.sequences.batches import RankingBatches, TrainingBatches
+from ltsi.sequences.leave_one_out import LeaveOneOut
+from ltsi.sequences.split import Split
+from ltsi.store import Store
+
+ITEMS = 60
+
+
+class Follows(InterestModel):
+    """Knows that the next item is the last one plus `step`, for users whose last item is in `knows`."""
+
+    def __init__(self, step: int, knows: range = range(ITEMS), sure: float = 4.0) -> None:
+        super().__init__()
+        self.step, self.knows, self.sure = step, knows, sure
+
+    def forward(self, histories: Histories) -> Tensor:
+        last_B = histories.last(histories.item_BL)
+        known_B = (last_B >= self.knows.start) & (last_B < self.knows.stop)
+        score_BI = torch.zeros(len(histories), ITEMS)
+        score_BI[torch.arange(len(histories)), (last_B + self.step) % ITEMS] = self.sure * known_B
+        return score_BI
+
+
+class Noise(InterestModel):
+    """Is sure of something, and wrong."""
+
+    def forward(self, histories: Histories) -> Tensor:
+        generator = torch.Generator().manual_seed(int(histories.item_BL.sum()))
+        return 4 * torch.randn(len(histories), ITEMS, generator=generator)
+
+
+@pytest.fixture
+def split(make_store: Callable[..., Store]) -> Split:
+    """Write a log in which users with items of the lower half step by one, those of the upper half back by one."""
+    users = []
+    for user in range(300):
+        down, start = user % 2, user // 2 % 30
+        items = [30 + (start - i) % 30 if down else (start + i) % 30 for i in range(7)]
+        users.append([(item, i * 86_400) for i, item in enumerate(items)])
+    return LeaveOneOut()(make_store(*users, n_items=ITEMS))
+
+
+def batches(split: Split, part: str) -> RankingBatches:
+    return RankingBatches(split.store, split.part(part), 5, hide_seen=False)
+
+
+def ndcg(model: InterestModel, split: Split) -> float:
+    with torch.no_grad():
+        ranks = [target_ranks(model(batch.histories), batch.target_B) for batch in batches(split, "test")]
+    return summary(torch.cat(ranks).numpy(), ["ndcg@10"])["ndcg@10"]
+
+
+def calibrated(split: Split, **components: InterestModel) -> Hybrid:
+    model = Hybrid(components).eval()
+    model.fit_statistics(split)
+    model.calibrate(batches(split, "valid"))
+    return model
+
+
+def weights(model: Hybrid, split: Split) -> np.ndarray:
+    with torch.no_grad():
+        return torch.cat([model.parts(batch.histories)[1] for batch in batches(split, "test")]).numpy()
+
+
+def test_the_only_component_that_knows_gets_most_weight(split: Split) -> None:
+    model = calibrated(split, noise=Noise(), transitions=Transitions(ITEMS), popularity=Popularity(ITEMS))
+    found = weights(model, split)
+    assert (found.argmax(axis=1) == 1).mean() > 0.9
+    assert found[:, 1].mean() > 0.5
+
+
+def test_a_mixture_is_not_worse_than_its_best_component(split: Split) -> None:
+    parts = {"noise": Noise(), "up": Follows(1, range(30)), "popularity": Popularity(ITEMS)}
+    model = calibrated(split, **parts)
+    assert ndcg(model, split) >= max(ndcg(part, split) for part in parts.values()) - 0.01
+
+
+def test_the_gate_trusts_each_component_where_it_knows(split: Split) -> None:
+    """Each knows half of the users and says so by being sure; together they know all."""
+    up, down = Follows(1, range(30)), Follows(-1, range(30, ITEMS))
+    model = calibrated(split, up=up, down=down)
+    assert ndcg(up, split) < 0.7 > ndcg(down, split)
+    assert ndcg(model, split) > 0.95
+
+
+def test_each_network_learns_as_it_would_alone(split: Split) -> None:
+    def network() -> Lstm:
+        torch.manual_seed(0)
+        return Lstm(ITEMS, dim=8, hidden=8, layers=1, dropout=0.0, embedding_dropout=0.0)
+
+    alone, inside = network(), network()
+    model = Hybrid({"network": inside, "transitions": Transitions(ITEMS)})
+    model.fit_statistics(split)
+    batch = next(TrainingBatches(split, 5, 64, seed=1).epoch(0))
+    for one in (alone, model):
+        one.training_loss(batch, Softmax()).backward()
+    for a, b in zip(alone.parameters(), inside.parameters(), strict=True):
+        torch.testing.assert_close(a.grad, b.grad)
+
+
+def test_the_weights_are_kept_beside_each_rank(split: Split) -> None:
+    model = calibrated(split, up=Follows(1), down=Follows(-1))
+    batch = next(iter(batches(split, "test")))
+    with torch.no_grad():
+        _, columns = model.scores_and_state(batch.histories)
+        _, weight_BK = model.parts(batch.histories)
+    assert list(columns) == ["weight_up", "weight_down"]
+    torch.testing.assert_close(torch.stack(list(columns.values()), dim=1), weight_BK)
