@@ -9,7 +9,7 @@ import torch
 from pytorch_lightning import LightningDataModule
 
 from ltsi.errors import ConfigError
-from ltsi.histories import RankingBatch
+from ltsi.histories import RankingBatch, TrainingBatch
 from ltsi.sequences.batches import RankingBatches, Shard, TrainingBatches
 from ltsi.sequences.split import Split
 
@@ -44,9 +44,13 @@ class SplitDataModule(LightningDataModule):
 
     def train_dataloader(self) -> Loader:
         """Returns a loader of `TrainingBatch`, one pass over all training windows."""
-        trainer = self.trainer
         batches = TrainingBatches(self.split, self.max_length, self.batch_size, self.seed, self._shard())
-        return Loader(lambda: batches.epoch(trainer.current_epoch if trainer else 0), len(batches))
+
+        def epoch() -> Iterator[TrainingBatch]:
+            # Asked for when the first batch is: a resumed trainer opens its loader before it knows its epoch.
+            yield from batches.epoch(self.trainer.current_epoch if self.trainer else 0)
+
+        return Loader(epoch, len(batches))
 
     def val_dataloader(self) -> Loader:
         """Returns a loader of `RankingBatch` over the validation targets."""

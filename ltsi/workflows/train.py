@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import logging
 import time
+import warnings
 from pathlib import Path
 
 from hydra.core.hydra_config import HydraConfig
@@ -55,16 +56,7 @@ def run(cfg: DictConfig) -> Result:
         _begin(folder, cfg, experiment, trainer)
     log.info("%s on %s: %d users, %d items.", cfg.model.name, store.name, store.n_users, store.n_items)
     start = time.perf_counter()
-    model.fit_statistics(experiment.split)
-    if model.learns:
-        trainer.fit(module, data, ckpt_path=str(folder.checkpoint("last")) if cfg.resume else None)
-        _refuse_interruption(trainer, folder)
-        load_model(model, folder.checkpoint_path("best"))
-    if model.calibrates:
-        log.info("Choosing the mixture on the validation part.")
-        device = trainer.strategy.root_device
-        module.to(device).eval()
-        model.calibrate(batch.to(device) for batch in data.calibration_batches())
+    _learn(trainer, module, data, folder, cfg.resume)
     train_seconds = time.perf_counter() - start
     valid = evaluate(experiment, "valid", trainer, module, data, cfg.metrics, folder)
     if model.calibrates or not model.learns:
@@ -100,16 +92,12 @@ def _callbacks(
     cfg: DictConfig, experiment: Experiment, folder: RunFolder
 ) -> list[EarlyStopping | ModelCheckpoint | EpochLog]:
     windows = TrainingBatches(experiment.split, cfg.max_length, cfg.batch_size, cfg.seed)
-    checkpoint = ModelCheckpoint(
-        folder.path / "checkpoints",
-        filename="best",
-        monitor=MONITOR,
-        mode="max",
-        save_last=True,
-        enable_version_counter=False,
-    )
+    place = folder.path / "checkpoints"
+    best = ModelCheckpoint(place, "best", monitor=MONITOR, mode="max", enable_version_counter=False)
+    # Not by `save_last`, which only saves when the best one is saved.
+    last = ModelCheckpoint(place, "last", enable_version_counter=False)
     # The row of an epoch is written before its checkpoint: a killed run does the epoch again and replaces the row.
-    return [EpochLog(folder, windows.n_targets), build(cfg.early_stopping), checkpoint]
+    return [EpochLog(folder, windows.n_targets), build(cfg.early_stopping), best, last]
 
 
 def _refuse_trained(folder: RunFolder) -> None:
@@ -141,7 +129,34 @@ def _require_same_run(folder: RunFolder, cfg: DictConfig, fingerprint: str) -> N
     read_checkpoint(folder.checkpoint("last"))
 
 
-def _refuse_interruption(trainer: Trainer, folder: RunFolder) -> None:
+def _learn(trainer: Trainer, module: InterestModule, data: SplitDataModule, folder: RunFolder, resume: bool) -> None:
+    """Counts what is to be counted, trains what is to be trained, mixes what is to be mixed."""
+    model = module.model
+    model.fit_statistics(data.split)
+    if model.learns:
+        if resume and _stopped_early(folder):
+            log.info("Early stopping has ended this training; nothing is left to train.")
+        else:
+            _fit(trainer, module, data, folder, resume)
+        load_model(model, folder.checkpoint_path("best"))
+    if model.calibrates:
+        log.info("Choosing the mixture on the validation part.")
+        device = trainer.strategy.root_device
+        module.to(device).eval()
+        model.calibrate(batch.to(device) for batch in data.calibration_batches())
+
+
+def _stopped_early(folder: RunFolder) -> bool:
+    callbacks = read_checkpoint(folder.checkpoint("last"))["callbacks"]
+    return any(state["stopped_epoch"] > 0 for name, state in callbacks.items() if name.startswith("EarlyStopping"))
+
+
+def _fit(trainer: Trainer, module: InterestModule, data: SplitDataModule, folder: RunFolder, resume: bool) -> None:
+    with warnings.catch_warnings():
+        if resume:
+            # The run's own checkpoints are in it.
+            warnings.filterwarnings("ignore", message="Checkpoint directory .* exists and is not empty")
+        trainer.fit(module, data, ckpt_path=str(folder.checkpoint("last")) if resume else None)
     if trainer.interrupted:
         raise KeyboardInterrupt(f"go on with: hydra.run.dir={folder.path} resume=true")
     if not folder.checkpoint_path("best").is_file():

@@ -1,0 +1,101 @@
+"""A small shop and small models, run through the command line in this process."""
+
+from __future__ import annotations
+
+import os
+import subprocess
+import sys
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+from hydra import compose, initialize_config_module
+from typer.testing import CliRunner, Result
+
+from ltsi.cli.main import app
+from ltsi.runs.folder import RunFolder
+from ltsi.workflows import prepare
+
+SIZES = {
+    "lstm": ["model.dim=8", "model.hidden=8"],
+    "transformer": ["model.dim=8"],
+    "lstm_transformer": ["model.dim=8", "model.hidden=8"],
+    "hybrid": ["model.components.short.dim=8", "model.components.long.dim=8", "model.components.long.hidden=8"],
+}
+
+Ltsi = Callable[..., Result]
+Train = Callable[..., RunFolder]
+
+
+@pytest.fixture(autouse=True)
+def working_folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """Run in a folder of the test: Hydra writes runs where it is started."""
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setenv("COLUMNS", "300")
+    return tmp_path
+
+
+@pytest.fixture(scope="session")
+def shop(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """Prepare a small shop once; it is only read."""
+    root = tmp_path_factory.mktemp("shop")
+    with pytest.MonkeyPatch.context() as patch, initialize_config_module("ltsi.conf", version_base="1.3"):
+        patch.setenv("LTSI_DATA", str(root))
+        prepare.run(compose("prepare", ["source.users=60", "source.items=60", "source.events=1500"]))
+    return root / "prepared" / "shop"
+
+
+@pytest.fixture
+def ltsi() -> Ltsi:
+    """Run a command in this process; it must succeed unless `exit_code` says otherwise."""
+
+    def invoke(*arguments: str, exit_code: int = 0) -> Result:
+        result = CliRunner().invoke(app, list(arguments), prog_name="ltsi")
+        assert result.exit_code == exit_code, f"{result.output}\n{result.exception!r}"
+        return result
+
+    return invoke
+
+
+@pytest.fixture
+def arguments(shop: Path) -> Callable[..., list[str]]:
+    """Say how to train a small model of a name in two epochs, into the folder `run` unless told otherwise."""
+
+    def of(model: str, *overrides: str) -> list[str]:
+        defaults = [f"data={shop}", "trainer.max_epochs=2", "batch_size=16", "hydra.run.dir=run"]
+        given = {override.partition("=")[0] for override in overrides}
+        kept = [default for default in defaults if default.partition("=")[0] not in given]
+        return ["train", f"model={model}", *SIZES.get(model, []), *kept, *overrides]
+
+    return of
+
+
+@pytest.fixture
+def train(ltsi: Ltsi, arguments: Callable[..., list[str]]) -> Train:
+    """Train a small model in this process and return its folder."""
+
+    def run(model: str, *overrides: str) -> RunFolder:
+        command = arguments(model, *overrides)
+        ltsi(*command)
+        return RunFolder(Path(next(word for word in command if word.startswith("hydra.run.dir=")).partition("=")[2]))
+
+    return run
+
+
+@pytest.fixture
+def start() -> Callable[..., subprocess.Popen[str]]:
+    """Start a command in a process of its own."""
+
+    def begin(*arguments: str) -> subprocess.Popen[str]:
+        code = "from ltsi.cli.main import run; run()"
+        script = Path("ltsi_program.py")
+        script.write_text(code)
+        return subprocess.Popen(
+            [sys.executable, str(script.absolute()), *arguments],
+            env={**os.environ, "OMP_NUM_THREADS": "1"},
+            stdout=subprocess.PIPE,
+            stderr=subprocess.PIPE,
+            text=True,
+        )
+
+    return begin
