@@ -1,0 +1,272 @@
+"""Reading the test part of finished runs: right numbers, whoever computes them, and nothing on a refusal."""
+
+from __future__ import annotations
+
+import csv
+import json
+import math
+import re
+import shutil
+import subprocess
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+import torch
+import yaml
+from omegaconf import OmegaConf
+from typer.testing import Result
+
+from ltsi.histories import Histories
+from ltsi.models.interest import InterestModel
+from ltsi.runs.folder import RunFolder
+from ltsi.store import Store, open_store
+from ltsi.training.checkpoints import load_model
+from ltsi.workflows.experiment import build_model
+
+Ltsi = Callable[..., Result]
+Train = Callable[..., RunFolder]
+Arguments = Callable[..., list[str]]
+Start = Callable[..., subprocess.Popen[str]]
+
+
+def snapshot(folder: Path) -> dict[str, bytes]:
+    return {str(path): path.read_bytes() for path in folder.rglob("*") if path.is_file()}
+
+
+def model_of(run: RunFolder) -> InterestModel:
+    config = OmegaConf.create(run.config)
+    assert OmegaConf.is_dict(config)
+    model = build_model(config)
+    load_model(model, run.checkpoint())
+    return model.eval()
+
+
+def naive_rank(model: InterestModel, store: Store, first: int, row: int, max_length: int, hide: bool) -> int:
+    """Ranks one event from the events of its user before it, one item at a time."""
+    shown = slice(max(first, row - max_length), row)
+    item, time = (torch.tensor(np.array(array[shown], dtype=np.int64))[None] for array in (store.item, store.time))
+    history = Histories(item, time, torch.tensor([item.shape[1]]), torch.tensor([int(store.time[row])]))
+    with torch.no_grad():
+        score: list[float] = model(history)[0].tolist()
+    target = int(store.item[row])
+    hidden = set(store.item[first:row].tolist()) if hide else set()
+    if target in hidden:
+        return store.n_items + 1
+    others = [score[i] for i in range(store.n_items) if i != target and i not in hidden]
+    return 1 + sum(s > score[target] for s in others) + sum(s == score[target] for s in others) // 2
+
+
+@pytest.mark.parametrize("seen", ["keep", "hide"])
+@pytest.mark.parametrize("model", ["exp_decay", "popularity", "transitions", "lstm", "transformer", "hybrid"])
+def test_ranks_and_metrics_are_those_of_a_naive_loop(train: Train, ltsi: Ltsi, model: str, seen: str) -> None:
+    run = train(model, f"seen={seen}", "max_length=7")
+    ltsi("eval", "run=run")
+    table, done = run.per_user("test"), run.evaluation("test")
+    store, network, expected = open_store(run.environment["store_path"]), model_of(run), {}
+    for user in range(store.n_users):
+        first, end = (int(row) for row in store.offsets[user : user + 2])
+        if end - first >= 3:
+            expected[store.users["user"][user]] = naive_rank(network, store, first, end - 1, 7, seen == "hide")
+    assert dict(zip(table["user"], table["rank"], strict=True)) == expected
+    ranks = list(expected.values())
+    assert done.seen == seen
+    assert done.n_targets == len(ranks)
+    assert done.metrics["hr@10"] == pytest.approx(sum(rank <= 10 for rank in ranks) / len(ranks))
+    assert done.metrics["mrr"] == pytest.approx(sum(1 / rank for rank in ranks) / len(ranks))
+    gain = sum(1 / math.log2(1 + rank) for rank in ranks if rank <= 10)
+    assert done.metrics["ndcg@10"] == pytest.approx(gain / len(ranks))
+
+
+def test_the_table_of_users_says_what_was_asked(train: Train, ltsi: Ltsi, shop: Path) -> None:
+    run, store = train("popularity"), open_store(str(shop))
+    ltsi("eval", "run=run")
+    table = run.per_user("test")
+    row = table.row(3, named=True)
+    user = store.users["user"].to_list().index(row["user"])
+    first, end = store.offsets[user : user + 2]
+    assert row["target"] == store.items["item"][int(store.item[end - 1])]
+    assert row["history_length"] == end - 1 - first
+    assert row["gap_seconds"] == store.time[end - 1] - store.time[end - 2]
+
+
+def test_only_the_test_part_is_added(train: Train, ltsi: Ltsi) -> None:
+    run = train("lstm")
+    before = snapshot(run.path)
+    ltsi("eval", "run=run")
+    after = snapshot(run.path)
+    assert set(after) - set(before) == {"run/test.json", "run/per_user/test.parquet"}
+    assert {name: after[name] for name in before} == before
+
+
+@pytest.mark.parametrize("model", ["transitions", "lstm", "transformer"])
+def test_ranks_do_not_depend_on_the_batch_size(
+    train: Train, ltsi: Ltsi, monkeypatch: pytest.MonkeyPatch, model: str
+) -> None:
+    run = train(model)
+    ltsi("eval", "run=run")
+    ranks = run.per_user("test")
+    monkeypatch.setattr("ltsi.sequences.batches.SCORE_BUDGET", 7 * 60)
+    ltsi("eval", "run=run")
+    assert run.per_user("test").equals(ranks)
+
+
+def test_the_validation_part_reads_as_training_left_it(train: Train, ltsi: Ltsi) -> None:
+    run = train("hybrid")
+    table, metrics = run.per_user("valid"), run.evaluation("valid").metrics
+    ltsi("eval", "run=run", "split=valid")
+    assert run.evaluation("valid").metrics == metrics
+    assert run.per_user("valid")["rank"].equals(table["rank"])
+    assert not run.has_evaluation("test")
+
+
+def test_other_metrics_on_request(train: Train, ltsi: Ltsi) -> None:
+    run = train("popularity")
+    shown = json.loads(ltsi("eval", "run=run", "metrics=[hr@1,mrr]", "--format", "json").stdout)
+    assert set(run.evaluation("test").metrics) == {"hr@1", "mrr"}
+    assert str(run.evaluation("test").metrics["mrr"])[:6] in json.dumps(shown)
+
+
+def test_a_sweep_is_read_whole(train: Train, ltsi: Ltsi) -> None:
+    for name in ("popularity", "transitions"):
+        train(name, f"hydra.run.dir=runs/{name}")
+    lines = list(csv.DictReader(ltsi("eval", "run=runs", "--format", "csv").stdout.splitlines()))
+    assert [(line["run"], line["model"]) for line in lines] == [
+        ("runs/popularity", "popularity"),
+        ("runs/transitions", "transitions"),
+    ]
+    assert all(RunFolder(Path("runs") / line["model"]).has_evaluation("test") for line in lines)
+
+
+def refused(ltsi: Ltsi, *command: str, exit_code: int = 1) -> str:
+    result = ltsi("eval", *command, exit_code=exit_code)
+    sentences = [line for line in result.stderr.splitlines() if line.startswith("Error: ")]
+    assert len(sentences) == 1, result.stderr
+    assert "Traceback" not in result.stderr
+    assert "unexpected" not in result.stderr
+    return sentences[0]
+
+
+def test_a_folder_that_is_not_a_run_is_refused(ltsi: Ltsi) -> None:
+    Path("empty").mkdir()
+    assert "There is no run in empty" in refused(ltsi, "run=empty")
+    assert "There is no folder nowhere" in refused(ltsi, "run=nowhere")
+    assert "run is not set" in refused(ltsi, exit_code=2)
+    assert list(Path("empty").iterdir()) == []
+    assert not Path("nowhere").exists()
+
+
+def test_a_part_that_is_not_one_is_refused(train: Train, ltsi: Ltsi) -> None:
+    train("popularity")
+    assert "there is no split 'train'" in refused(ltsi, "run=run", "split=train", exit_code=2)
+    sentence = refused(ltsi, "run=run", "split=leave_one_out", exit_code=2)
+    assert "split=leave_one_out: eval reads a part of the run's own split: valid or test." in sentence
+    assert "did you mean 'ndcg@10'" in refused(ltsi, "run=run", "metrics=[ndgc@10]", exit_code=2)
+
+
+def set_in(path: Path, change: Callable[[dict[str, Any]], object]) -> None:
+    found = yaml.safe_load(path.read_text())
+    change(found)
+    path.write_text(json.dumps(found))
+
+
+EVIL = "ltsi.store.os.mkdir"
+DAMAGE: dict[str, tuple[Callable[[Path], object], str]] = {
+    "another store": (
+        lambda run: set_in(run / "environment.json", lambda found: found.update(fingerprint="f00d")),
+        r"Run run was trained on another version of store 'shop'",
+    ),
+    "a store that is gone": (
+        lambda run: set_in(run / "environment.json", lambda found: found.update(store_path="/nowhere/shop")),
+        r"There is no store '/nowhere/shop'",
+    ),
+    "an environment without its store": (
+        lambda run: set_in(run / "environment.json", lambda found: found.pop("store_path")),
+        r"environment.json has no 'store_path'; the run is damaged",
+    ),
+    "foreign code": (
+        lambda run: set_in(run / "config.yaml", lambda found: found["model"].update(_target_="os.mkdir", path="evil")),
+        r"config.yaml: model._target_=os.mkdir is not a class of ltsi, torch or Lightning, so it is not run",
+    ),
+    "foreign code by way of ours": (
+        lambda run: set_in(run / "config.yaml", lambda found: found["loss"].update(_target_=EVIL, path="evil")),
+        r"config.yaml: loss._target_=ltsi.store.os.mkdir is not a class of ltsi",
+    ),
+    "foreign code in a list": (
+        lambda run: set_in(run / "config.yaml", lambda found: found.update(x=[{"_target_": "os.mkdir"}])),
+        r"config.yaml: x._target_=os.mkdir is not a class of ltsi",
+    ),
+    "a class that is not there": (
+        lambda run: set_in(run / "config.yaml", lambda found: found["model"].update(_target_="ltsi.models.lstm.Gru")),
+        r"model._target_=ltsi.models.lstm.Gru is not a class of ltsi",
+    ),
+    "another size": (
+        lambda run: set_in(run / "config.yaml", lambda found: found["model"].update(dim=16)),
+        r"best.ckpt does not fit the model in the run's config.yaml: size mismatch for \S+: ",
+    ),
+    "a truncated checkpoint": (
+        lambda run: (run / "checkpoints/best.ckpt").write_bytes((run / "checkpoints/best.ckpt").read_bytes()[:999]),
+        r"best.ckpt cannot be read as a checkpoint \(.*\); train again",
+    ),
+    "a checkpoint that is text": (
+        lambda run: (run / "checkpoints/best.ckpt").write_text("weights"),
+        r"best.ckpt holds something else than tensors and plain data; train again",
+    ),
+    "a checkpoint of something else": (
+        lambda run: torch.save({"weights": torch.zeros(1)}, run / "checkpoints/best.ckpt"),
+        r"best.ckpt is not a checkpoint of ltsi; train again",
+    ),
+    "no checkpoint": (
+        lambda run: shutil.rmtree(run / "checkpoints"),
+        r"Run run has no checkpoints/best.ckpt: its training did not finish",
+    ),
+    "a configuration that is no YAML": (
+        lambda run: (run / "config.yaml").write_text("{["),
+        r"config.yaml cannot be read",
+    ),
+}
+
+
+@pytest.mark.parametrize("damage", DAMAGE)
+def test_a_damaged_run_is_refused_and_left_alone(train: Train, ltsi: Ltsi, damage: str) -> None:
+    run = train("lstm")
+    break_it, sentence = DAMAGE[damage]
+    break_it(run.path)
+    before = snapshot(run.path)
+    found = refused(ltsi, "run=run")
+    assert re.search(sentence, found), found
+    assert snapshot(run.path) == before
+    assert not Path("evil").exists()
+
+
+def finish(process: subprocess.Popen[str]) -> str:
+    out, err = process.communicate(timeout=240)
+    assert process.returncode == 0, err
+    assert "Warning" not in err
+    assert "sync_dist" not in err
+    return out
+
+
+def test_two_processes_train_and_rank_as_one(train: Train, ltsi: Ltsi, arguments: Arguments, start: Start) -> None:
+    calm = ["model.dropout=0", "model.embedding_dropout=0", "optimizer.lr=0.01"]
+    alone = train("lstm", *calm, "hydra.run.dir=runs/alone")
+    counted = train("transitions", "hydra.run.dir=runs/counted")
+    finish(start(*arguments("lstm", *calm, "trainer=ddp_cpu", "trainer.devices=2", "hydra.run.dir=runs/pair")))
+    pair = RunFolder(Path("runs/pair"))
+    losses = [[float(row["loss"]) for row in run.epochs()] for run in (alone, pair)]
+    assert losses[1] == pytest.approx(losses[0], rel=1e-4)
+    assert [row["epoch"] for row in pair.epochs()] == ["1", "2"]
+    assert pair.evaluation("valid").n_targets == alone.evaluation("valid").n_targets
+    assert {path.name for path in pair.path.iterdir()} >= {path.name for path in alone.path.iterdir()}
+
+    one: dict[str, Any] = {}
+    ltsi("eval", "run=runs")
+    for run in (alone, counted, pair):
+        one[str(run.path)] = run.evaluation("test").metrics, run.per_user("test")
+    finish(start("eval", "run=runs", "trainer=ddp_cpu", "trainer.devices=2"))
+    for run in (alone, counted, pair):
+        metrics, table = one[str(run.path)]
+        assert run.evaluation("test").metrics == metrics
+        assert run.per_user("test").equals(table)
