@@ -51,7 +51,7 @@ def run(cfg: DictConfig) -> Result:
     module = InterestModule(model, build(cfg.loss), build(cfg.optimizer), cfg.metrics, cfg.seed)
     trainer = build_trainer(cfg, _callbacks(cfg, experiment, folder) if model.learns else ())
     if model.learns:
-        _require_training(trainer, module)
+        _require_training(trainer, module, data)
     if trainer.is_global_zero:
         _begin(folder, cfg, experiment, trainer)
     log.info("%s on %s: %d users, %d items.", cfg.model.name, store.name, store.n_users, store.n_items)
@@ -107,11 +107,15 @@ def _refuse_trained(folder: RunFolder) -> None:
         )
 
 
-def _require_training(trainer: Trainer, module: InterestModule) -> None:
+def _require_training(trainer: Trainer, module: InterestModule, data: SplitDataModule) -> None:
     """Refuses, before anything is written, what would only fail when training starts."""
     if trainer.max_epochs == 0:
         raise ConfigError("trainer.max_epochs=0 trains nothing; it must be at least 1.")
     module.configure_optimizers()
+    # The loaders refuse more devices than there are histories.
+    data.trainer = trainer
+    data.train_dataloader()
+    data.val_dataloader()
 
 
 def _require_same_run(folder: RunFolder, cfg: DictConfig, fingerprint: str) -> None:

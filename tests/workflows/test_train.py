@@ -216,6 +216,12 @@ def refused(ltsi: Ltsi, command: list[str], exit_code: int) -> str:
         ("lstm", "split=test", 2, "split=test is a part that `ltsi eval` reads"),
         ("lstm", "trainer=gpu", 2, "torch sees no GPU here; use trainer=cpu"),
         ("lstm", "trainer=ddp", 2, "torch sees no GPU here; use trainer=cpu"),
+        (
+            "lstm",
+            "trainer=ddp_cpu trainer.devices=20",
+            2,
+            "trainer.devices=20 is more than the 15 histories in a batch",
+        ),
         ("lstn", "seed=1", 2, "there is no model 'lstn': did you mean model=lstm?"),
         ("lstm", "data=nowhere", 1, r"There is no store 'nowhere'.*ltsi prepare source="),
         ("lstm", "resume=true", 1, r"is not a run folder: it has no config.yaml and no environment.json"),
@@ -224,9 +230,9 @@ def refused(ltsi: Ltsi, command: list[str], exit_code: int) -> str:
 def test_what_makes_no_sense_is_refused_in_a_sentence_and_leaves_nothing(
     ltsi: Ltsi, arguments: Arguments, model: str, override: str, exit_code: int, sentence: str
 ) -> None:
-    if override.startswith("trainer=") and torch.cuda.is_available():
+    if override in {"trainer=gpu", "trainer=ddp"} and torch.cuda.is_available():
         pytest.skip("there is a GPU")
-    found = refused(ltsi, arguments(model, override), exit_code)
+    found = refused(ltsi, arguments(model, *override.split()), exit_code)
     assert re.search(sentence, found), found
     assert not Path("run").exists()
 
