@@ -9,8 +9,8 @@ from pathlib import Path
 
 from hydra.core.hydra_config import HydraConfig
 from omegaconf import DictConfig, OmegaConf, open_dict
-from pytorch_lightning import Trainer, seed_everything
-from pytorch_lightning.callbacks import EarlyStopping, ModelCheckpoint
+from pytorch_lightning import Callback, Trainer, seed_everything
+from pytorch_lightning.callbacks import ModelCheckpoint
 
 from ltsi.errors import ConfigError, RunError
 from ltsi.runs.environment import describe_environment, now
@@ -18,7 +18,7 @@ from ltsi.runs.folder import Evaluation, RunFolder
 from ltsi.sequences.batches import TrainingBatches
 from ltsi.sequences.datamodule import SplitDataModule
 from ltsi.tables import Result, Table
-from ltsi.training.callbacks import EpochLog
+from ltsi.training.callbacks import EpochLog, Threads
 from ltsi.training.checkpoints import load_model, read_checkpoint
 from ltsi.training.module import MONITOR, InterestModule
 from ltsi.workflows.build import build
@@ -88,16 +88,15 @@ def _begin(folder: RunFolder, cfg: DictConfig, experiment: Experiment, trainer: 
     folder.update_environment(environment)
 
 
-def _callbacks(
-    cfg: DictConfig, experiment: Experiment, folder: RunFolder
-) -> list[EarlyStopping | ModelCheckpoint | EpochLog]:
+def _callbacks(cfg: DictConfig, experiment: Experiment, folder: RunFolder) -> list[Callback]:
     windows = TrainingBatches(experiment.split, cfg.max_length, cfg.batch_size, cfg.seed)
     place = folder.path / "checkpoints"
     best = ModelCheckpoint(place, "best", monitor=MONITOR, mode="max", enable_version_counter=False)
     # Not by `save_last`, which only saves when the best one is saved.
     last = ModelCheckpoint(place, "last", enable_version_counter=False)
     # The row of an epoch is written before its checkpoint: a killed run does the epoch again and replaces the row.
-    return [EpochLog(folder, windows.n_targets), build(cfg.early_stopping), best, last]
+    threads = Threads(windows.n_targets / len(windows))
+    return [threads, EpochLog(folder, windows.n_targets), build(cfg.early_stopping), best, last]
 
 
 def _refuse_trained(folder: RunFolder) -> None:
