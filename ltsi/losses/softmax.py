@@ -82,8 +82,8 @@ class Softmax:
     Computed in the precision of the item vectors: mixed precision hands over states of half precision.
 
     Args:
-        block: positions whose logits are held at a time, by each thread; on a CPU there are as many threads as torch has
-            when the loss is made.
+        block: positions whose logits are held at a time, by each thread. A CPU uses as many threads as torch has when
+            the loss is made.
     """
 
     def __init__(self, block: int = 128) -> None:
