@@ -30,12 +30,12 @@ class Hybrid(InterestModel):
         components: models by name; those that learn are trained, each for itself, the others counted.
     """
 
-    learns = True
     calibrates = True
 
     def __init__(self, components: Mapping[str, InterestModel]) -> None:
         super().__init__()
         self.components = nn.ModuleDict(components)
+        self.learns = any(model.learns for model in components.values())
         # The gate sees each component's evidence, the history's length and the time since its last event.
         self.mixing = Mixing(len(components) + 2, sharpened=[model.learns for model in components.values()])
 

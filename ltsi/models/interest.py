@@ -32,7 +32,7 @@ class InterestModel(nn.Module, ABC):
         calibrates: whether it has mixing parameters to choose on the validation part.
     """
 
-    learns: ClassVar[bool] = False
+    learns: bool = False
     calibrates: ClassVar[bool] = False
 
     @abstractmethod

@@ -131,9 +131,9 @@ def choose_mixing(mixing: Mixing, evidence: MixingEvidence) -> None:
 
 
 def _climb(mixing: Mixing, probability_NCK: Tensor, evidence: MixingEvidence) -> tuple[Tensor, Tensor, float]:
-    """Climbs the smooth NDCG from the current gate; returns the new gate and its NDCG@10."""
-    weight_FK = mixing.weight_FK.clone().requires_grad_()
-    bias_K = mixing.bias_K.clone().requires_grad_()
+    """Climbs the smooth NDCG from equal weights; returns the gate and its NDCG@10."""
+    weight_FK = torch.zeros_like(mixing.weight_FK, requires_grad=True)
+    bias_K = torch.zeros_like(mixing.bias_K, requires_grad=True)
     feature_NF = (evidence.feature_NF - mixing.mean_F) / mixing.scale_F
     optimizer = torch.optim.Adam([weight_FK, bias_K], lr=0.1)
     with torch.enable_grad():

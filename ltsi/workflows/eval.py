@@ -61,6 +61,8 @@ def _evaluate_run(folder: RunFolder, cfg: DictConfig) -> tuple[Evaluation, str]:
         raise RunError(
             f"{folder.path / 'environment.json'} has no {error}; the run is damaged, train again."
         ) from error
+    if "finished" not in environment:
+        log.warning("The training of %s did not finish; this is its best epoch so far.", folder.path)
     experiment = build_experiment(stored)
     check_fingerprint(experiment.store, environment, folder)
     seed_everything(stored.seed, verbose=False)

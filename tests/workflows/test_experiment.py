@@ -69,7 +69,6 @@ def test_models_are_built_from_their_groups() -> None:
         assert isinstance(both.fusion, fusion)
 
 
-@pytest.mark.xfail(reason="conf/model/hybrid.yaml names its components as files, not as options of the group model")
 @pytest.mark.parametrize("component", ["popularity", "lstm_transformer"])
 def test_the_components_of_a_mixture_may_be_exchanged(component: str) -> None:
     mixture = build_model(config("model=hybrid", f"model@model.components.long={component}"))
