@@ -12,6 +12,10 @@ import pytest
 import torch
 
 from ltsi.histories import Histories
+
+# As the command line does, and before anything imports torch: tests share their cores with the processes they start.
+os.environ.setdefault("OMP_WAIT_POLICY", "PASSIVE")
+
 from ltsi.metrics import summary
 from ltsi.runs.folder import Evaluation, RunFolder
 from ltsi.store import EncodedEvents, Store, store_path, write_store

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 import subprocess
 import sys
 from collections.abc import Callable
@@ -92,7 +91,6 @@ def start() -> Callable[..., subprocess.Popen[str]]:
         script.write_text(code)
         return subprocess.Popen(
             [sys.executable, str(script.absolute()), *arguments],
-            env={**os.environ, "OMP_NUM_THREADS": "1"},
             stdout=subprocess.PIPE,
             stderr=subprocess.PIPE,
             text=True,
