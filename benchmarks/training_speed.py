@@ -59,7 +59,7 @@ def main() -> None:
             ["train", "data=beauty", *SETTING, f"hydra.run.dir={run}"],
             ["eval", f"run={run}", f"hydra.run.dir={folder}/eval"],
         ):
-            subprocess.run(["ltsi", *arguments], check=True, stdout=subprocess.DEVNULL)
+            subprocess.run([Path(sys.executable).with_name("ltsi"), *arguments], check=True, stdout=subprocess.DEVNULL)
         epochs, store = RunFolder(run).epochs(), open_store("beauty")
         n_targets = int((store.offsets[1:] - 2 - store.offsets[:-1] - 1).sum())
         floor = matmul_floor(n_targets, store.n_items)

@@ -10,20 +10,25 @@ import os
 import re
 import shutil
 import subprocess
+import sys
 from pathlib import Path
 
 from rich.console import Console
 from rich.text import Text
 
 DOCS = Path(__file__).parent
-COLUMNS = 118
+COLUMNS = 124
 
 
 def draw(arguments: list[str], picture: Path) -> None:
     """Runs a command and draws what it printed."""
     environment = os.environ | {"COLUMNS": str(COLUMNS), "FORCE_COLOR": "1"}
     printed = subprocess.run(  # noqa: S603 - the commands below
-        arguments, check=True, capture_output=True, text=True, env=environment
+        [Path(sys.executable).with_name(arguments[0]), *arguments[1:]],
+        check=True,
+        capture_output=True,
+        text=True,
+        env=environment,
     ).stdout
     console = Console(record=True, width=COLUMNS, file=io.StringIO())
     console.print(Text.from_ansi(f"$ {' '.join(arguments)}\n{printed.rstrip()}"))
