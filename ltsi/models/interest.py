@@ -14,6 +14,7 @@ from torch import Tensor, nn
 
 from ltsi.histories import Histories, RankingBatch, TrainingBatch
 from ltsi.losses.next_item import NextItemLoss
+from ltsi.models.encoding import encode
 from ltsi.models.layers import Dropout
 
 if TYPE_CHECKING:
@@ -126,9 +127,7 @@ class SequenceNetwork(InterestModel):
 
     def training_loss(self, batch: TrainingBatch, loss: NextItemLoss) -> Tensor:
         """Sums the loss over the real positions of all groups; see `InterestModel.training_loss`."""
-        states, targets = [], []
-        for group in batch.groups:
-            real_BL = group.histories.real_BL()
-            states.append(self.states(group.histories)[real_BL])
-            targets.append(group.target_BL[real_BL])
-        return loss(torch.cat(states), self.item_vectors(), torch.cat(targets)) / batch.n_targets
+        groups = [group.histories for group in batch.groups]
+        state_ND = encode(self.states, groups, list(self.parameters()))
+        target_N = torch.cat([group.target_BL[group.histories.real_BL()] for group in batch.groups])
+        return loss(state_ND, self.item_vectors(), target_N) / batch.n_targets

@@ -5,9 +5,29 @@ Shape suffixes: B histories, L positions, D width, H heads, K width of a head.
 
 from __future__ import annotations
 
+import threading
+from collections.abc import Iterator
+from contextlib import contextmanager
+
 import torch
 from torch import Tensor, nn
 from torch.nn import functional
+
+_thread = threading.local()
+
+
+@contextmanager
+def drawing_from(seed: int) -> Iterator[None]:
+    """Lets `Dropout` draw from a generator of its own, in this thread and on the CPU: threads share torch's.
+
+    Args:
+        seed: fixes the draws.
+    """
+    _thread.generator = torch.Generator().manual_seed(seed)
+    try:
+        yield
+    finally:
+        _thread.generator = None
 
 
 class Dropout(nn.Module):
@@ -34,7 +54,8 @@ class Dropout(nn.Module):
             return x
         if x.device.type != "cpu":
             return functional.dropout(x, self.p)
-        words = torch.empty((x.numel() + 7) // 8, dtype=torch.int64).random_(-(2**63), None)
+        words = torch.empty((x.numel() + 7) // 8, dtype=torch.int64)
+        words.random_(-(2**63), None, generator=getattr(_thread, "generator", None))
         kept = words.view(torch.uint8)[: x.numel()].view(x.shape) >= self.zeroed_of_256
         return x * kept.to(x.dtype).mul_(256 / (256 - self.zeroed_of_256))
 
@@ -55,9 +76,10 @@ class CausalAttention(nn.Module):
         super().__init__()
         if dim % heads:
             raise ValueError(f"heads={heads} must divide dim={dim}")
-        self.heads, self.dropout, self.window = heads, dropout, window
+        self.heads, self.window = heads, window
         self.qkv = nn.Linear(dim, 3 * dim)
         self.out = nn.Linear(dim, dim)
+        self.dropout = Dropout(dropout)
 
     def forward(self, x_BLD: Tensor) -> Tensor:
         """Returns the attended values, `(B, L, D)`."""
@@ -65,18 +87,31 @@ class CausalAttention(nn.Module):
         q_BHLK, k_BHLK, v_BHLK = self.qkv(x_BLD).view(batch, length, 3, self.heads, -1).permute(2, 0, 3, 1, 4)
         mask_LL = None
         if self.window is not None and self.window < length:
-            everything_LL = torch.ones(length, length, dtype=torch.bool, device=x_BLD.device)
-            mask_LL = everything_LL.tril().triu(1 - self.window)
-        mixed_BHLK = functional.scaled_dot_product_attention(
-            q_BHLK,
-            k_BHLK,
-            v_BHLK,
-            attn_mask=mask_LL,
-            dropout_p=self.dropout if self.training else 0.0,
-            is_causal=mask_LL is None,
-        )
+            mask_LL = ~_blocked(length, self.window, x_BLD.device)
+        if self.training and self.dropout.p and x_BLD.device.type == "cpu":
+            # What torch does there too, but with the dropout of this file.
+            blocked_LL = _blocked(length, self.window, x_BLD.device)
+            logit_BHLL = (q_BHLK * q_BHLK.shape[3] ** -0.5) @ k_BHLK.transpose(2, 3)
+            weight_BHLL = self.dropout(logit_BHLL.masked_fill(blocked_LL, -torch.inf).softmax(dim=3))
+            mixed_BHLK = weight_BHLL @ v_BHLK
+        else:
+            mixed_BHLK = functional.scaled_dot_product_attention(
+                q_BHLK,
+                k_BHLK,
+                v_BHLK,
+                attn_mask=mask_LL,
+                dropout_p=self.dropout.p if self.training else 0.0,
+                is_causal=mask_LL is None,
+            )
         out_BLD: Tensor = self.out(mixed_BHLK.transpose(1, 2).reshape(batch, length, dim))
         return out_BLD
+
+
+def _blocked(length: int, window: int | None, device: torch.device) -> Tensor:
+    """Returns which positions (columns) each position (row) does not see, bool `(L, L)`: later ones, too early ones."""
+    everything_LL = torch.ones(length, length, dtype=torch.bool, device=device)
+    later_LL = everything_LL.triu(1)
+    return later_LL if window is None else later_LL | everything_LL.tril(-window)
 
 
 class TransformerBlock(nn.Module):

@@ -30,13 +30,15 @@ class Lstm(SequenceNetwork):
         self, n_items: int, dim: int, hidden: int, layers: int, dropout: float, embedding_dropout: float
     ) -> None:
         super().__init__(n_items, dim, embedding_dropout)
-        self.lstm = nn.LSTM(dim, hidden, layers, batch_first=True, dropout=dropout if layers > 1 else 0.0)
+        self.lstm = nn.ModuleList(nn.LSTM(hidden if i else dim, hidden, batch_first=True) for i in range(layers))
         self.dropout = Dropout(dropout)
         self.out = nn.Linear(hidden, dim)
         self.norm = nn.LayerNorm(dim)
 
     def states(self, histories: Histories) -> Tensor:
         """Encodes histories, `(B, L, D)`; see `SequenceNetwork.states`."""
-        hidden_BLD, _ = self.lstm(self.embedding_dropout(self.embedding(histories.item_BL)))
-        state_BLD: Tensor = self.norm(self.out(self.dropout(hidden_BLD)))
+        x_BLD = self.embedding_dropout(self.embedding(histories.item_BL))
+        for lstm in self.lstm:
+            x_BLD = self.dropout(lstm(x_BLD)[0])
+        state_BLD: Tensor = self.norm(self.out(x_BLD))
         return state_BLD

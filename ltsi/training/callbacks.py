@@ -52,37 +52,3 @@ class EpochLog(Callback):
         row["valid_seconds"] = time.perf_counter() - self._train_end
         self.folder.append_epoch({name: round(value, 6) for name, value in row.items()})
         log.info("epoch %d: loss %.4f, valid %s %.4f, %.1f s", row["epoch"], loss, MONITOR, row[MONITOR], seconds)
-
-
-class Threads(Callback):
-    """Encodes small batches on one thread: waking a second one takes longer than the operations it would share.
-
-    The loss over the catalogue has threads of its own, and ranking gets all of them back.
-
-    Args:
-        n_targets: training targets in a batch, on average.
-    """
-
-    SMALL = 8192
-    """Measured on two cores, width 64: at 1,500 targets one thread takes 0.7 of the time of two."""
-
-    def __init__(self, n_targets: float) -> None:
-        self.small = n_targets < self.SMALL
-        self.threads = torch.get_num_threads()
-
-    def on_train_epoch_start(self, trainer: Trainer, module: LightningModule) -> None:
-        """Takes the threads away."""
-        if self.small and module.device.type == "cpu":
-            torch.set_num_threads(1)
-
-    def on_validation_start(self, trainer: Trainer, module: LightningModule) -> None:
-        """Gives them back."""
-        torch.set_num_threads(self.threads)
-
-    def on_train_end(self, trainer: Trainer, module: LightningModule) -> None:
-        """Gives them back."""
-        torch.set_num_threads(self.threads)
-
-    def on_exception(self, trainer: Trainer, module: LightningModule, exception: BaseException) -> None:
-        """Gives them back."""
-        torch.set_num_threads(self.threads)

@@ -18,7 +18,7 @@ from ltsi.runs.folder import Evaluation, RunFolder
 from ltsi.sequences.batches import TrainingBatches
 from ltsi.sequences.datamodule import SplitDataModule
 from ltsi.tables import Result, Table
-from ltsi.training.callbacks import EpochLog, Threads
+from ltsi.training.callbacks import EpochLog
 from ltsi.training.checkpoints import load_model, read_checkpoint
 from ltsi.training.module import MONITOR, InterestModule
 from ltsi.workflows.build import build
@@ -95,8 +95,7 @@ def _callbacks(cfg: DictConfig, experiment: Experiment, folder: RunFolder) -> li
     # Not by `save_last`, which only saves when the best one is saved.
     last = ModelCheckpoint(place, "last", enable_version_counter=False)
     # The row of an epoch is written before its checkpoint: a killed run does the epoch again and replaces the row.
-    threads = Threads(windows.n_targets / len(windows))
-    return [threads, EpochLog(folder, windows.n_targets), build(cfg.early_stopping), best, last]
+    return [EpochLog(folder, windows.n_targets), build(cfg.early_stopping), best, last]
 
 
 def _refuse_trained(folder: RunFolder) -> None:

@@ -2,7 +2,7 @@ import pytest
 import torch
 from torch.nn import functional
 
-from ltsi.models.layers import CausalAttention, Dropout, TransformerBlock
+from ltsi.models.layers import CausalAttention, Dropout, TransformerBlock, drawing_from
 
 
 @pytest.mark.parametrize("p", [0.1, 0.5, 0.9])
@@ -24,6 +24,19 @@ def test_dropout_draws_anew_and_follows_the_seed() -> None:
     torch.manual_seed(1)
     assert torch.equal(dropout(x), first)
     assert not torch.equal(first, second)
+
+
+def test_dropout_can_draw_from_a_generator_of_its_own() -> None:
+    x, dropout = torch.ones(1000), Dropout(0.5).train()
+    torch.manual_seed(1)
+    expected = dropout(x)
+    torch.manual_seed(1)
+    with drawing_from(2):
+        first, second = dropout(x), dropout(x)
+    with drawing_from(2):
+        assert torch.equal(dropout(x), first)
+    assert not torch.equal(first, second)
+    assert torch.equal(dropout(x), expected), "torch's own generator was not touched"
 
 
 @pytest.mark.parametrize("p", [0.0, 0.5])
@@ -54,6 +67,17 @@ def test_attention_is_the_formula(window: int | None) -> None:
             logit = torch.einsum("bk,blk->bl", q[:, position, part], k[:, past, part]) / (dim / heads) ** 0.5
             expected[:, position, part] = torch.einsum("bl,blk->bk", logit.softmax(1), v[:, past, part])
     torch.testing.assert_close(attention(x_BLD), attention.out(expected))
+
+
+@pytest.mark.parametrize("window", [None, 3])
+def test_attention_with_dropout_drops_weights_and_keeps_the_expectation(window: int | None) -> None:
+    torch.manual_seed(0)
+    attention, x_BLD = CausalAttention(8, 2, dropout=0.25, window=window), torch.randn(1, 6, 8)
+    with torch.no_grad():
+        drawn = torch.stack([attention.train()(x_BLD) for _ in range(4000)])
+        expected = attention.eval()(x_BLD)
+    assert len(drawn.unique(dim=0)) > 1
+    torch.testing.assert_close(drawn.mean(0), expected, rtol=0, atol=0.02)
 
 
 def test_heads_must_divide_the_width() -> None:

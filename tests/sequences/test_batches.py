@@ -80,6 +80,11 @@ def test_windows_are_consecutive_events_of_one_user(make_store: MakeStore, lengt
             assert target_row[-1] < split.train_end[user]
 
 
+def test_equally_long_windows_are_cut_into_groups_to_compute_side_by_side(make_store: MakeStore) -> None:
+    (batch,) = TrainingBatches(split_of(make_store, [9] * 20), 12, 20, seed=1).epoch(0)
+    assert [len(group.histories) for group in batch.groups] == [5, 5, 5, 5]
+
+
 @examples
 @given(lengths, st.integers(1, 12), st.integers(1, 20))
 def test_less_than_half_of_a_group_is_padding_and_padding_says_so(

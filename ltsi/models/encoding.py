@@ -1,0 +1,82 @@
+"""Encoding the groups of a batch side by side on the cores of a CPU, forward and backward.
+
+Shape suffixes: B histories, L positions, D width, N real positions of a batch.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from typing import Any
+
+import torch
+from torch import Tensor
+
+from ltsi.histories import Histories
+from ltsi.models.layers import drawing_from
+from ltsi.side_by_side import side_by_side
+
+Encode = Callable[[Histories], Tensor]
+
+
+def encode(encoder: Encode, groups: Sequence[Histories], parameters: Sequence[Tensor]) -> Tensor:
+    """Encodes the real positions of all groups.
+
+    On a CPU each group is encoded on one thread, with random numbers of its own, so that the result does not depend on
+    the number of threads.
+
+    Args:
+        encoder: turns histories into state_BLD.
+        groups: histories of similar length each.
+        parameters: what the encoder learns.
+
+    Returns:
+        state_ND, group after group, history after history.
+    """
+
+    def real_states(histories: Histories) -> Tensor:
+        return encoder(histories)[histories.real_BL()]
+
+    if groups[0].item_BL.device.type != "cpu":
+        return torch.cat([real_states(histories) for histories in groups])
+    state_ND: Tensor = _Encoding.apply(real_states, groups, *parameters)  # type: ignore[no-untyped-call]
+    return state_ND
+
+
+class _Encoding(torch.autograd.Function):
+    """Keeps one graph a group; the gradients are added up in the order of the groups."""
+
+    @staticmethod
+    def forward(ctx: Any, encoder: Encode, groups: Sequence[Histories], *parameters: Tensor) -> Tensor:
+        seeds = torch.randint(2**62, (len(groups),)).tolist()
+        learning = any(ctx.needs_input_grad)
+        mixed, dtype = torch.is_autocast_enabled("cpu"), torch.get_autocast_dtype("cpu")
+
+        def forward(part: tuple[Histories, int]) -> Tensor:
+            histories, seed = part
+            with drawing_from(seed), torch.set_grad_enabled(learning), torch.autocast("cpu", dtype, enabled=mixed):
+                return encoder(histories)
+
+        states = side_by_side(forward, list(zip(groups, seeds, strict=True)))
+        ctx.parameters, ctx.states = parameters, states if learning else ()
+        return torch.cat([state.detach() for state in states])
+
+    @staticmethod
+    def backward(ctx: Any, *grads: Tensor) -> tuple[Tensor | None, ...]:
+        learned = [parameter for parameter in ctx.parameters if parameter.requires_grad]
+
+        def backward(part: tuple[Tensor, Tensor]) -> tuple[Tensor | None, ...]:
+            return torch.autograd.grad(part[0], learned, part[1], allow_unused=True)
+
+        parts = grads[0].split([len(state) for state in ctx.states])
+        done = side_by_side(backward, list(zip(ctx.states, parts, strict=True)))
+        summed = iter([_sum(column) for column in zip(*done, strict=True)])
+        of_parameters = [next(summed) if parameter.requires_grad else None for parameter in ctx.parameters]
+        return None, None, *of_parameters
+
+
+def _sum(gradients: Sequence[Tensor | None]) -> Tensor | None:
+    """Adds gradients up in the first of them, which nobody else holds."""
+    present = [gradient for gradient in gradients if gradient is not None]
+    for gradient in present[1:]:
+        present[0] += gradient
+    return present[0] if present else None

@@ -1,0 +1,39 @@
+"""Threads that each compute alone: two that meet once a batch, and not at every operation.
+
+Sharing every operation loses all its time where another process takes a core from one of the threads, and wakes a
+second thread for operations that are done before it is awake.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from functools import cache
+from typing import TypeVar
+
+import torch
+
+Part = TypeVar("Part")
+Answer = TypeVar("Answer")
+
+
+def side_by_side(task: Callable[[Part], Answer], parts: Sequence[Part]) -> list[Answer]:
+    """Runs a task on every part, as many at a time as torch has threads here; each runs on one thread.
+
+    What torch keeps for each thread (gradient mode, autocast) is the task's own to set.
+
+    Args:
+        task: what to run; releases Python's lock while torch computes.
+        parts: its arguments.
+
+    Returns:
+        The answers, in the order of the parts.
+    """
+    workers = min(torch.get_num_threads(), len(parts))
+    return list(_pool(workers).map(task, parts)) if workers > 1 else [task(part) for part in parts]
+
+
+@cache
+def _pool(workers: int) -> ThreadPoolExecutor:
+    """Returns threads; torch's number of threads is a setting of the calling thread."""
+    return ThreadPoolExecutor(workers, "ltsi", initializer=torch.set_num_threads, initargs=(1,))
