@@ -23,7 +23,9 @@ from typing import Any, Protocol
 
 import narwhals as nw
 
+from ltsi.engines.engine import Engine
 from ltsi.errors import DataError
+from ltsi.findings import Finding
 
 Events = nw.LazyFrame[Any]
 INTERACTION = "interaction"
@@ -60,6 +62,7 @@ class RawData:
         truth: what a synthetic source planted.
         steps: what the source's filters dropped, in order.
         notes: sentences worth telling, such as the detected unit of time.
+        findings: what the source found out about the log that the event table does not show.
     """
 
     events: Events
@@ -70,13 +73,17 @@ class RawData:
     truth: nw.DataFrame[Any] | None = None
     steps: Sequence[Step] = ()
     notes: Sequence[str] = ()
+    findings: Sequence[Finding] = ()
 
 
 class Source(Protocol):
     """Raw files to events; the config group `source` instantiates one."""
 
-    def load(self) -> RawData:
+    def load(self, engine: Engine) -> RawData:
         """Reads the files.
+
+        Args:
+            engine: opens the files; the events are a table of its kind.
 
         Raises:
             DataError: a file is missing, unreadable or contradictory.

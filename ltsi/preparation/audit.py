@@ -2,40 +2,17 @@
 
 from __future__ import annotations
 
-from dataclasses import asdict, dataclass
 from datetime import UTC, datetime
-from typing import Any, Literal
 
 import numpy as np
 from numpy.typing import NDArray
 
+from ltsi.findings import Finding, Severity
 from ltsi.store import NO_CLOCK, EncodedEvents, user_blocks
 
-Severity = Literal["info", "warn", "error"]
 SHORT = 3  # events of a user that leave_one_out can test: one to train on, one to validate, one to test
 MANY_TIES = 0.01
 RESOLUTIONS = {"day": 86_400, "hour": 3_600, "minute": 60, "second": 1}
-
-
-@dataclass(frozen=True)
-class Finding:
-    """One fact about a log.
-
-    Attributes:
-        severity: info is worth knowing, warn changes what a result means, error makes most results impossible.
-        finding: name of the fact.
-        value: the number (shares between 0 and 1), a date, or a word.
-        detail: what it means, one sentence.
-    """
-
-    severity: Severity
-    finding: str
-    value: str | int | float
-    detail: str
-
-    def as_dict(self) -> dict[str, Any]:
-        """Returns the finding as the manifest keeps it."""
-        return asdict(self)
 
 
 def audit(events: EncodedEvents, row: NDArray[np.int64], *, clock: bool) -> list[Finding]:

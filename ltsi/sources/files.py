@@ -11,6 +11,7 @@ from pathlib import Path
 import polars as pl
 from narwhals.exceptions import NarwhalsError
 
+from ltsi.engines.engine import Engine, Frame
 from ltsi.errors import DataError
 
 GZIP_MAGIC = b"\x1f\x8b"
@@ -74,11 +75,12 @@ def readable(file: Path) -> Iterator[None]:
         ) from error
 
 
-def scan_table(file: Path, delimiter: str | None = None) -> pl.LazyFrame:
+def scan_table(file: Path, engine: Engine, delimiter: str | None = None) -> Frame:
     """Opens a table: Parquet, JSON lines or delimited text with a header, by its content; the last two may be gzipped.
 
     Args:
         file: the file.
+        engine: opens it.
         delimiter: of delimited text; None finds it in the header.
 
     Returns:
@@ -87,11 +89,11 @@ def scan_table(file: Path, delimiter: str | None = None) -> pl.LazyFrame:
     with readable(file):
         head = _head(file)
         if head.startswith(b"PAR1"):
-            return pl.scan_parquet(file)
+            return engine.scan_parquet([file])
         if head.lstrip().startswith(b"{"):
-            return pl.scan_ndjson(file, infer_schema_length=None)
+            return engine.scan_json_lines([file])
         separator = delimiter or _sniff_delimiter(head.decode("utf-8-sig", errors="replace"))
-        return pl.scan_csv(file, separator=separator, infer_schema=False)
+        return engine.scan_csv([file], separator)
 
 
 def _head(file: Path) -> bytes:

@@ -9,10 +9,10 @@ from __future__ import annotations
 from dataclasses import dataclass
 from pathlib import Path
 
-import narwhals as nw
 import numpy as np
 import polars as pl
 
+from ltsi.engines.engine import Engine
 from ltsi.errors import DataError
 from ltsi.events import INTERACTION, RawData
 from ltsi.sources.files import existing_file, text_lines
@@ -33,12 +33,12 @@ class Sequences:
     times: str | None = None
     time_unit: str | None = None
 
-    def load(self) -> RawData:
+    def load(self, engine: Engine) -> RawData:
         """Reads the sequences, and their times if there are any."""
         file = existing_file(self.path, "source.path")
         lines = _Lines.read(file, "item")
         lines.require_integers()
-        events = nw.from_native(lines.events("item").lazy())
+        events = engine.from_polars(lines.events("item"))
         if self.times is None:
             return RawData(
                 events=events,
@@ -50,7 +50,7 @@ class Sequences:
         times = _Lines.read(times_file, "time")
         _require_aligned(lines, times)
         column = TimeColumn("time", str(times_file), times.locate, self.time_unit)
-        stamped = events.drop("time").with_columns(time=nw.new_series("time", times.tokens, backend="polars"))
+        stamped = engine.from_polars(lines.events("item").with_columns(time=pl.Series(times.tokens, dtype=pl.String)))
         events, note = parse_times(stamped, column)
         return RawData(events=events, inputs=[file, times_file], notes=[note])
 

@@ -23,6 +23,7 @@ import narwhals as nw
 import numpy as np
 import polars as pl
 
+from ltsi.engines.engine import Engine
 from ltsi.errors import ConfigError
 from ltsi.events import RawData
 from ltsi.sources.returns import MIN_AGE, Floats, Ints, ReturnHazard, Visits, simulate_visits
@@ -82,7 +83,7 @@ class Shop:
         if min(self.half_life_days, default=0) <= 0:
             raise ConfigError("source.half_life_days must be a list of numbers of days above 0, one a category.")
 
-    def load(self) -> RawData:
+    def load(self, engine: Engine) -> RawData:
         """Generates the log."""
         rng = np.random.default_rng(self.seed)
         catalogue = _Catalogue.draw(self.items, len(self.half_life_days), rng)
@@ -96,7 +97,7 @@ class Shop:
         )
         events = events.with_columns(pl.col("row").cast(pl.Int64))
         return RawData(
-            events=nw.from_native(events.lazy()),
+            events=engine.from_polars(events),
             items=nw.from_native(catalogue.table(), eager_only=True),
             truth=nw.from_native(_truth(hazard), eager_only=True),
             notes=("A synthetic log: what was planted is in truth.parquet.",),

@@ -9,8 +9,8 @@ from pathlib import Path
 from typing import Any
 
 import narwhals as nw
-import polars as pl
 
+from ltsi.engines.engine import Engine
 from ltsi.errors import ConfigError, DataError
 from ltsi.events import ID_COLUMNS, INTERACTION, Events, RawData, Step, count
 from ltsi.sources.files import existing_file, readable, scan_table
@@ -53,11 +53,11 @@ class Table:
         if "item" in self.item_columns:
             raise ConfigError("source.item_columns must not name a column 'item': in the item table that is the id.")
 
-    def load(self) -> RawData:
+    def load(self, engine: Engine) -> RawData:
         """Reads the table."""
         file = existing_file(self.path, "source.path")
         with readable(file):
-            rows = self._read(file)
+            rows = self._read(file, engine)
         rows, steps = self._filter(rows, file)
         notes: list[str] = []
         for role in ID_COLUMNS:
@@ -75,9 +75,9 @@ class Table:
             notes=[*notes, note],
         )
 
-    def _read(self, file: Path) -> Events:
+    def _read(self, file: Path, engine: Engine) -> Events:
         """Reads the columns that are needed, under a prefix, and the number of each row."""
-        table = scan_table(file, self.delimiter)
+        table = scan_table(file, engine, self.delimiter)
         found = table.collect_schema().names()
         for key, column in self._wanted():
             if column not in found:
@@ -85,8 +85,7 @@ class Table:
                 hint = f" Did you mean '{near[0]}'?" if near else ""
                 raise DataError(f"{file} has no column '{column}'; it has: {', '.join(found)}; set {key}=COLUMN.{hint}")
         needed = dict.fromkeys(column for _, column in self._wanted())
-        prefixed = table.select(pl.col(name).alias(_FILE + name) for name in needed).with_row_index("row", offset=1)
-        rows = nw.from_native(prefixed.with_columns(pl.col("row").cast(pl.Int64)).collect()).lazy()
+        rows = engine.stage(engine.with_rows(table.select(nw.col(name).alias(_FILE + name) for name in needed)))
         rows = rows.with_columns(_without_blanks(name, dtype) for name, dtype in rows.collect_schema().items())
         if count(rows) == 0:
             raise DataError(f"{file} has a header and no rows; there is nothing to prepare.")

@@ -11,6 +11,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from importlib.resources import files
 from pathlib import Path
+from tempfile import TemporaryDirectory
 from typing import Any
 
 from omegaconf import DictConfig, OmegaConf
@@ -19,7 +20,8 @@ from rich.progress import Progress, SpinnerColumn, TextColumn, TimeElapsedColumn
 
 from ltsi.errors import ConfigError
 from ltsi.events import RawData, Step, validate_events
-from ltsi.preparation.audit import Finding, audit
+from ltsi.findings import Finding
+from ltsi.preparation.audit import audit
 from ltsi.preparation.clean import clean
 from ltsi.preparation.encode import encode
 from ltsi.store import Store, open_store, store_path, write_store
@@ -82,7 +84,11 @@ def prepare_source(name: str) -> Store:
         near = difflib.get_close_matches(name, source_names(), n=1)
         hint = f" Did you mean '{near[0]}'?" if near else ""
         raise ConfigError(f"There is no source '{name}'.{hint} Sources: {', '.join(source_names())}.")
-    return _prepare(OmegaConf.create({"name": name, "source": _source_config(name), "clean": {}}))
+    return _prepare(
+        OmegaConf.create(
+            {"name": name, "source": _config("source", name), "engine": _config("engine", "polars"), "clean": {}}
+        )
+    )
 
 
 def _prepare(cfg: DictConfig) -> Store:
@@ -92,9 +98,9 @@ def _prepare(cfg: DictConfig) -> Store:
     unset = sorted(OmegaConf.missing_keys(cfg.source))
     if unset:
         raise ConfigError(f"source={cfg.source.name} needs {' and '.join(unset)}; set {unset[0]}=VALUE.")
-    with _progress() as say:
+    with _progress() as say, TemporaryDirectory(prefix="ltsi-") as folder:
         say("Reading")
-        raw: RawData = build(cfg.source).load()
+        raw: RawData = build(cfg.source).load(build(cfg.engine, folder=Path(folder)))
         origin = ", ".join(map(str, raw.inputs)) or f"source={cfg.source.name}"
         events = validate_events(raw.events, origin)
         say("Cleaning")
@@ -142,11 +148,11 @@ def _cell(value: str | int | float, finding: str) -> Cell | str | int | float:
     return Cell(value, f"{value:.1%}") if finding == "same_time_steps" and isinstance(value, float) else value
 
 
-def _source_config(name: str) -> DictConfig:
-    """Composes a source by hand: inside a running Hydra job, Hydra's global state belongs to that job."""
-    own = OmegaConf.create((_conf("source") / f"{name}.yaml").read_text(encoding="utf-8"))
+def _config(group: str, name: str) -> DictConfig:
+    """Composes an entry of a group by hand: inside a running Hydra job, Hydra's global state belongs to that job."""
+    own = OmegaConf.create((_conf(group) / f"{name}.yaml").read_text(encoding="utf-8"))
     assert isinstance(own, DictConfig)
-    bases = [_source_config(base) for base in own.pop("defaults", []) if base != "_self_"]
+    bases = [_config(group, base) for base in own.pop("defaults", []) if base != "_self_"]
     merged = OmegaConf.merge(*bases, own)
     assert isinstance(merged, DictConfig)
     return merged

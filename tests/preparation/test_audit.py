@@ -4,7 +4,8 @@ from typing import Any
 import pytest
 
 from ltsi.events import Events
-from ltsi.preparation.audit import Finding, audit
+from ltsi.findings import Finding
+from ltsi.preparation.audit import audit
 from ltsi.preparation.encode import encode
 
 MakeEvents = Callable[..., Events]

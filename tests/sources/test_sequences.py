@@ -1,13 +1,19 @@
 import gzip
 from pathlib import Path
+from tempfile import TemporaryDirectory
 from typing import Any
 
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from ltsi.engines.polars import Polars
 from ltsi.errors import DataError
 from ltsi.sources.sequences import Sequences
+
+WORK = TemporaryDirectory(prefix="ltsi-test-")
+engine = Polars(Path(WORK.name))
+
 
 IDS = st.integers(0, 10**12)
 LOGS = st.dictionaries(IDS, st.lists(st.tuples(IDS, st.integers(10**8, 10**11 - 1)), min_size=1), min_size=1)
@@ -19,7 +25,7 @@ def write(path: Path, *lines: str) -> str:
 
 
 def rows(source: Sequences) -> list[tuple[Any, ...]]:
-    return list(source.load().events.select("user", "item", "time", "row").sort("row").collect().rows())
+    return list(source.load(engine).events.select("user", "item", "time", "row").sort("row").collect().rows())
 
 
 @given(log=LOGS, zipped=st.booleans(), blank=st.sampled_from([" ", "\t", "  "]), timed=st.booleans())
@@ -47,7 +53,7 @@ def test_what_was_written_is_read(
 
 
 def test_without_times_there_is_no_clock_and_it_is_said(tmp_path: Path) -> None:
-    raw = Sequences(write(tmp_path / "log.txt", "7 1 2 1", "", "8 3")).load()
+    raw = Sequences(write(tmp_path / "log.txt", "7 1 2 1", "", "8 3")).load(engine)
     assert not raw.clock
     assert "has an order but no clock" in raw.notes[0]
     assert raw.events.collect()["time"].to_list() == [0, 1, 2, 0]
@@ -56,7 +62,7 @@ def test_without_times_there_is_no_clock_and_it_is_said(tmp_path: Path) -> None:
 
 def test_with_times_there_is_a_clock_and_their_unit_is_said(tmp_path: Path) -> None:
     items, times = write(tmp_path / "log.txt", "7 1 2"), write(tmp_path / "time.txt", "7 1318896000000 1318896001000")
-    raw = Sequences(items, times).load()
+    raw = Sequences(items, times).load(engine)
     assert raw.clock
     assert "numbers in ms since 1970" in raw.notes[0]
     assert raw.events.collect()["time"].to_list() == [1318896000, 1318896001]
@@ -78,7 +84,7 @@ def test_with_times_there_is_a_clock_and_their_unit_is_said(tmp_path: Path) -> N
 )
 def test_lines_that_are_no_sequences_are_refused(tmp_path: Path, lines: list[str], sentence: str) -> None:
     with pytest.raises(DataError, match=sentence):
-        Sequences(write(tmp_path / "log.txt", *lines)).load()
+        Sequences(write(tmp_path / "log.txt", *lines)).load(engine)
 
 
 @pytest.mark.parametrize(
@@ -94,16 +100,16 @@ def test_lines_that_are_no_sequences_are_refused(tmp_path: Path, lines: list[str
 def test_times_that_do_not_belong_to_the_items_are_refused(tmp_path: Path, times: list[str], sentence: str) -> None:
     items = write(tmp_path / "log.txt", "1 5 6", "2 5")
     with pytest.raises(DataError, match=sentence):
-        Sequences(items, write(tmp_path / "time.txt", *times)).load()
+        Sequences(items, write(tmp_path / "time.txt", *times)).load(engine)
 
 
 def test_a_missing_file_is_named_with_the_key_to_set(tmp_path: Path) -> None:
     with pytest.raises(DataError, match=r"none\.txt does not exist; set source\.path=FILE"):
-        Sequences(str(tmp_path / "none.txt")).load()
+        Sequences(str(tmp_path / "none.txt")).load(engine)
     with pytest.raises(DataError, match=r"none\.txt does not exist; set source\.times=FILE"):
-        Sequences(write(tmp_path / "log.txt", "1 2"), str(tmp_path / "none.txt")).load()
+        Sequences(write(tmp_path / "log.txt", "1 2"), str(tmp_path / "none.txt")).load(engine)
     with pytest.raises(DataError, match=r"is a folder, not a file"):
-        Sequences(str(tmp_path)).load()
+        Sequences(str(tmp_path)).load(engine)
 
 
 def test_a_file_that_was_cut_short_is_refused(tmp_path: Path) -> None:
@@ -111,11 +117,11 @@ def test_a_file_that_was_cut_short_is_refused(tmp_path: Path) -> None:
     path = tmp_path / "log.txt.gz"
     path.write_bytes(whole[: len(whole) // 2])
     with pytest.raises(DataError, match=r"log\.txt\.gz is damaged or cut short"):
-        Sequences(str(path)).load()
+        Sequences(str(path)).load(engine)
 
 
 def test_what_is_no_text_is_refused(tmp_path: Path) -> None:
     path = tmp_path / "log.txt"
     path.write_bytes(b"1 2 3\n2 \xff\xfe 4\n")
     with pytest.raises(DataError, match=r"log\.txt is no UTF-8 text"):
-        Sequences(str(path)).load()
+        Sequences(str(path)).load(engine)

@@ -1,21 +1,28 @@
 from itertools import pairwise
+from pathlib import Path
+from tempfile import TemporaryDirectory
 from typing import Any
 
 import numpy as np
 import polars as pl
 import pytest
 
+from ltsi.engines.polars import Polars
 from ltsi.errors import ConfigError
 from ltsi.events import validate_events
 from ltsi.sources.returns import MIN_AGE, SEASON
 from ltsi.sources.shop import Shop
+
+WORK = TemporaryDirectory(prefix="ltsi-test-")
+engine = Polars(Path(WORK.name))
+
 
 DAY = 86_400
 
 
 def load(**settings: Any) -> pl.DataFrame:
     """Generate a log with the facts about its items."""
-    raw = Shop(**settings).load()
+    raw = Shop(**settings).load(engine)
     events = validate_events(raw.events, "shop").collect().to_polars()
     assert raw.items is not None
     return events.join(raw.items.to_polars(), on="item", how="left").sort("row")
@@ -50,7 +57,7 @@ def test_equal_seeds_give_equal_logs() -> None:
 
 
 def test_the_truth_says_what_was_asked_for() -> None:
-    raw = Shop(users=10, events=100, half_life_days=(2, 20), excitement=0.5, floor_per_day=0.01).load()
+    raw = Shop(users=10, events=100, half_life_days=(2, 20), excitement=0.5, floor_per_day=0.01).load(engine)
     assert raw.truth is not None
     truth = raw.truth.to_polars()
     assert truth["half_life_days"].to_list() == pytest.approx([2, 20])
@@ -67,7 +74,7 @@ def test_returns_follow_the_planted_hazard(shop: pl.DataFrame) -> None:
 
     Censored waits are put on the same scale by comparing counts with what the hazard expects, in bins of age.
     """
-    raw = Shop().load()
+    raw = Shop().load(engine)
     assert raw.truth is not None
     waits = _waits(shop).join(raw.truth.to_polars(), on="category")
     edges = np.array([0.5, 2, 5, 10, 20, 40, 80, 400])
@@ -81,7 +88,7 @@ def test_returns_follow_the_planted_hazard(shop: pl.DataFrame) -> None:
 
 def test_no_user_returns_more_eagerly_than_another(shop: pl.DataFrame) -> None:
     """A difference between users would make the pooled hazard fade with age by itself."""
-    raw = Shop().load()
+    raw = Shop().load(engine)
     assert raw.truth is not None
     waits = _waits(shop).join(raw.truth.to_polars(), on="category")
     expected = _cumulated(waits, waits["age"].to_numpy()) - _cumulated(waits, np.full(len(waits), MIN_AGE))

@@ -4,6 +4,7 @@ import io
 import json
 from collections.abc import Mapping
 from pathlib import Path
+from tempfile import TemporaryDirectory
 from typing import Any
 
 import polars as pl
@@ -11,9 +12,14 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from ltsi.engines.polars import Polars
 from ltsi.errors import ConfigError, DataError
 from ltsi.events import validate_events
 from ltsi.sources.table import Table
+
+WORK = TemporaryDirectory(prefix="ltsi-test-")
+engine = Polars(Path(WORK.name))
+
 
 COLUMNS = {"user": "who", "item": "what", "time": "at"}
 HEADER = ("who", "what", "at", "how", "price", "colour")
@@ -42,7 +48,7 @@ def write(path: Path, rows: Any = ROWS, header: tuple[str, ...] = HEADER, delimi
 
 
 def load(path: str, columns: Mapping[str, str | None] | None = None, **settings: Any) -> list[dict[str, Any]]:
-    raw = Table(path, columns or COLUMNS, **settings).load()
+    raw = Table(path, columns or COLUMNS, **settings).load(engine)
     return list(validate_events(raw.events, path).sort("row").collect().rows(named=True))
 
 
@@ -82,7 +88,7 @@ def test_any_text_is_an_id(tmp_path_factory: pytest.TempPathFactory, rows: list[
 @pytest.mark.parametrize("ids", [["17850.0", "2.0", "-3.0", "17850.0"], [17850.0, 2.0, -3.0, 17850.0]])
 def test_whole_numbers_written_as_decimals_lose_them(tmp_path: Path, ids: list[Any]) -> None:
     rows = [(user, *row[1:]) for user, row in zip(ids, ROWS, strict=True)]
-    raw = Table(write(tmp_path / "log.parquet", rows), COLUMNS).load()
+    raw = Table(write(tmp_path / "log.parquet", rows), COLUMNS).load(engine)
     assert raw.events.sort("row").collect()["user"].to_list() == ["17850", "2", "-3", "17850"]
     assert "column 'who': ids are whole numbers written as decimals" in raw.notes[0]
 
@@ -93,14 +99,14 @@ def test_one_text_among_them_and_all_keep_their_decimals(tmp_path: Path) -> None
 
 
 def test_without_time_the_order_of_the_rows_counts(tmp_path: Path) -> None:
-    raw = Table(write(tmp_path / "log.csv"), COLUMNS | {"time": None}).load()
+    raw = Table(write(tmp_path / "log.csv"), COLUMNS | {"time": None}).load(engine)
     assert not raw.clock
     assert raw.events.sort("row").collect()["time"].to_list() == [0, 0, 1, 2]
     assert "has an order but no clock" in raw.notes[-1]
 
 
 def test_an_item_gets_the_last_value_that_is_not_missing(tmp_path: Path) -> None:
-    raw = Table(write(tmp_path / "log.csv"), COLUMNS, item_columns=["price", "colour"]).load()
+    raw = Table(write(tmp_path / "log.csv"), COLUMNS, item_columns=["price", "colour"]).load(engine)
     assert raw.items is not None
     assert sorted(raw.items.rows()) == [("cap", 3.0, "blue"), ("hat", 8.5, "red")]
 
@@ -111,7 +117,7 @@ def test_filters_drop_rows_in_order_and_count_them(tmp_path: Path) -> None:
         {"column": "price", "greater_than": 3},
         {"column": "who", "not_startswith": "c"},
     ]
-    raw = Table(write(tmp_path / "log.csv"), COLUMNS, filters=filters).load()
+    raw = Table(write(tmp_path / "log.csv"), COLUMNS, filters=filters).load(engine)
     assert [(step.name, step.dropped, step.left) for step in raw.steps] == [
         ("how missing", 1, 3),
         ("not price greater_than 3", 1, 2),

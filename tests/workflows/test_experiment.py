@@ -62,7 +62,7 @@ def test_a_store_that_is_no_source_either_is_refused(make_store: MakeStore) -> N
 def test_models_are_built_from_their_groups() -> None:
     lstm = build_model(config("model=lstm", "model.hidden=5"))
     assert isinstance(lstm, Lstm)
-    assert lstm.lstm.hidden_size == 5
+    assert lstm.lstm[0].hidden_size == 5
     for name, fusion in (("gate", Gate), ("concat", Concat)):
         both = build_model(config("model=lstm_transformer", f"model/fusion={name}"))
         assert isinstance(both, LstmTransformer)

@@ -1,0 +1,1 @@
+"""What computes the preparation: one pipeline over narwhals, on polars, pandas, DuckDB or Spark."""

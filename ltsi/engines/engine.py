@@ -1,0 +1,64 @@
+"""The contract of an engine: it opens files, keeps intermediate tables on disk, and hands out batches."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from pathlib import Path
+from typing import Any, Protocol
+
+import narwhals as nw
+import polars as pl
+
+Frame = nw.LazyFrame[Any]
+
+
+class Engine(Protocol):
+    """A data frame library behind narwhals.
+
+    Attributes:
+        name: what the config group `engine` calls it.
+        folder: an existing folder for temporary files.
+    """
+
+    @property
+    def name(self) -> str: ...  # noqa: D102
+
+    @property
+    def folder(self) -> Path: ...  # noqa: D102
+
+    def scan_csv(self, files: Sequence[Path], delimiter: str, header: Sequence[str] | None = None) -> Frame:
+        """Opens delimited UTF-8 text, quoted by '"', plain, gzipped or zstd-compressed.
+
+        Args:
+            files: in reading order; their rows follow each other.
+            delimiter: one character.
+            header: names of the columns where the files have no header line; None reads them from the first line.
+
+        Returns:
+            The table; every column is text, an empty field is missing.
+        """
+        ...
+
+    def scan_json_lines(self, files: Sequence[Path]) -> Frame:
+        """Opens files of one JSON object a line, in reading order."""
+        ...
+
+    def scan_parquet(self, files: Sequence[Path]) -> Frame:
+        """Opens Parquet files, in reading order."""
+        ...
+
+    def from_polars(self, table: pl.DataFrame) -> Frame:
+        """Hands a table in memory to the engine."""
+        ...
+
+    def with_rows(self, frame: Frame) -> Frame:
+        """Adds `row`, Int64: the position in the files, from 1. Of a scan, or a selection of its columns."""
+        ...
+
+    def stage(self, frame: Frame) -> Frame:
+        """Computes a table once, in bounded memory, and keeps it in `folder` for what follows."""
+        ...
+
+    def batches(self, frame: Frame) -> Iterator[pl.DataFrame]:
+        """Computes a table and hands it out in pieces of bounded size, in no promised order of rows."""
+        ...
