@@ -11,7 +11,7 @@ import logging
 import shutil
 import uuid
 from collections.abc import Iterator, Mapping
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -49,9 +49,10 @@ def writing(path: Path) -> Iterator[Path]:
     Raises:
         DataError: the folder cannot be written.
     """
+    missing = [folder for folder in (path.parent, *path.parent.parents) if not folder.exists()]
+    lock = FileLock(path.with_name(f".{path.name}.lock"))
     try:
         path.parent.mkdir(parents=True, exist_ok=True)
-        lock = FileLock(path.with_name(f".{path.name}.lock"))
         try:
             lock.acquire(timeout=0)
         except Timeout:
@@ -59,16 +60,19 @@ def writing(path: Path) -> Iterator[Path]:
             lock.acquire()
     except OSError as error:
         raise _unwritable(path, error) from error
+    folder = path.with_name(f".{path.name}.{uuid.uuid4().hex[:8]}.partial")
     try:
         _clean_up(path)
-        folder = path.with_name(f".{path.name}.{uuid.uuid4().hex[:8]}.partial")
-        try:
-            folder.mkdir()
-            yield folder
-        finally:
-            shutil.rmtree(folder, ignore_errors=True)
+        folder.mkdir()
+        yield folder
     finally:
+        shutil.rmtree(folder, ignore_errors=True)
+        # Before the lock is released: whoever waits for it notices that its file is gone, and makes a new one.
+        Path(lock.lock_file).unlink(missing_ok=True)
         lock.release()
+        with suppress(OSError):
+            for created in missing:
+                created.rmdir()  # only what is empty: nothing was written
 
 
 def write_store(

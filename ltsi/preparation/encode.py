@@ -54,11 +54,13 @@ class TieOrder:
         if self.by not in TIES:
             raise ConfigError(f"ties={self.by} must be one of: {', '.join(TIES)}.")
 
-    def key(self, records: NDArray[Any]) -> NDArray[np.int64]:
-        """Returns what events of one time are sorted by, before their row, int64 `(events,)`."""
-        if self.by == "item":
-            return records["item"].astype(np.int64)
-        return _mixed(records["row"], self.seed) if self.by == "shuffle" else np.zeros(len(records), np.int64)
+    def keys(self, records: NDArray[Any]) -> dict[str, NDArray[Any]]:
+        """Returns what events of one time are sorted by, by name, the weightiest first."""
+        keys = {"row": records["row"]}
+        if self.by == "file":
+            return keys
+        first = records["item"] if self.by == "item" else _mixed(records["row"], self.seed)
+        return {"tie": first} | keys
 
 
 @dataclass(frozen=True)
@@ -113,9 +115,7 @@ def encode(
     folder.mkdir()
     columns = {name: _Column(folder / f"{name}.npy", RECORD[name], int(offsets[-1])) for name in names[1:]}
     for records in _buckets(events.select(names), engine, known, offsets, record):
-        keys = {"user": records["user"], "time": records["time"], "tie": ties.key(records), "row": records["row"]}
-        order = pl.DataFrame({name: np.ascontiguousarray(key) for name, key in keys.items()})
-        index = order.select(pl.arg_sort_by(*keys)).to_series().to_numpy()
+        index = _order(records, ties)
         for name, column in columns.items():
             column.append(records[name][index])
     arrays = {name: column.finish() for name, column in columns.items()}
@@ -179,6 +179,18 @@ def _deal(records: NDArray[Any], first_users: NDArray[np.int64], streams: Sequen
     ends = np.cumsum(np.bincount(bucket, minlength=len(streams)))
     for stream, part in zip(streams, np.split(records, ends[:-1]), strict=True):
         stream.write(part.data if len(part) else b"")
+
+
+def _order(records: NDArray[Any], ties: TieOrder) -> NDArray[Any]:
+    """Returns the order of a bucket's events by user, time and tie."""
+    user, time = records["user"].astype(np.int64), records["time"]
+    user -= user.min()
+    first, span = int(time.min()), int(time.max()) - int(time.min()) + 1
+    # One key sorts in half the time of two.
+    packed = span * (int(user.max()) + 1) < 2**63
+    keys = {"user and time": user * span + (time - first)} if packed else {"user": user, "time": time}
+    table = pl.DataFrame({name: np.ascontiguousarray(key) for name, key in {**keys, **ties.keys(records)}.items()})
+    return table.select(pl.arg_sort_by(*table.columns)).to_series().to_numpy()
 
 
 def _mixed(row: NDArray[np.int64], seed: int) -> NDArray[np.int64]:

@@ -128,3 +128,8 @@ def test_parts_of_the_users_own_split_are_kept(event_table: MakeEvents, engine: 
     events = encode(event_table(rows, part=["test", "train", "valid"]), engine).events
     assert events.part is not None
     assert events.part.tolist() == [0, 2, 1]
+
+
+def test_times_may_span_all_of_int64(event_table: MakeEvents, engine: Polars) -> None:
+    events = encode(event_table([("a", "x", 2**63 - 1), ("b", "x", 5), ("a", "y", -(2**63) + 1)]), engine).events
+    assert events.time.tolist() == [-(2**63) + 1, 2**63 - 1, 5]
