@@ -63,9 +63,9 @@ class Column:
         dtype = self.values.dtype
         if dtype == pl.String:
             numbers = self._numbers_in_text()
-        elif dtype.is_numeric() or dtype in {pl.Boolean, pl.Null}:
+        elif dtype.is_numeric() or dtype in (pl.Boolean, pl.Null):
             numbers = self.values.cast(pl.Float64)
-        elif dtype in {pl.Date, pl.Datetime}:
+        elif dtype in (pl.Date, pl.Datetime):
             numbers = self.values.dt.timestamp("ms") / DAY_MS
         else:
             raise self.refuse("no numbers", "declare it as another kind")
@@ -86,7 +86,7 @@ class Column:
             if separator is not None:
                 raise ConfigError(f"{self.key}: column '{self.values.name}' holds lists, so leave separator out.")
             return self.values.cast(pl.List(pl.String))
-        if self.values.dtype not in {pl.String, pl.Null}:
+        if self.values.dtype not in (pl.String, pl.Null):
             raise self.refuse("neither lists nor text", "declare it as categorical or numeric")
         if separator is None:
             raise ConfigError(

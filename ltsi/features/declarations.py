@@ -184,9 +184,9 @@ def _build(kind: type[Any], options: Mapping[str, Any], key: str, name: str) -> 
 
 def _kind_of(where: str, column: str, dtype: pl.DataType) -> str:
     """Returns the kind that `auto` gives a column."""
-    if dtype in {pl.String, pl.Categorical, pl.Enum, pl.Boolean, pl.Null}:
+    if dtype in (pl.String, pl.Categorical, pl.Enum, pl.Boolean, pl.Null):
         return "categorical"
-    if dtype.is_numeric() or dtype in {pl.Date, pl.Datetime}:
+    if dtype.is_numeric() or dtype in (pl.Date, pl.Datetime):
         return "numeric"
     if isinstance(dtype, (pl.List, pl.Array)):
         inner = dtype.inner
