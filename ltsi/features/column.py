@@ -46,10 +46,10 @@ class Column:
         """Returns the values as text; blank text and NaN are missing.
 
         Raises:
-            DataError: the values are no single values.
+            DataError: the values are lists, structures or bytes.
         """
-        if self.values.dtype.is_nested():
-            raise self.refuse("no single values", "declare it as tags or vector")
+        if self.values.dtype.is_nested() or self.values.dtype == pl.Binary:
+            raise self.refuse("no plain values", "declare it as tags or vector")
         values = self.values.fill_nan(None) if self.values.dtype.is_float() else self.values
         text = values.cast(pl.String)
         return text.set((text.str.strip_chars() == "").fill_null(value=False), None)

@@ -15,6 +15,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from dataclasses import asdict, dataclass
+from functools import reduce
 from math import prod
 from typing import Any
 
@@ -125,7 +126,7 @@ class CrossEncoder:
             code_B = KNOWN + _hash(code_BK) % self.buckets
         else:
             code_B = _look_up(_number(code_BK, self.sizes), keys)
-        least_B = code_BK.amin(dim=1)
+        least_B = reduce(torch.minimum, code_BK.unbind(dim=1))
         return torch.where(least_B < KNOWN, least_B, code_B)
 
 

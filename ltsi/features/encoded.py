@@ -123,12 +123,16 @@ class FeatureTable:
             index_B: int64, row indices; the number of items (or users) is nobody.
         """
         return FeatureBatch(
-            self.categorical_IC[index_B].long(),
-            self.numeric_IN[index_B],
+            self.codes(index_B),
+            self.numeric_IN.index_select(0, index_B),
             tuple(_take_bags(code, offsets, index_B) for code, offsets in self.tags),
-            self.vector_IV[index_B],
+            self.vector_IV.index_select(0, index_B),
             index_B.new_empty((len(index_B), 0)),
         )
+
+    def codes(self, index_B: Tensor) -> Tensor:
+        """Gathers the codes alone, int64 `(B, C)`."""
+        return self.categorical_IC.index_select(0, index_B).long()
 
 
 @dataclass(frozen=True)
@@ -173,17 +177,22 @@ class EncodedFeatures:
             time_B: int64, seconds since epoch: the "now" of a prediction.
         """
         users, items = self.users(user_B), self.items(item_B)
-        clock = [feature.code(time_B)[:, None] for feature in self.event_features]
-        categorical_BC = torch.cat([users.categorical_BC, items.categorical_BC, *clock], dim=1)
+        categorical_BC = self.codes(user_B, item_B, time_B)
         return FeatureBatch(
             categorical_BC,
             torch.cat([users.numeric_BN, items.numeric_BN], dim=1),
             users.tags + items.tags,
             torch.cat([users.vector_BV, items.vector_BV], dim=1),
-            self._crosses(categorical_BC),
+            self.crosses_of(categorical_BC),
         )
 
-    def _crosses(self, categorical_BC: Tensor) -> Tensor:
+    def codes(self, user_B: Tensor, item_B: Tensor, time_B: Tensor) -> Tensor:
+        """Returns the codes of `events` alone, int64 `(B, C)`."""
+        clock = [feature.code(time_B)[:, None] for feature in self.event_features]
+        return torch.cat([self.user_table.codes(user_B), self.item_table.codes(item_B), *clock], dim=1)
+
+    def crosses_of(self, categorical_BC: Tensor) -> Tensor:
+        """Returns the crosses of rows of `codes`, int64 `(B, X)`."""
         position = {name: column for column, name in enumerate(self.layout.categorical)}
         codes = [
             cross.code(categorical_BC[:, [position[name] for name in cross.of]], keys) for cross, keys in self.crosses

@@ -16,7 +16,8 @@ from ltsi.tables import Scalar, Table
 
 COLUMNS = ("feature", "kind", "size", "center", "spread", "missing", *(f"unseen_{part}" for part in PARTS))
 NOTES = (
-    "size: codes (missing and unseen among them), or numbers of a vector; center and spread of the normalisation.",
+    "size: codes (missing and unseen among them), or numbers of a vector; center and spread of the normalisation, of "
+    "logarithms for log1p.",
     "missing: share of training events. unseen: share of the part's targets whose label, tags (all) or combination "
     "were not met in training, or whose number is outside the training range.",
 )
@@ -53,10 +54,10 @@ def _of_table(
 def _of_crosses(space: FeatureSpace, features: EncodedFeatures, split: Split) -> list[list[Scalar]]:
     if not space.cross:
         return []
-    unseen = [features.events(*_targets(split, part)).cross_BX == UNSEEN for part in PARTS]
+    unseen = [features.crosses_of(features.codes(*_targets(split, part))) == UNSEEN for part in PARTS]
     missing_X, n_events = torch.zeros(len(space.cross), dtype=torch.int64), 0
     for events in training_events(split):
-        missing_X += (features.events(*events).cross_BX == MISSING).sum(dim=0)
+        missing_X += (features.crosses_of(features.codes(*events)) == MISSING).sum(dim=0)
         n_events += len(events[0])
     return [
         [
@@ -76,7 +77,7 @@ def _facts(feature: Feature) -> tuple[int, float | None, float | None]:
     """Returns size, center and spread."""
     encoder, layout = feature.encoder, feature.encoder.layout(feature.name)
     if isinstance(encoder, NumericEncoder):
-        return 1, encoder.center, encoder.spread
+        return (1, None, None) if encoder.knots else (1, encoder.center, encoder.spread)
     sizes = layout.categorical | layout.tags | layout.vector
     return sizes[feature.name], None, None
 

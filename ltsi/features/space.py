@@ -86,7 +86,7 @@ class FeatureSpace:
         def codes(of: Iterable[str]) -> Iterator[Tensor]:
             columns = [position[name] for name in of]
             for user_B, item_B, time_B in training_events(split):
-                yield features.events(user_B, item_B, time_B).categorical_BC[:, columns]
+                yield features.codes(user_B, item_B, time_B)[:, columns]
 
         cross = tuple(each.fit(codes(each.of), [sizes[name] for name in each.of]) for each in declarations.cross)
         return cls(item, user, single.event, cross)
