@@ -12,21 +12,21 @@ from ltsi.errors import DataError
 from ltsi.sequences.cutter import Cuts, Cutter
 from ltsi.sequences.roles import Roles
 from ltsi.sequences.rows import count_per_user
-from ltsi.store import Store, user_blocks
+from ltsi.store import PARTS, Store, user_blocks
 
-TRAIN, VALID = 0, 1
+TRAIN, VALID = PARTS.index("train"), PARTS.index("valid")
 
 
 @dataclass(frozen=True)
 class Column(Cutter):
-    """Cuts where the store's array `part` says: 0 train, 1 valid, 2 test; every user's events must be in that order."""
+    """Cuts where the array `part` of the store says; every user's events must be in that order."""
 
     name: ClassVar[str] = "column"
     advice: ClassVar[str] = "put events of a user who has earlier ones into that part"
 
     def cut(self, store: Store, roles: Roles) -> Cuts:  # noqa: ARG002
         """Cuts where the part changes; see `Cutter.cut`."""
-        part: NDArray[np.uint8] | None = getattr(store, "part", None)
+        part = store.part
         if part is None:
             raise DataError(
                 f"split=column needs a column that says train, valid or test for each event, and store '{store.name}' "
@@ -51,8 +51,7 @@ def _require_order(store: Store, part: NDArray[np.uint8]) -> None:
         if back.any():
             row = low + 1 + int(np.argmax(back))
             user = store.users["user"][int(np.searchsorted(store.offsets, row, side="right")) - 1]
-            names = ("train", "valid", "test")
             raise DataError(
-                f"split=column: user '{user}' of store '{store.name}' has a '{names[part[row]]}' event after a "
-                f"'{names[part[row - 1]]}' one; a user's train events must come first, then valid, then test."
+                f"split=column: user '{user}' of store '{store.name}' has a '{PARTS[part[row]]}' event after a "
+                f"'{PARTS[part[row - 1]]}' one; a user's train events must come first, then valid, then test."
             )

@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import difflib
 import tempfile
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, replace
 from typing import Any
 
@@ -18,10 +18,7 @@ from numpy.typing import NDArray
 
 from ltsi.errors import ConfigError, DataError
 from ltsi.sequences.rows import count_per_user
-from ltsi.store import Store, user_blocks
-
-EVENT_ARRAYS = ("item", "time", "behavior", "value", "part")
-"""Arrays of a store with one element an event."""
+from ltsi.store import ARRAY_DTYPES, OPTIONAL_DTYPES, Store, user_blocks
 
 
 @dataclass(frozen=True)
@@ -119,9 +116,9 @@ def _view(store: Store, kept: NDArray[np.bool_]) -> Store:
             rows = slice(store.offsets[first], store.offsets[last])
             yield getattr(store, name)[rows][kept[store.behavior[rows]]]
 
-    arrays = {name: _scratch(pieces(name)) for name in EVENT_ARRAYS if getattr(store, name, None) is not None}
-    changed: Mapping[str, Any] = {"offsets": np.concatenate([[0], np.cumsum(count)]), **arrays}
-    return replace(store, **changed)
+    of_events = (ARRAY_DTYPES | OPTIONAL_DTYPES).keys() - {"offsets"}
+    arrays: dict[str, Any] = {name: _scratch(pieces(name)) for name in of_events if getattr(store, name) is not None}
+    return replace(store, offsets=np.concatenate([[0], np.cumsum(count)]), **arrays)
 
 
 def _rows_of(store: Store, shown: NDArray[np.bool_]) -> NDArray[np.int64]:

@@ -3,24 +3,16 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass, fields
 from pathlib import Path
 
 import numpy as np
 import polars as pl
 import pytest
-from numpy.typing import NDArray
 
-from ltsi.store import EncodedEvents, Store, write_store
+from ltsi.store import EncodedEvents, Store
+from ltsi.store_writer import write_store
 
 BEHAVIORS = ("view", "cart", "buy")
-
-
-@dataclass(frozen=True)
-class PartedStore(Store):
-    """A store that knows the part of each event."""
-
-    part: NDArray[np.uint8] | None = None
 
 
 @pytest.fixture
@@ -35,13 +27,12 @@ def make_log(tmp_path: Path) -> Callable[..., Store]:
             time=np.array([time for _, time, _ in events], dtype=np.int64),
             behavior=np.array([BEHAVIORS.index(name) for _, _, name in events], dtype=np.uint8),
             value=np.arange(len(events), dtype=np.float32),
+            part=None if part is None else np.array(part, dtype=np.uint8),
             behaviors=BEHAVIORS,
         )
         tables = {"items": pl.DataFrame({"item": [str(i) for i in range(n_items)]})}
         tables["users"] = pl.DataFrame({"user": [f"u{i}" for i in range(len(users))]})
-        store = write_store(tmp_path / "log", arrays, **tables, manifest={"time": {"clock": True}})
-        given = {one.name: getattr(store, one.name) for one in fields(Store) if one.name != "part"}
-        return PartedStore(**given, part=None if part is None else np.array(part, dtype=np.uint8))
+        return write_store(tmp_path / "log", arrays, **tables, manifest={"time": {"clock": True}})
 
     return make
 
@@ -55,7 +46,7 @@ def random_log() -> Callable[[int], Store]:
         length = random.integers(0, 40, 15)
         offsets = np.concatenate([[0], np.cumsum(length)])
         gap = np.split(random.choice([0, 60, 5_000, 90_000], offsets[-1]), offsets[1:-1])
-        return PartedStore(
+        return Store(
             path=Path("log"),
             manifest={"behaviors": BEHAVIORS, "counts": {"items": 8}, "time": {"clock": True}},
             offsets=offsets,

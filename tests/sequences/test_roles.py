@@ -5,7 +5,6 @@ from __future__ import annotations
 import errno
 import tempfile
 from collections.abc import Callable
-from typing import Any
 
 import numpy as np
 import pytest
@@ -86,7 +85,8 @@ def test_events_of_neither_role_are_not_there(store: Store) -> None:
 
 def test_a_view_of_a_log_with_parts_has_the_parts(make_log: MakeLog) -> None:
     store = make_log([(0, 0, "view"), (1, 1, "cart"), (2, 2, "buy")], part=[0, 1, 2])
-    view: Any = take_roles(store, "view", "buy")[0]
+    view = take_roles(store, "view", "buy")[0]
+    assert view.part is not None
     assert view.part.tolist() == [0, 2]
 
 
