@@ -12,8 +12,8 @@ HALF_HOUR = 1800
 @pytest.fixture
 def store(make_store: Callable[..., Store]) -> Store:
     return make_store(
-        # Rows 0-6: three sessions; a pause of exactly half an hour belongs to the first.
-        [(0, 0), (1, HALF_HOUR), (2, 2 * HALF_HOUR), (3, 9000), (4, 9000), (5, 20_000), (6, 20_060)],
+        # Rows 0-6: three sessions; a pause of exactly half an hour belongs to a session.
+        [(0, 0), (1, HALF_HOUR), (2, 2 * HALF_HOUR), (3, 9000), (4, 9000 + HALF_HOUR), (5, 20_000), (6, 20_060)],
         # Rows 7-8: one session.
         [(0, 30_000), (1, 30_001)],
         # Rows 9-12: four sessions.
