@@ -1,0 +1,66 @@
+"""Audit of how fast users act: histories of one sitting, and rates that nobody has."""
+
+from __future__ import annotations
+
+import numpy as np
+from numpy.typing import NDArray
+
+from ltsi.findings import Finding
+from ltsi.preparation.audit_block import Block
+
+SITTING = 6 * 3_600  # seconds
+OFTEN = 0.5  # share of the users that makes a log of sittings
+PERIODS = {"minute": (60, 100), "day": (86_400, 1_000)}  # seconds, and events in them that nobody minds
+FAR = 10  # times the busiest 1 % of the users
+
+
+class Pace:
+    """Span and busiest periods of each user."""
+
+    def __init__(self) -> None:
+        self._spans: list[NDArray[np.int64]] = []
+        self._busiest: dict[str, list[NDArray[np.int64]]] = {period: [] for period in PERIODS}
+
+    def add(self, block: Block) -> None:
+        """Takes note of a block."""
+        length = np.diff(block.offsets)
+        start, end = block.offsets[:-1][length > 0], block.offsets[1:][length > 0]
+        several = end - start > 1
+        self._spans.append(block.time[end[several] - 1] - block.time[start[several]])
+        for period, (seconds, _) in PERIODS.items():
+            bucket = block.time // seconds
+            runs = np.flatnonzero(np.concatenate([[True], ~block.step | (bucket[1:] != bucket[:-1])]))
+            events = np.diff(runs, append=len(bucket))
+            self._busiest[period].append(np.maximum.reduceat(events, np.searchsorted(runs, start)))
+
+    def findings(self) -> list[Finding]:
+        """Says what was found in all blocks."""
+        return [*self._sittings(), *self._rates()]
+
+    def _sittings(self) -> list[Finding]:
+        spans = np.concatenate(self._spans)
+        if not len(spans):
+            return []
+        share = float((spans <= SITTING).mean())
+        sentence = (
+            f"Share of the users whose whole history lies within {SITTING // 3_600} hours; "
+            f"the median history takes {np.median(spans) / 86_400:,.2f} days"
+        )
+        if share < OFTEN:
+            return [Finding("info", "sitting", round(share, 6), f"{sentence}.")]
+        sentence += ": unfit for decay in wall time, order alone counts."
+        return [Finding("warn", "sitting", round(share, 6), sentence)]
+
+    def _rates(self) -> list[Finding]:
+        found = []
+        for period, (_, floor) in PERIODS.items():
+            busiest = np.concatenate(self._busiest[period])
+            limit = max(floor, int(FAR * np.percentile(busiest, 99)))
+            bots = int((busiest > limit).sum())
+            if bots:
+                sentence = (
+                    f"Users with more than {limit:,} events in one {period}, up to {int(busiest.max()):,}, {FAR} times "
+                    "what 99 % of the users reach; drop bots with a cleaning step or source.filters."
+                )
+                found.append(Finding("warn", f"rate_per_{period}", bots, sentence))
+        return found
