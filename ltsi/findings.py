@@ -7,7 +7,7 @@ from dataclasses import asdict, dataclass, replace
 from typing import Any, Literal
 
 from ltsi.errors import DataError
-from ltsi.tables import Cell, Table
+from ltsi.tables import Cell, Entry, Table
 
 Severity = Literal["info", "warn", "error"]
 
@@ -62,9 +62,11 @@ def unresolved(findings: Sequence[Finding]) -> list[Finding]:
 
 def findings_table(title: str, findings: Sequence[Finding]) -> Table:
     """Returns findings as a table in their order; shares are shown in percent, what is not info stands out."""
-    rows = []
+    rows: list[list[Entry]] = []
     for one in findings:
-        severity = Cell(one.severity, f"{one.severity} (overridden)" if one.overridden else None, one.severity != "info")
+        severity = Cell(
+            one.severity, f"{one.severity} (overridden)" if one.overridden else None, one.severity != "info"
+        )
         value = Cell(one.value, f"{one.value:.1%}") if isinstance(one.value, float) else one.value
         rows.append([severity, one.finding, value, one.detail])
     return Table(title, ("severity", "finding", "value", "detail"), rows)

@@ -17,7 +17,7 @@ from ltsi.preparation.audit_ties import Ties
 from ltsi.preparation.audit_times import Times
 from ltsi.store import EncodedEvents
 
-SAMPLE = 1_000_000  # times in the sample that the median and the precision are read from
+SAMPLE = 100_000  # times in the sample that the median and the precision are read from
 
 
 class Check(Protocol):
@@ -55,10 +55,18 @@ def audit(
     n_items = int(events.item.max()) + 1
     checks: list[Check] = [Counts(events, n_items, clock=clock)]
     if clock:
-        sample = np.asarray(events.time[:: max(1, len(events.time) // SAMPLE)])
+        sample = _sample(events.time)
         today = int(time.time()) if now is None else now
         checks += [Times(events, row, sample, today), Ties(events, n_items), Pace(), Drift(n_items, np.median(sample))]
     for block in blocks(events, row, block_events):
         for check in checks:
             check.add(block)
     return [finding for check in checks for finding in check.findings()]
+
+
+def _sample(time: NDArray[np.int64]) -> NDArray[np.int64]:
+    """Returns times drawn from all over the log, the same ones each time."""
+    if len(time) <= SAMPLE:
+        return np.asarray(time)
+    drawn: NDArray[np.int64] = time[np.sort(np.random.default_rng(0).integers(0, len(time), SAMPLE))]
+    return drawn

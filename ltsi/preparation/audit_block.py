@@ -43,7 +43,8 @@ class Block:
     @cached_property
     def tied(self) -> NDArray[np.bool_]:
         """Whether an event has user and time of the one before it, bool `(events - 1,)`."""
-        return self.step & (self.time[1:] == self.time[:-1])
+        tied: NDArray[np.bool_] = self.step & (self.time[1:] == self.time[:-1])
+        return tied
 
     def user(self) -> NDArray[np.int64]:
         """Returns the user of each event, counted inside the block, int64 `(events,)`."""
@@ -65,5 +66,6 @@ def blocks(events: EncodedEvents, row: NDArray[np.int64], max_events: int) -> It
         offsets = np.asarray(events.offsets[first : last + 1])
         rows = slice(int(offsets[0]), int(offsets[-1]))
         if rows.start < rows.stop:
-            columns = (np.asarray(column[rows]) for column in (events.item, events.time, events.behavior, row))
-            yield Block(rows.start, offsets - offsets[0], *columns)
+            yield Block(
+                rows.start, offsets - offsets[0], events.item[rows], events.time[rows], events.behavior[rows], row[rows]
+            )

@@ -52,15 +52,20 @@ class Pace:
         return [Finding("warn", "sitting", round(share, 6), sentence)]
 
     def _rates(self) -> list[Finding]:
-        found = []
-        for period, (_, floor) in PERIODS.items():
-            busiest = np.concatenate(self._busiest[period])
-            limit = max(floor, int(FAR * np.percentile(busiest, 99)))
-            bots = int((busiest > limit).sum())
-            if bots:
-                sentence = (
-                    f"Users with more than {limit:,} events in one {period}, up to {int(busiest.max()):,}, {FAR} times "
-                    "what 99 % of the users reach; drop bots with a cleaning step or source.filters."
-                )
-                found.append(Finding("warn", f"rate_per_{period}", bots, sentence))
-        return found
+        busiest = {period: np.concatenate(blocks) for period, blocks in self._busiest.items()}
+        limits = {
+            period: max(floor, int(FAR * np.percentile(busiest[period], 99))) for period, (_, floor) in PERIODS.items()
+        }
+        over = {period: busiest[period] > limit for period, limit in limits.items()}
+        bots = int(np.logical_or.reduce(list(over.values())).sum())
+        if not bots:
+            return []
+        rates = " or ".join(
+            f"more than {limits[period]:,} events in one {period} (up to {busiest[period].max():,})"
+            for period in PERIODS
+            if over[period].any()
+        )
+        sentence = (
+            f"Users with {rates}, far beyond 99 % of the users; drop bots with source.filters or a cleaning step."
+        )
+        return [Finding("warn", "rate", bots, sentence)]

@@ -67,7 +67,9 @@ class Ties:
 
 
 def _one_order(evidence: str, matters: bool) -> Finding:
-    sentence = f"A model can learn the order of the file, which is no interest; shuffle the ties to compare ({evidence})."
+    sentence = (
+        f"A model can learn the order of the file, which is no interest; shuffle the ties to compare ({evidence})."
+    )
     return Finding("warn" if matters else "info", "tie_order", "one global order of items", sentence)
 
 
@@ -127,7 +129,7 @@ def compare_ties(events: EncodedEvents, n_items: int, max_pairs: int, block_even
 
 
 def _keys(events: EncodedEvents, first: int, last: int, n_items: int) -> NDArray[np.int64]:
-    """Returns a number for each pair of tied events of different items: the items, and whether the lower comes first."""
+    """Numbers the pairs of tied events of different items, by the two items and whether the lower one comes first."""
     offsets = np.asarray(events.offsets[first : last + 1])
     rows = slice(int(offsets[0]), int(offsets[-1]))
     item, time = events.item[rows].astype(np.int64), np.asarray(events.time[rows])

@@ -91,7 +91,9 @@ class Times:
             return []
         advice = "read the times again from whole numbers, text or 64-bit floats."
         if self._divisor in ROUNDED:
-            sentence = f"Every time is a multiple of {self._divisor:,} s: it was rounded, as by a 32-bit float; {advice}"
+            sentence = (
+                f"Every time is a multiple of {self._divisor:,} s: it was rounded, as by a 32-bit float; {advice}"
+            )
             return [Finding("error", "precision_loss", self._divisor, sentence)]
         unit = next((unit for unit, per_second in (("ms", 10**3), ("us", 10**6), ("ns", 10**9))
                      if self._is_float32(per_second)), None)  # fmt: skip
@@ -138,7 +140,10 @@ class Times:
                 f"on, the first in row {row:,}; {_drop('first', date(first))}."
             )
             found.append(Finding("error", "impossible_dates", count, sentence))
-        apart = [("first", max(self._first, YEAR_1990 * DAY), first - 1), ("last", last + 1, min(self._last, self._tomorrow))]
+        apart = [
+            ("first", max(self._first, YEAR_1990 * DAY), first - 1),
+            ("last", last + 1, min(self._last, self._tomorrow)),
+        ]
         for key, low, high in apart:
             count, row = _find(self._events, self._row, low, high) if low <= high else (0, 0)
             if 0 < count <= STRAY * len(self._events.time):
@@ -155,8 +160,11 @@ class Times:
         days = (last - first) / DAY
         if days >= SHORT_SPAN:
             return []
-        sentence = f"Days of the log: too few for interests that fade over weeks; read a half-life above {days / 2:.1f} days as a guess."
-        return [Finding("warn", "short_span", int(days), sentence)]
+        sentence = (
+            f"Days that the log spans, {days:.1f}: too few for interests that fade over weeks; "
+            f"half-lives of more than {days / 2:.1f} days are guesses."
+        )
+        return [Finding("warn", "short_span", round(days), sentence)]
 
     def _burst(self) -> list[Finding]:
         first, last = (time // DAY - YEAR_1900 for time in self._body)
