@@ -123,6 +123,7 @@ class Job:
                 result: Result = importlib.import_module(f"ltsi.workflows.{self.stem}").run(cfg)
             if _is_main_process():
                 show(result, self.flags.format, job=None if single else _job_name())
+            _raise_failure(result)
         except Exception as error:
             refused = as_user_error(error) is not None
             if not refused:
@@ -225,6 +226,11 @@ def launch(stem: str, overrides: list[str], flags: Flags) -> None:
             raise ConfigError(f"--package {flags.package} names no part of the configuration") from None
         if job.failure is not None:
             raise job.failure
+
+
+def _raise_failure(result: Result) -> None:
+    if result.failure is not None:
+        raise result.failure
 
 
 @contextmanager

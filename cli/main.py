@@ -6,6 +6,7 @@ import typer
 
 from ltsi import __version__
 
+from .audit import audit
 from .compare import compare
 from .decay_fit import decay_fit
 from .eval import evaluate
@@ -20,6 +21,7 @@ app = typer.Typer(
     pretty_exceptions_enable=False,
 )
 app.command("prepare")(prepare)
+app.command("audit")(audit)
 app.command("decay-fit")(decay_fit)
 app.command("train")(train)
 app.command("eval")(evaluate)

@@ -115,7 +115,7 @@ class Times:
         future, row = _find(self._events, self._row, self._tomorrow + 1, self._last)
         sentence = (
             f"Events later than today, up to {date(self._last)}, the first in row {row:,}; "
-            f"{_drop('last', date(self._tomorrow))}, or put source.time_unit right."
+            f"{_drop('last', date(self._tomorrow - DAY))}, or put source.time_unit right."
         )
         return [Finding("error", "future_dates", future, sentence)]
 

@@ -30,6 +30,7 @@ COMPOSED = {
 }
 SURFACE = {
     "prepare": COMPOSED,
+    "audit": COMPOSED,
     "decay-fit": COMPOSED,
     "train": COMPOSED,
     "eval": COMPOSED,
