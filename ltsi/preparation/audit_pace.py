@@ -54,18 +54,18 @@ class Pace:
     def _rates(self) -> list[Finding]:
         busiest = {period: np.concatenate(blocks) for period, blocks in self._busiest.items()}
         limits = {
-            period: max(floor, int(FAR * np.percentile(busiest[period], 99))) for period, (_, floor) in PERIODS.items()
+            # The lower of two neighbours: among few users the higher one may be the robot.
+            period: max(floor, int(FAR * np.percentile(busiest[period], 99, method="lower")))
+            for period, (_, floor) in PERIODS.items()
         }
         over = {period: busiest[period] > limit for period, limit in limits.items()}
         bots = int(np.logical_or.reduce(list(over.values())).sum())
         if not bots:
             return []
-        rates = " or ".join(
-            f"more than {limits[period]:,} events in one {period} (up to {busiest[period].max():,})"
-            for period in PERIODS
-            if over[period].any()
-        )
+        found = [period for period in PERIODS if over[period].any()]
+        rates = " or ".join(f"{limits[one]:,} events in one {one} (up to {busiest[one].max():,})" for one in found)
         sentence = (
-            f"Users with {rates}, far beyond 99 % of the users; drop bots with source.filters or a cleaning step."
+            f"Users with more than {rates}, far beyond 99 % of the users; to drop bots: clean=rate_limit "
+            f"clean.rate_limit.events={limits[found[0]]} clean.rate_limit.minutes={PERIODS[found[0]][0] // 60}."
         )
         return [Finding("warn", "rate", bots, sentence)]

@@ -52,8 +52,7 @@ class Times:
             self._divisor = own if self._divisor < 0 else int(np.gcd(self._divisor, own))
         # Inside a tie the order is a choice of the preparation, so it says nothing about the file.
         self._late_steps += int((block.step & ~block.tied & (block.row[1:] < block.row[:-1])).sum())
-        day = np.clip(block.time // DAY - YEAR_1900, 0, DAYS - 1)
-        self._per_day += np.bincount(day, minlength=DAYS)
+        self._per_day += np.bincount(_day(block.time), minlength=DAYS)
 
     def findings(self) -> list[Finding]:
         """Says what was found in all blocks."""
@@ -64,8 +63,8 @@ class Times:
             Finding("info", "resolution", self._unit, f"Every time is a whole {self._unit}."),
             self._order(),
         ]
-        found += [*self._wrong_unit(), *self._precision(), *self._future(), *self._stray()]
-        return [*found, *self._short_span(), *self._burst()]
+        found += [*self._wrong_unit(), *self._precision(), *self._future(), *self._impossible()]
+        return [*found, *self._isolated(), *self._short_span(), *self._burst()]
 
     @property
     def _unit(self) -> str:
@@ -125,35 +124,39 @@ class Times:
         days = np.flatnonzero(self._per_day)
         group = np.concatenate([[0], np.cumsum(np.diff(days) > PAUSE)])
         largest = days[group == np.bincount(group, weights=self._per_day[days]).argmax()]
-        first, last = int(largest[0]) + YEAR_1900, int(largest[-1]) + YEAR_1900
-        return max(self._first, first * DAY), min(self._last, last * DAY + DAY - 1)
+        first, last = int(largest[0]), int(largest[-1])
+        return (
+            max(self._first, (first + YEAR_1900) * DAY) if first else self._first,
+            min(self._last, (last + YEAR_1900) * DAY + DAY - 1) if last < DAYS - 1 else self._last,
+        )
 
-    def _stray(self) -> list[Finding]:
-        """Finds events before 1990 that a long pause separates from the rest, and few events that lie so elsewhere."""
+    def _impossible(self) -> list[Finding]:
+        """Finds events before 1990 that a long pause separates from the rest."""
+        first, _ = self._body
+        end = min(first, YEAR_1990 * DAY) - 1
+        if self._first > end:
+            return []
+        count, row = _find(self._events, self._row, self._first, end)
+        sentence = (
+            f"Events before 1990 and long before all others (which begin {date(first)}), from {date(self._first)} on, "
+            f"the first in row {row:,}; {_drop('first', date(first))}."
+        )
+        return [Finding("error", "impossible_dates", count, sentence)]
+
+    def _isolated(self) -> list[Finding]:
+        """Finds a few events that a long pause separates from the rest, and that are possible."""
         first, last = self._body
-        found = []
-        if self._first < min(first, YEAR_1990 * DAY):
-            end = min(first, YEAR_1990 * DAY) - 1
-            count, row = _find(self._events, self._row, self._first, end)
-            sentence = (
-                f"Events before 1990 and long before all others (which begin {date(first)}), from {date(self._first)} "
-                f"on, the first in row {row:,}; {_drop('first', date(first))}."
-            )
-            found.append(Finding("error", "impossible_dates", count, sentence))
-        apart = [
-            ("first", max(self._first, YEAR_1990 * DAY), first - 1),
-            ("last", last + 1, min(self._last, self._tomorrow)),
-        ]
-        for key, low, high in apart:
-            count, row = _find(self._events, self._row, low, high) if low <= high else (0, 0)
-            if 0 < count <= STRAY * len(self._events.time):
-                edge = date(first if key == "first" else last)
-                sentence = (
-                    f"Events more than a year {'before' if key == 'first' else 'after'} all others, "
-                    f"the first in row {row:,}; if they are no mistake leave them, else {_drop(key, edge)}."
-                )
-                found.append(Finding("warn", "isolated_dates", count, sentence))
-        return found
+        sides = (max(self._first, YEAR_1990 * DAY), first - 1), (last + 1, min(self._last, self._tomorrow))
+        found = [_find(self._events, self._row, low, high) for low, high in sides if low <= high]
+        count = sum(events for events, _ in found)
+        if not 0 < count <= STRAY * len(self._events.time):
+            return []
+        row = min(row for events, row in found if events)
+        sentence = (
+            f"Events more than a year away from all others ({date(first)} to {date(last)}), the first in row {row:,}; "
+            f"if they are a mistake {_drop('first', date(first))}."
+        )
+        return [Finding("warn", "isolated_dates", count, sentence)]
 
     def _short_span(self) -> list[Finding]:
         first, last = self._body
@@ -167,8 +170,8 @@ class Times:
         return [Finding("warn", "short_span", round(days), sentence)]
 
     def _burst(self) -> list[Finding]:
-        first, last = (time // DAY - YEAR_1900 for time in self._body)
-        body = self._per_day[max(first, 0) : last + 1]
+        first, last = _day(np.array(self._body))
+        body = self._per_day[first : last + 1]
         share = float(body[-max(1, round(LAST * len(body))) :].sum() / body.sum())
         if len(body) < SHORT_SPAN or share < BURST:
             return []
@@ -179,6 +182,11 @@ class Times:
 def date(seconds: int) -> str:
     """Returns a time as text, UTC; any year."""
     return str(np.datetime64(seconds, "s")).replace("T", " ")
+
+
+def _day(time: NDArray[np.int64]) -> NDArray[np.int64]:
+    """Returns days since 1900; times out of the range that is counted go to its ends."""
+    return np.clip(time // DAY - YEAR_1900, 0, DAYS - 1)
 
 
 def _drop(key: str, edge: str) -> str:
