@@ -24,7 +24,8 @@ class Counts:
     def add(self, block: Block) -> None:
         """Takes note of a block."""
         n_items = len(self._per_item)
-        self._per_item += np.bincount(block.item, minlength=n_items)
+        # Where items are many, a fresh array of counts a block would take longer than the counting.
+        np.add.at(self._per_item, block.item, 1)
         self._repeats += _copies(block.user() * n_items + block.item)
         # Events are sorted by user and time, so copies of each other lie in one run of ties.
         tied = np.flatnonzero(_in_tie(block))

@@ -23,29 +23,30 @@ class Drift:
             cut: time that halves the events.
         """
         self._cut = cut
+        self._all = np.zeros(n_items, dtype=np.int64)
         # By time, and for comparison by lot.
-        self._halves = {name: np.zeros((2, n_items), dtype=np.int64) for name in ("time", "lot")}
+        self._later = {name: np.zeros(n_items, dtype=np.int64) for name in ("time", "lot")}
 
     def add(self, block: Block) -> None:
         """Takes note of a block."""
         event = np.arange(block.start, block.start + len(block.item), dtype=np.uint64)
         # The top bit of a multiplicative hash: the same for a log, whatever its blocks.
         lot = (event * np.uint64(0x9E3779B97F4A7C15)) >> np.uint64(63)
+        np.add.at(self._all, block.item, 1)
         for name, half in (("time", block.time >= self._cut), ("lot", lot == 1)):
-            n_items = self._halves[name].shape[1]
-            later = np.bincount(block.item[half], minlength=n_items)
-            self._halves[name][1] += later
-            self._halves[name][0] += np.bincount(block.item, minlength=n_items) - later
+            np.add.at(self._later[name], block.item[half], 1)
 
     def findings(self) -> list[Finding]:
         """Says what was found in all blocks."""
-        early, late = self._halves["time"]
+        late, by_lot = self._later["time"], self._later["lot"]
+        early = self._all - late
         if not early.sum() or not late.sum():
             return []
         new = float(late[early == 0].sum() / late.sum())
+        by_time, by_chance = _distance(early, late), _distance(self._all - by_lot, by_lot)
         sentence = (
             "Share of the later half of the events whose item does not occur in the earlier half; the Jensen-Shannon "
-            f"distance of the halves is {_distance(early, late):.2f}, by lot {_distance(*self._halves['lot']):.2f}"
+            f"distance of the halves is {by_time:.2f}, and {by_chance:.2f} of halves drawn by lot"
         )
         if new < MOSTLY:
             return [Finding("info", "drift", round(new, 6), f"{sentence}.")]

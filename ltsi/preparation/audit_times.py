@@ -120,10 +120,14 @@ class Times:
 
     @cached_property
     def _body(self) -> tuple[int, int]:
-        """First and last time of the largest group of events without a long pause inside."""
+        """First and last time of the largest group of events without a long pause inside, after 1990 if there is one."""
         days = np.flatnonzero(self._per_day)
         group = np.concatenate([[0], np.cumsum(np.diff(days) > PAUSE)])
-        largest = days[group == np.bincount(group, weights=self._per_day[days]).argmax()]
+        size = np.bincount(group, weights=self._per_day[days])
+        last_day = days[np.searchsorted(group, np.arange(len(size)), side="right") - 1]
+        # Missing times that became zero can be the largest group of all.
+        modern = last_day >= YEAR_1990 - YEAR_1900
+        largest = days[group == np.where(modern | ~modern.any(), size, 0).argmax()]
         first, last = int(largest[0]), int(largest[-1])
         return (
             max(self._first, (first + YEAR_1900) * DAY) if first else self._first,
