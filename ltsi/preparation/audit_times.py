@@ -120,7 +120,7 @@ class Times:
 
     @cached_property
     def _body(self) -> tuple[int, int]:
-        """First and last time of the largest group of events without a long pause inside, after 1990 if there is one."""
+        """First and last time of the largest group of events without a long pause inside, after 1990 if any is."""
         days = np.flatnonzero(self._per_day)
         group = np.concatenate([[0], np.cumsum(np.diff(days) > PAUSE)])
         size = np.bincount(group, weights=self._per_day[days])

@@ -146,7 +146,8 @@ def float32(per_second: int) -> list[Row]:
         (beside(("z", "i1", 0), ("z", "i2", -5_000 * DAY), ("z", "i3", START)), "impossible_dates", "error", 2,
          "which begin 2011-01-26 00:00:00), from 1956-04-24 00:00:00 on, the first in row 201; drop them with "
          "clean=time_window clean.time_window.first=2011-01-26 or"),
-        (beside(*((f"z{n}", "i1", 0) for n in range(300))), "impossible_dates", "error", 300, "from 1970-01-01 00:00:00"),
+        (beside(*((f"z{n}", "i1", 0) for n in range(300))), "impossible_dates", "error", 300,
+         "from 1970-01-01 00:00:00"),
         (beside(("z", "i1", START - 400 * DAY), ("z", "i2", START + 500 * DAY)), "isolated_dates", "warn", 2,
          "the first in row 201;"),
         ([row for row in clean_rows() if row[2] < START + 13 * DAY], "short_span", "warn", 11,
