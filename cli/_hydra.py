@@ -5,6 +5,7 @@ given its arguments in an order that it accepts: flags first, then overrides.
 """
 
 import importlib
+import inspect
 import logging
 import os
 import shutil
@@ -123,6 +124,8 @@ class Job:
                 result: Result = importlib.import_module(f"ltsi.workflows.{self.stem}").run(cfg)
             if _is_main_process():
                 show(result, self.flags.format, job=None if single else _job_name())
+                if cfg.get("dry_run"):
+                    _remove_bookkeeping(Path(HydraConfig.get().runtime.output_dir))
             _raise_failure(result)
         except Exception as error:
             refused = as_user_error(error) is not None
@@ -152,18 +155,19 @@ class Job:
         return [sys.argv[0], command, *self.flags.source, *debug, *chosen, *overrides.task, "hydra.mode=RUN"]
 
 
-def composed(stem: str, documentation: str) -> Callable[..., None]:
+def composed(stem: str, documentation: str, *, can_run_dry: bool = False) -> Callable[..., None]:
     """Make the command that composes the configuration `conf/STEM.yaml` and runs `ltsi/workflows/STEM.py`.
 
     Args:
         stem: Name of both files, without ending.
         documentation: The command's help, in Markdown.
+        can_run_dry: Whether the command has the option `--dry-run`, which sets the key `dry_run`.
 
     Returns:
         A function for Typer to register.
     """
 
-    def command(
+    def command(  # noqa: PLR0913 - one for each option
         overrides: Annotated[
             list[str] | None,
             typer.Argument(
@@ -186,13 +190,20 @@ def composed(stem: str, documentation: str) -> Callable[..., None]:
         config_dir: Annotated[
             Path | None, typer.Option(metavar="DIR", help="Search DIR for configurations too.")
         ] = None,
+        dry_run: Annotated[
+            bool, typer.Option("--dry-run", help="Only say what would be done, and what it takes.")
+        ] = False,
         output: FormatOption = Format.terminal,
         debug: DebugOption = False,
     ) -> None:
         flags = Flags(multirun, cfg, resolve, package, info, config_name, config_dir, output, debug)
-        launch(stem, overrides or [], flags)
+        launch(stem, [*(overrides or []), *(["dry_run=true"] if dry_run else [])], flags)
 
     command.__doc__ = documentation
+    if not can_run_dry:
+        signature = inspect.signature(command)
+        kept = [option for name, option in signature.parameters.items() if name != "dry_run"]
+        command.__signature__ = signature.replace(parameters=kept)  # type: ignore[attr-defined]
     return command
 
 

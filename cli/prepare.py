@@ -11,5 +11,7 @@ prepare = composed(
     * `ltsi prepare source=shop` makes the synthetic shop, whose truth is known.
     * `ltsi prepare source=table source.path=log.csv source.columns.user=customer name=mine` reads your own log.
     * `ltsi prepare source=sequences source.path=users.txt` reads one user per line.
+    * `ltsi prepare --dry-run source=table source.path=logs/` says what it would read and how long that takes.
     """,
+    can_run_dry=True,
 )

@@ -9,6 +9,7 @@ One row is one event: a user did something with an item at a time.
 | time     | Int64   | seconds since epoch UTC; the position in the user's sequence if there is no clock  |
 | behavior | String  | kind of event, `interaction` where the log has one kind only                       |
 | value    | Float64 | optional: quantity, rating, money                                                  |
+| part     | String  | optional: train, valid or test, the user's own split                               |
 | row      | Int64   | position in the file, from 1: names a row in an error and orders events of one time |
 
 The table is a narwhals lazy frame, so that the engine under it can be any that narwhals knows.
@@ -31,7 +32,7 @@ Events = nw.LazyFrame[Any]
 INTERACTION = "interaction"
 ID_COLUMNS = ("user", "item")
 REQUIRED = {"user": nw.String, "item": nw.String, "time": nw.Int64, "behavior": nw.String, "row": nw.Int64}
-OPTIONAL = {"value": nw.Float64}
+OPTIONAL = {"value": nw.Float64, "part": nw.String}
 
 
 @dataclass(frozen=True)
@@ -39,12 +40,12 @@ class Step:
     """What one filter or cleaning step did.
 
     Attributes:
-        name: the filter's reason or the step's name.
+        step: the filter's reason or the step's name.
         dropped: rows it dropped.
         left: rows after it.
     """
 
-    name: str
+    step: str
     dropped: int
     left: int
 
@@ -78,6 +79,14 @@ class RawData:
 
 class Source(Protocol):
     """Raw files to events; the config group `source` instantiates one."""
+
+    def files(self) -> list[Path]:
+        """Returns the files that will be read.
+
+        Raises:
+            DataError: a file is missing.
+        """
+        ...
 
     def load(self, engine: Engine) -> RawData:
         """Reads the files.

@@ -8,23 +8,21 @@ offsets.npy      int64 (users + 1): the events of user u are rows offsets[u] .. 
 item.npy         int32 (events): dense item index
 time.npy         int64 (events): seconds since epoch UTC; the position in the user's sequence if the log has no clock
 behavior.npy     uint8 (events): index into manifest["behaviors"]
-value.npy        float32 (events), only if the source has a value
+value.npy        float32 (events), only if the source has a value; NaN where an event has none
+part.npy         uint8 (events), only if the source has parts of its own: index into PARTS
 items.parquet    row i describes item index i; column `item` is the original id
 users.parquet    row u describes user index u; column `user` is the original id
 truth.parquet    only for synthetic sources: what was planted
 ```
 
-Events are sorted by (user, time, order in the file).
+Events are sorted by (user, time, order of ties: the manifest says which).
 """
 
 from __future__ import annotations
 
 import difflib
-import hashlib
 import json
 import os
-import shutil
-import uuid
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
 from functools import cached_property
@@ -34,14 +32,17 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 from numpy.typing import NDArray
 
-from ltsi import __version__
 from ltsi.errors import DataError
 
 if TYPE_CHECKING:
     import polars as pl
 
 SCHEMA_VERSION = 1
-ARRAY_DTYPES = {"offsets": np.int64, "item": np.int32, "time": np.int64, "behavior": np.uint8, "value": np.float32}
+ARRAY_DTYPES = {"offsets": np.int64, "item": np.int32, "time": np.int64, "behavior": np.uint8}
+OPTIONAL_DTYPES = {"value": np.float32, "part": np.uint8}
+PARTS = ("train", "valid", "test")
+"""Parts of the user's own split, indexed by `part`."""
+
 DAMAGED = "the store is damaged; prepare it again"
 NO_CLOCK = "this log has an order but no clock"
 
@@ -56,6 +57,7 @@ class EncodedEvents:
         time: int64 `(events,)`, seconds since epoch, or position where there is no clock.
         behavior: uint8 `(events,)`, index into `behaviors`.
         value: float32 `(events,)` or None.
+        part: uint8 `(events,)`, index into `PARTS`, or None.
         behaviors: names of the behaviours.
     """
 
@@ -64,11 +66,12 @@ class EncodedEvents:
     time: NDArray[np.int64]
     behavior: NDArray[np.uint8]
     value: NDArray[np.float32] | None = None
+    part: NDArray[np.uint8] | None = None
     behaviors: tuple[str, ...] = ("interaction",)
 
     def arrays(self) -> dict[str, NDArray[Any]]:
         """Returns the arrays to store by file stem."""
-        found = {name: getattr(self, name) for name in ARRAY_DTYPES}
+        found = {name: getattr(self, name) for name in ARRAY_DTYPES | OPTIONAL_DTYPES}
         return {name: array for name, array in found.items() if array is not None}
 
 
@@ -88,6 +91,7 @@ class Store:
     time: NDArray[np.int64] = field(repr=False)
     behavior: NDArray[np.uint8] = field(repr=False)
     value: NDArray[np.float32] | None = field(repr=False, default=None)
+    part: NDArray[np.uint8] | None = field(repr=False, default=None)
 
     @property
     def name(self) -> str:
@@ -226,55 +230,6 @@ def open_store(name: str) -> Store:
     return Store(path=path, manifest=manifest, **arrays)
 
 
-def write_store(
-    path: Path,
-    events: EncodedEvents,
-    *,
-    items: pl.DataFrame,
-    users: pl.DataFrame,
-    manifest: Mapping[str, Any],
-    truth: pl.DataFrame | None = None,
-) -> Store:
-    """Writes a store so that it is either wholly there or not there at all.
-
-    Args:
-        path: the folder to create; an existing store there is replaced in one step.
-        events: the events.
-        items: row i describes item index i, first column `item`.
-        users: row u describes user index u, first column `user`.
-        manifest: what to record beside the facts this function adds (schema, counts, time span, arrays, fingerprint,
-            tool version). Must hold `time.clock` (bool).
-        truth: what a synthetic source planted.
-
-    Returns:
-        The store, opened.
-
-    Raises:
-        DataError: the folder cannot be written (disk full, permissions).
-    """
-    path = Path(path)
-    partial = path.with_name(f".{path.name}.{uuid.uuid4().hex[:8]}.partial")
-    try:
-        partial.mkdir(parents=True)
-        facts = {}
-        for stem, array in events.arrays().items():
-            contiguous = np.ascontiguousarray(array, dtype=ARRAY_DTYPES[stem])
-            np.save(partial / f"{stem}.npy", contiguous)
-            digest = hashlib.sha256(contiguous.data).hexdigest()
-            facts[stem] = {"dtype": str(contiguous.dtype), "shape": list(contiguous.shape), "sha256": digest}
-        tables = {"items": items, "users": users} | ({} if truth is None else {"truth": truth})
-        for stem, table in tables.items():
-            table.write_parquet(partial / f"{stem}.parquet")
-        full = _complete_manifest(path.name, events, items, users, manifest, facts)
-        (partial / "manifest.json").write_text(json.dumps(full, indent=2, default=str) + "\n", encoding="utf-8")
-        _swap_into_place(partial, path)
-    except OSError as error:
-        raise DataError(f"Store {path} could not be written: {error.strerror or error} ({error.filename}).") from error
-    finally:
-        shutil.rmtree(partial, ignore_errors=True)
-    return open_store(str(path.absolute()))
-
-
 def user_blocks(offsets: NDArray[np.int64], max_events: int = 4_000_000) -> Iterator[tuple[int, int]]:
     """Cuts the users into consecutive blocks of bounded size, so that a pass over the events has bounded memory.
 
@@ -291,64 +246,6 @@ def user_blocks(offsets: NDArray[np.int64], max_events: int = 4_000_000) -> Iter
         last = min(max(last, first + 1), n_users)
         yield first, last
         first = last
-
-
-def _complete_manifest(
-    name: str,
-    events: EncodedEvents,
-    items: pl.DataFrame,
-    users: pl.DataFrame,
-    given: Mapping[str, Any],
-    facts: dict[str, Any],
-) -> dict[str, Any]:
-    digest = hashlib.sha256()
-    for stem in sorted(facts):
-        digest.update(f"{stem}:{facts[stem]['sha256']};".encode())
-    for table, column in ((items, "item"), (users, "user")):
-        for value in table[column].to_list():
-            digest.update(f"{value}\n".encode())
-    has_events = len(events.time) > 0
-    return {
-        **given,
-        "schema": SCHEMA_VERSION,
-        "name": name,
-        "tool_version": __version__,
-        "behaviors": list(events.behaviors),
-        "counts": {
-            "users": len(events.offsets) - 1,
-            "items": items.height,
-            "events": len(events.item),
-            "repeats": _count_repeats(events),
-        },
-        "time": {
-            **given["time"],
-            "first": int(events.time.min()) if has_events else None,
-            "last": int(events.time.max()) if has_events else None,
-        },
-        "arrays": facts,
-        "fingerprint": digest.hexdigest(),
-    }
-
-
-def _count_repeats(events: EncodedEvents) -> int:
-    """Counts events whose user had the same item before."""
-    repeats = 0
-    for first, last in user_blocks(events.offsets):
-        rows = slice(events.offsets[first], events.offsets[last])
-        user = np.repeat(np.arange(last - first), np.diff(events.offsets[first : last + 1]))
-        pairs = user.astype(np.int64) << 32 | events.item[rows]
-        repeats += len(pairs) - len(np.unique(pairs))
-    return repeats
-
-
-def _swap_into_place(partial: Path, path: Path) -> None:
-    if path.exists():
-        retired = path.with_name(f".{path.name}.{uuid.uuid4().hex[:8]}.retired")
-        path.rename(retired)
-        partial.rename(path)
-        shutil.rmtree(retired)
-    else:
-        partial.rename(path)
 
 
 def _open_array(path: Path, stem: str, facts: Mapping[str, Any]) -> NDArray[Any]:

@@ -16,9 +16,11 @@ from ltsi.histories import Histories
 # As the command line does, and before anything imports torch: tests share their cores with the processes they start.
 os.environ.setdefault("OMP_WAIT_POLICY", "PASSIVE")
 
+from ltsi.engines.polars import Polars
 from ltsi.metrics import summary
 from ltsi.runs.folder import Evaluation, RunFolder
-from ltsi.store import EncodedEvents, Store, store_path, write_store
+from ltsi.store import EncodedEvents, Store, store_path
+from ltsi.store_writer import write_store
 
 
 @pytest.fixture(autouse=True)
@@ -39,6 +41,14 @@ def data_root(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     root = tmp_path / "data"
     monkeypatch.setenv("LTSI_DATA", str(root))
     return root
+
+
+@pytest.fixture
+def engine(tmp_path: Path) -> Polars:
+    """Return the default engine, with a folder of its own."""
+    folder = tmp_path / "engine"
+    folder.mkdir()
+    return Polars(folder)
 
 
 @pytest.fixture(scope="session")

@@ -17,8 +17,8 @@ from ltsi.store import (
     open_store,
     store_path,
     user_blocks,
-    write_store,
 )
+from ltsi.store_writer import write_store
 
 
 def write(name: str = "tiny", *, clock: bool = True, item: tuple[int, ...] = (0, 1, 1, 2, 0)) -> Store:

@@ -11,6 +11,9 @@ import polars as pl
 
 Frame = nw.LazyFrame[Any]
 
+BATCH_ROWS = 1_000_000
+"""Rows that are handed out at a time."""
+
 
 class Engine(Protocol):
     """A data frame library behind narwhals.
@@ -62,3 +65,9 @@ class Engine(Protocol):
     def batches(self, frame: Frame) -> Iterator[pl.DataFrame]:
         """Computes a table and hands it out in pieces of bounded size, in no promised order of rows."""
         ...
+
+
+def wrapped(native: Any) -> Frame:
+    """Returns a native lazy table, or a relation of DuckDB or Spark, behind narwhals."""
+    frame: Frame = nw.from_native(native)
+    return frame

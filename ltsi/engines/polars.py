@@ -7,12 +7,9 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-import narwhals as nw
 import polars as pl
 
-from ltsi.engines.engine import Frame
-
-BATCH_ROWS = 1_000_000
+from ltsi.engines.engine import BATCH_ROWS, Frame, wrapped
 
 
 @dataclass(frozen=True)
@@ -29,7 +26,7 @@ class Polars:
     def scan_csv(self, files: Sequence[Path], delimiter: str, header: Sequence[str] | None = None) -> Frame:
         """Opens delimited text; see `Engine.scan_csv`."""
         names = None if header is None else list(header)
-        return nw.from_native(
+        return wrapped(
             pl.scan_csv(
                 list(files), separator=delimiter, has_header=names is None, new_columns=names, infer_schema=False
             )
@@ -37,26 +34,26 @@ class Polars:
 
     def scan_json_lines(self, files: Sequence[Path]) -> Frame:
         """Opens JSON lines; see `Engine.scan_json_lines`."""
-        return nw.from_native(pl.scan_ndjson(list(files), infer_schema_length=None))
+        return wrapped(pl.scan_ndjson(list(files), infer_schema_length=None))
 
     def scan_parquet(self, files: Sequence[Path]) -> Frame:
         """Opens Parquet; see `Engine.scan_parquet`."""
-        return nw.from_native(pl.scan_parquet(list(files)))
+        return wrapped(pl.scan_parquet(list(files)))
 
     def from_polars(self, table: pl.DataFrame) -> Frame:
         """Takes a table as it is; see `Engine.from_polars`."""
-        return nw.from_native(table.lazy())
+        return wrapped(table.lazy())
 
     def with_rows(self, frame: Frame) -> Frame:
         """Numbers the rows; see `Engine.with_rows`."""
         numbered: pl.LazyFrame = frame.to_native().with_row_index("row", offset=1)
-        return nw.from_native(numbered.with_columns(pl.col("row").cast(pl.Int64)))
+        return wrapped(numbered.with_columns(pl.col("row").cast(pl.Int64)))
 
     def stage(self, frame: Frame) -> Frame:
         """Writes Parquet as it computes; see `Engine.stage`."""
         file = self.folder / f"{uuid.uuid4().hex}.parquet"
         frame.to_native().sink_parquet(file, compression="lz4", row_group_size=BATCH_ROWS // 4)
-        return nw.from_native(pl.scan_parquet(file))
+        return wrapped(pl.scan_parquet(file))
 
     def batches(self, frame: Frame) -> Iterator[pl.DataFrame]:
         """Computes by streaming; see `Engine.batches`."""

@@ -67,9 +67,7 @@ class Ties:
 
 
 def _one_order(evidence: str, matters: bool) -> Finding:
-    sentence = (
-        f"A model can learn the order of the file, which is no interest; shuffle the ties to compare ({evidence})."
-    )
+    sentence = f"A model can learn this order, which is no interest: compare with a store of ties=shuffle ({evidence})."
     return Finding("warn" if matters else "info", "tie_order", "one global order of items", sentence)
 
 

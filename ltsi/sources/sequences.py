@@ -33,6 +33,11 @@ class Sequences:
     times: str | None = None
     time_unit: str | None = None
 
+    def files(self) -> list[Path]:
+        """Returns the sequences, and their times if there are any."""
+        times = [] if self.times is None else [existing_file(self.times, "source.times")]
+        return [existing_file(self.path, "source.path"), *times]
+
     def load(self, engine: Engine) -> RawData:
         """Reads the sequences, and their times if there are any."""
         file = existing_file(self.path, "source.path")

@@ -18,6 +18,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass, field
 from itertools import pairwise
+from pathlib import Path
 
 import narwhals as nw
 import numpy as np
@@ -82,6 +83,10 @@ class Shop:
                 raise ConfigError(f"source.{key}={getattr(self, key)} must be above 0.")
         if min(self.half_life_days, default=0) <= 0:
             raise ConfigError("source.half_life_days must be a list of numbers of days above 0, one a category.")
+
+    def files(self) -> list[Path]:
+        """Returns nothing: the shop is made up."""
+        return []
 
     def load(self, engine: Engine) -> RawData:
         """Generates the log."""

@@ -53,6 +53,10 @@ class Table:
         if "item" in self.item_columns:
             raise ConfigError("source.item_columns must not name a column 'item': in the item table that is the id.")
 
+    def files(self) -> list[Path]:
+        """Returns the table's file."""
+        return [existing_file(self.path, "source.path")]
+
     def load(self, engine: Engine) -> RawData:
         """Reads the table."""
         file = existing_file(self.path, "source.path")

@@ -4,27 +4,30 @@ from __future__ import annotations
 
 import difflib
 import hashlib
+import json
 import logging
 import re
 import sys
 from collections.abc import Iterator
 from contextlib import contextmanager
+from dataclasses import asdict
 from importlib.resources import files
 from pathlib import Path
-from tempfile import TemporaryDirectory
 from typing import Any
 
 from omegaconf import DictConfig, OmegaConf
 from rich.console import Console
 from rich.progress import Progress, SpinnerColumn, TextColumn, TimeElapsedColumn
 
-from ltsi.errors import ConfigError
-from ltsi.events import RawData, Step, validate_events
-from ltsi.findings import Finding
+from ltsi import __version__
+from ltsi.errors import ConfigError, DataError
+from ltsi.events import RawData, validate_events
 from ltsi.preparation.audit import audit
 from ltsi.preparation.clean import clean
-from ltsi.preparation.encode import encode
-from ltsi.store import Store, open_store, store_path, write_store
+from ltsi.preparation.encode import TieOrder, encode
+from ltsi.preparation.estimate import LONG, estimate
+from ltsi.store import Store, open_store, store_path
+from ltsi.store_writer import write_store, writing
 from ltsi.tables import Cell, Result, Table
 from ltsi.workflows.build import build
 
@@ -37,15 +40,17 @@ def run(cfg: DictConfig) -> Result:
     """Prepares a store.
 
     Args:
-        cfg: `source` and the steps of `clean` to instantiate, and `name` of the store.
+        cfg: `conf/prepare.yaml`, composed.
 
     Returns:
-        The audit and what was dropped.
+        The audit and what was dropped; of a dry run, what would be read.
     """
-    store = _prepare(cfg)
+    if cfg.dry_run:
+        return _dry_run(cfg)
+    store, said = _prepare(cfg)
     counts = store.manifest["counts"]
     summary = f"{counts['users']:,} users, {counts['items']:,} items, {counts['events']:,} events"
-    messages = [*store.manifest["notes"], f"Store '{store.name}': {summary}, in {store.path}"]
+    messages = [*store.manifest["notes"], *said, f"Store '{store.name}': {summary}, in {store.path}"]
     return Result(tables=_tables(store), messages=messages)
 
 
@@ -84,52 +89,105 @@ def prepare_source(name: str) -> Store:
         near = difflib.get_close_matches(name, source_names(), n=1)
         hint = f" Did you mean '{near[0]}'?" if near else ""
         raise ConfigError(f"There is no source '{name}'.{hint} Sources: {', '.join(source_names())}.")
-    return _prepare(
-        OmegaConf.create(
-            {"name": name, "source": _config("source", name), "engine": _config("engine", "polars"), "clean": {}}
-        )
-    )
+    own = OmegaConf.create((_conf() / "prepare.yaml").read_text(encoding="utf-8"))
+    assert isinstance(own, DictConfig)
+    del own["defaults"]
+    groups = {"source": _config("source", name), "engine": _config("engine", "polars"), "clean": {}}
+    cfg = OmegaConf.merge(own, groups, {"name": name})
+    assert isinstance(cfg, DictConfig)
+    return _prepare(cfg)[0]
 
 
-def _prepare(cfg: DictConfig) -> Store:
-    name = str(cfg.name)
-    if not STORE_NAME.fullmatch(name):
-        raise ConfigError(f"name={name} is no name for a store; use letters, digits, '_', '-', '.' and '+'.")
-    unset = sorted(OmegaConf.missing_keys(cfg.source))
-    if unset:
-        raise ConfigError(f"source={cfg.source.name} needs {' and '.join(unset)}; set {unset[0]}=VALUE.")
-    with _progress() as say, TemporaryDirectory(prefix="ltsi-") as folder:
+def _prepare(cfg: DictConfig) -> tuple[Store, list[str]]:
+    """Prepares a store unless it is there already; returns it and what to say about that."""
+    _check(cfg)
+    source, path = build(cfg.source), store_path(cfg.name)
+    with writing(path) as folder, _progress() as say:
+        engine = build(cfg.engine, folder=folder)
+        inputs = [{"path": str(file), "sha256": _sha256(file)} for file in source.files()]
+        change = _change(path, cfg, inputs)
+        if change is None:
+            return open_store(str(path)), ["Nothing to do: it was prepared from the same files with the same settings."]
+        expected = estimate(source.files(), cfg.engine.name)
+        if expected.events >= LONG:
+            log.info("%s", expected)
         say("Reading")
-        raw: RawData = build(cfg.source).load(build(cfg.engine, folder=Path(folder)))
-        origin = ", ".join(map(str, raw.inputs)) or f"source={cfg.source.name}"
-        events = validate_events(raw.events, origin)
+        raw: RawData = source.load(engine)
+        events = validate_events(raw.events, ", ".join(map(str, raw.inputs)) or f"source={cfg.source.name}")
         say("Cleaning")
         events, cleaned = clean(events, build(cfg.clean))
         say("Encoding")
-        encoded = encode(events, raw.items, raw.users)
+        encoded = encode(events, engine, raw.items, raw.users, TieOrder(cfg.ties, cfg.seed))
         say("Auditing")
         findings = audit(encoded.events, encoded.row, clock=raw.clock)
         say("Writing")
-        return write_store(
-            store_path(name),
+        store = write_store(
+            path,
             encoded.events,
             items=encoded.items,
             users=encoded.users,
             truth=None if raw.truth is None else raw.truth.to_polars(),
-            manifest=_manifest(cfg, raw, [*raw.steps, *cleaned], findings),
+            manifest={
+                "source": cfg.source.name,
+                "config": _identity(cfg),
+                "inputs": inputs,
+                "time": {"clock": raw.clock},
+                "ties": cfg.ties,
+                "notes": list(raw.notes),
+                "steps": [asdict(step) for step in [*raw.steps, *cleaned]],
+                "audit": [finding.as_dict() for finding in [*raw.findings, *findings]],
+            },
         )
+    return store, [change] if change else []
 
 
-def _manifest(cfg: DictConfig, raw: RawData, steps: list[Step], findings: list[Finding]) -> dict[str, Any]:
-    return {
-        "source": cfg.source.name,
-        "config": OmegaConf.to_container(cfg, resolve=True),
-        "inputs": [{"path": str(file), "sha256": _sha256(file)} for file in raw.inputs],
-        "time": {"clock": raw.clock},
-        "notes": list(raw.notes),
-        "steps": [{"step": step.name, "dropped": step.dropped, "left": step.left} for step in steps],
-        "audit": [finding.as_dict() for finding in findings],
-    }
+def _check(cfg: DictConfig) -> None:
+    """Refuses settings that cannot be meant, before anything is read."""
+    if not STORE_NAME.fullmatch(str(cfg.name)):
+        raise ConfigError(f"name={cfg.name} is no name for a store; use letters, digits, '_', '-', '.' and '+'.")
+    unset = sorted(OmegaConf.missing_keys(cfg.source))
+    if unset:
+        raise ConfigError(f"source={cfg.source.name} needs {' and '.join(unset)}; set {unset[0]}=VALUE.")
+    TieOrder(cfg.ties, cfg.seed)
+
+
+def _dry_run(cfg: DictConfig) -> Result:
+    """Says what would be read and what that would take; writes nothing."""
+    _check(cfg)
+    files = build(cfg.source).files()
+    rows = [[str(file), file.stat().st_size / 1e6] for file in files]
+    expected = estimate(files, cfg.engine.name)
+    tables = [Table(f"Files of source={cfg.source.name}", ("file", "MB"), rows)] if files else []
+    return Result(
+        tables=tables, messages=[str(expected), f"Nothing was written; the store would be {store_path(cfg.name)}"]
+    )
+
+
+def _identity(cfg: DictConfig) -> dict[str, Any]:
+    """Returns the settings that a store depends on: not the engine, which only computes it."""
+    settings = OmegaConf.to_container(cfg, resolve=True)
+    assert isinstance(settings, dict)
+    kept = {key: value for key, value in settings.items() if key not in {"engine", "dry_run"}}
+    identity: dict[str, Any] = json.loads(json.dumps(kept, default=str))
+    return identity
+
+
+def _change(path: Path, cfg: DictConfig, inputs: list[dict[str, str]]) -> str | None:
+    """Says why a store has to be prepared, "" if there is none yet, None if it is as it would become."""
+    if not (path / "manifest.json").is_file():
+        return ""
+    try:
+        manifest = open_store(str(path)).manifest
+    except DataError as error:
+        return f"Prepared again: {error}"
+    before = {entry["path"]: entry["sha256"] for entry in manifest["inputs"]}
+    after = {entry["path"]: entry["sha256"] for entry in inputs}
+    if manifest["tool_version"] != __version__:
+        return f"Prepared again: version {manifest['tool_version']} of ltsi had made it."
+    if manifest["config"] != _identity(cfg):
+        return "Prepared again: its settings had been others."
+    changed = sorted(path for path in {*before, *after} if before.get(path) != after.get(path))
+    return f"Prepared again: {changed[0]} has changed." if changed else None
 
 
 def _tables(store: Store) -> list[Table]:
@@ -138,7 +196,7 @@ def _tables(store: Store) -> list[Table]:
     tables = [Table(f"Audit of store '{store.name}'", columns, rows)]
     steps = store.manifest["steps"]
     if steps:
-        names = ("step", "dropped", "left")
+        names = tuple(steps[0])
         tables.append(Table("Dropped events", names, [[step[column] for column in names] for step in steps]))
     return tables
 
@@ -158,7 +216,7 @@ def _config(group: str, name: str) -> DictConfig:
     return merged
 
 
-def _conf(group: str) -> Any:
+def _conf(group: str = "") -> Any:
     return files("ltsi.conf") / group
 
 

@@ -4,6 +4,7 @@ import json
 import subprocess
 import sys
 from collections.abc import Callable
+from pathlib import Path
 
 import pytest
 import typer.main
@@ -29,7 +30,7 @@ COMPOSED = {
     "KEY=VALUE",
 }
 SURFACE = {
-    "prepare": COMPOSED,
+    "prepare": COMPOSED | {"--dry-run"},
     "audit": COMPOSED,
     "decay-fit": COMPOSED,
     "train": COMPOSED,
@@ -107,3 +108,12 @@ def test_wrong_usage_exits_2(arguments: list[str], said: str, run: Run) -> None:
     assert result.exit_code == 2
     assert said in result.stderr
     assert not result.stdout
+
+
+def test_a_dry_run_leaves_nothing(run: Run, tmp_path: Path) -> None:
+    log = tmp_path / "log.csv"
+    log.write_text("user,item,time\na,x,1318896000\n")
+    result = run("prepare", "--dry-run", "source=table", f"source.path={log}")
+    assert result.exit_code == 0, result.output
+    assert "Nothing was written" in result.stdout
+    assert [file.name for file in tmp_path.iterdir()] == ["log.csv"]

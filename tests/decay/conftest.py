@@ -14,7 +14,8 @@ from ltsi.decay.estimate import fit_statistics
 from ltsi.decay.result import DecayFit, FitOptions
 from ltsi.decay.statistics import ReturnStatistics, age_edges, collect
 from ltsi.sequences.split import TrainingBlock
-from ltsi.store import EncodedEvents, Store, store_path, write_store
+from ltsi.store import EncodedEvents, Store, store_path
+from ltsi.store_writer import write_store
 
 DAY = 86_400
 LN2 = np.log(2)

@@ -1,6 +1,8 @@
 import tracemalloc
 from collections.abc import Callable, Iterator
 from dataclasses import replace
+from pathlib import Path
+from tempfile import TemporaryDirectory
 from typing import Any
 
 import numpy as np
@@ -8,6 +10,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from ltsi.engines.polars import Polars
 from ltsi.events import Events
 from ltsi.findings import Finding
 from ltsi.preparation.audit import audit
@@ -24,8 +27,9 @@ TIED = [f"t{i}" for i in (3, 0, 5, 1, 4, 2)]  # an order that is not that of the
 
 
 def findings(events: Events, *, clock: bool = True, block_events: int = 1_000_000) -> dict[str, Finding]:
-    encoded = encode(events)
-    found = audit(encoded.events, encoded.row, clock=clock, now=NOW, block_events=block_events)
+    with TemporaryDirectory() as folder:
+        encoded = encode(events, Polars(Path(folder)))
+        found = audit(encoded.events, encoded.row, clock=clock, now=NOW, block_events=block_events)
     by_name = {finding.finding: finding for finding in found}
     assert len(by_name) == len(found)
     return by_name
@@ -228,8 +232,9 @@ def test_rare_ties_in_one_order_are_harmless(event_table: MakeEvents) -> None:
     assert found["tie_order"].severity == "info"
 
 
-def test_ties_of_a_huge_log_are_compared_in_a_sample_of_users(event_table: MakeEvents) -> None:
-    events = encode(event_table([(f"{user:02}", item, START) for user in range(40) for item in TIED])).events
+def test_ties_of_a_huge_log_are_compared_in_a_sample_of_users(event_table: MakeEvents, tmp_path: Path) -> None:
+    rows = [(f"{user:02}", item, START) for user in range(40) for item in TIED]
+    events = encode(event_table(rows), Polars(tmp_path)).events
     whole, sample = compare_ties(events, 6, 10_000), compare_ties(events, 6, 60, block_events=60)
     assert (whole.total, whole.repeated, whole.where) == (600, 15, "")
     assert (sample.total, sample.repeated) == (150, 15)  # a block of ten users

@@ -9,6 +9,7 @@ import polars as pl
 import pytest
 from hydra import compose, initialize_config_module
 
+from ltsi.engines.polars import Polars
 from ltsi.preparation.audit import audit
 from ltsi.preparation.encode import encode
 from ltsi.store import open_store
@@ -71,18 +72,18 @@ def test_nine_days(realdata: Path) -> None:
     assert (found["short_span"]["severity"], found["short_span"]["value"]) == ("warn", 9)
 
 
-def table(file: Path, **columns: pl.Expr) -> Found:
+def table(file: Path, folder: Path, **columns: pl.Expr) -> Found:
     """Audits a tab-separated file of days or seconds."""
     raw = pl.read_csv(gzip.decompress(file.read_bytes()), separator="\t", infer_schema=False)
     rows = raw.select(**columns, behavior=pl.lit("interaction"), row=pl.int_range(1, pl.len() + 1))
-    encoded = encode(nw.from_native(rows.lazy()))
+    encoded = encode(nw.from_native(rows.lazy()), Polars(folder))
     return {finding.finding: finding.as_dict() for finding in audit(encoded.events, encoded.row, clock=True)}
 
 
-def test_impossible_years(realdata: Path) -> None:
+def test_impossible_years(realdata: Path, tmp_path: Path) -> None:
     day = pl.date(*(pl.col(name).cast(pl.Int32) for name in ("year", "month", "day")))
     found = table(
-        realdata / "lastfm-hetrec/user_taggedartists.dat.gz",
+        realdata / "lastfm-hetrec/user_taggedartists.dat.gz", tmp_path,
         user=pl.col("userID"), item=pl.col("artistID"), time=day.cast(pl.Datetime("ms")).dt.epoch("s"),
     )  # fmt: skip
     errors = [name for name, finding in found.items() if finding["severity"] == "error"]
@@ -92,9 +93,9 @@ def test_impossible_years(realdata: Path) -> None:
     assert "clean.time_window.first=2005-08-01" in found["impossible_dates"]["detail"]
 
 
-def test_histories_of_one_sitting(realdata: Path) -> None:
+def test_histories_of_one_sitting(realdata: Path, tmp_path: Path) -> None:
     found = table(
-        realdata / "ml-100k/ml-100k.inter.gz",
+        realdata / "ml-100k/ml-100k.inter.gz", tmp_path,
         user=pl.col("user_id:token"), item=pl.col("item_id:token"),
         time=pl.col("timestamp:float").cast(pl.Float64).cast(pl.Int64),
     )  # fmt: skip

@@ -13,7 +13,8 @@ import pytest
 
 import ltsi
 from ltsi.runs.environment import describe_environment, now
-from ltsi.store import EncodedEvents, Store, write_store
+from ltsi.store import EncodedEvents, Store
+from ltsi.store_writer import write_store
 
 
 @pytest.fixture

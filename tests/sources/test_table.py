@@ -118,7 +118,7 @@ def test_filters_drop_rows_in_order_and_count_them(tmp_path: Path) -> None:
         {"column": "who", "not_startswith": "c"},
     ]
     raw = Table(write(tmp_path / "log.csv"), COLUMNS, filters=filters).load(engine)
-    assert [(step.name, step.dropped, step.left) for step in raw.steps] == [
+    assert [(step.step, step.dropped, step.left) for step in raw.steps] == [
         ("how missing", 1, 3),
         ("not price greater_than 3", 1, 2),
         ("not who not_startswith c", 0, 2),

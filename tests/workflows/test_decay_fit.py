@@ -9,7 +9,8 @@ from typer.testing import CliRunner
 from typer.testing import Result as Outcome
 
 from ltsi.cli.main import app
-from ltsi.store import EncodedEvents, store_path, write_store
+from ltsi.store import EncodedEvents, store_path
+from ltsi.store_writer import write_store
 
 DAY = 86_400
 

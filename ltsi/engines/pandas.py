@@ -1,0 +1,75 @@
+"""Pandas: everything in memory, for logs that fit there several times."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+import narwhals as nw
+import pandas as pd
+import polars as pl
+
+from ltsi.engines.engine import BATCH_ROWS, Frame
+
+
+@dataclass(frozen=True)
+class Pandas:
+    """Pandas; see `Engine`.
+
+    Attributes:
+        folder: an existing folder for temporary files; unused.
+    """
+
+    folder: Path
+    name: str = "pandas"
+
+    def scan_csv(self, files: Sequence[Path], delimiter: str, header: Sequence[str] | None = None) -> Frame:
+        """Reads delimited text; see `Engine.scan_csv`."""
+        names = None if header is None else list(header)
+        return self._joined(
+            pd.read_csv(
+                file,
+                sep=delimiter,
+                header=0 if names is None else None,
+                names=names,
+                dtype="str",
+                keep_default_na=False,
+                na_values=[""],
+                encoding="utf-8-sig",
+            )
+            for file in files
+        )
+
+    def scan_json_lines(self, files: Sequence[Path]) -> Frame:
+        """Reads JSON lines; see `Engine.scan_json_lines`. By polars, since pandas guesses at times and numbers."""
+        return self._joined(pl.read_ndjson(file, infer_schema_length=None).to_pandas() for file in files)
+
+    def scan_parquet(self, files: Sequence[Path]) -> Frame:
+        """Reads Parquet; see `Engine.scan_parquet`."""
+        return self._joined(pd.read_parquet(file, dtype_backend="pyarrow") for file in files)
+
+    def from_polars(self, table: pl.DataFrame) -> Frame:
+        """Takes a table over; see `Engine.from_polars`."""
+        return _lazy(table.to_pandas(use_pyarrow_extension_array=True))
+
+    def with_rows(self, frame: Frame) -> Frame:
+        """Numbers the rows; see `Engine.with_rows`."""
+        return frame.collect().with_row_index("row").with_columns(nw.col("row").cast(nw.Int64) + 1).lazy()
+
+    def stage(self, frame: Frame) -> Frame:
+        """Computes a table; see `Engine.stage`."""
+        return frame.collect().lazy()
+
+    def batches(self, frame: Frame) -> Iterator[pl.DataFrame]:
+        """Hands a table out in slices; see `Engine.batches`."""
+        yield from frame.collect().to_polars().iter_slices(BATCH_ROWS)
+
+    @staticmethod
+    def _joined(parts: Iterator[pd.DataFrame]) -> Frame:
+        return _lazy(pd.concat(list(parts), ignore_index=True))
+
+
+def _lazy(table: pd.DataFrame) -> Frame:
+    frame: Frame = nw.from_native(table, eager_only=True).lazy()
+    return frame

@@ -1,0 +1,200 @@
+"""Writing a store so that it is either wholly there or not there at all.
+
+One process at a time writes a store: the others wait. What a killed one left behind is hidden, and removed by the next.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import logging
+import shutil
+import uuid
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager, suppress
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+from filelock import FileLock, Timeout
+
+from ltsi import __version__
+from ltsi.errors import DataError
+from ltsi.store import (
+    ARRAY_DTYPES,
+    OPTIONAL_DTYPES,
+    SCHEMA_VERSION,
+    EncodedEvents,
+    Store,
+    open_store,
+    user_blocks,
+)
+
+if TYPE_CHECKING:
+    import polars as pl
+
+log = logging.getLogger(__name__)
+
+
+@contextmanager
+def writing(path: Path) -> Iterator[Path]:
+    """Holds a store's place against other processes, and cleans up what killed ones left there.
+
+    Args:
+        path: the store's folder.
+
+    Yields:
+        A hidden folder beside it for temporary files, removed at the end.
+
+    Raises:
+        DataError: the folder cannot be written.
+    """
+    missing = [folder for folder in (path.parent, *path.parent.parents) if not folder.exists()]
+    lock = FileLock(path.with_name(f".{path.name}.lock"))
+    try:
+        path.parent.mkdir(parents=True, exist_ok=True)
+        try:
+            lock.acquire(timeout=0)
+        except Timeout:
+            log.info("Another process prepares store '%s'; waiting for it.", path.name)
+            lock.acquire()
+    except OSError as error:
+        raise _unwritable(path, error) from error
+    folder = path.with_name(f".{path.name}.{uuid.uuid4().hex[:8]}.partial")
+    try:
+        _clean_up(path)
+        folder.mkdir()
+        yield folder
+    finally:
+        shutil.rmtree(folder, ignore_errors=True)
+        # Before the lock is released: whoever waits for it notices that its file is gone, and makes a new one.
+        Path(lock.lock_file).unlink(missing_ok=True)
+        lock.release()
+        with suppress(OSError):
+            for created in missing:
+                created.rmdir()  # only what is empty: nothing was written
+
+
+def write_store(
+    path: Path,
+    events: EncodedEvents,
+    *,
+    items: pl.DataFrame,
+    users: pl.DataFrame,
+    manifest: Mapping[str, Any],
+    truth: pl.DataFrame | None = None,
+) -> Store:
+    """Writes a store so that it is either wholly there or not there at all.
+
+    Args:
+        path: the folder to create; an existing store there is replaced in one step.
+        events: the events.
+        items: row i describes item index i, first column `item`.
+        users: row u describes user index u, first column `user`.
+        manifest: what to record beside the facts this function adds (schema, counts, time span, arrays, fingerprint,
+            tool version). Must hold `time.clock` (bool).
+        truth: what a synthetic source planted.
+
+    Returns:
+        The store, opened.
+
+    Raises:
+        DataError: the folder cannot be written (disk full, permissions).
+    """
+    path = Path(path)
+    partial = path.with_name(f".{path.name}.{uuid.uuid4().hex[:8]}.partial")
+    dtypes = ARRAY_DTYPES | OPTIONAL_DTYPES
+    try:
+        partial.mkdir(parents=True)
+        facts = {}
+        for stem, array in events.arrays().items():
+            contiguous = np.ascontiguousarray(array, dtype=dtypes[stem])
+            np.save(partial / f"{stem}.npy", contiguous)
+            digest = hashlib.sha256(contiguous.data).hexdigest()
+            facts[stem] = {"dtype": str(contiguous.dtype), "shape": list(contiguous.shape), "sha256": digest}
+        tables = {"items": items, "users": users} | ({} if truth is None else {"truth": truth})
+        for stem, table in tables.items():
+            table.write_parquet(partial / f"{stem}.parquet")
+        full = _complete_manifest(path.name, events, items, users, manifest, facts)
+        (partial / "manifest.json").write_text(json.dumps(full, indent=2, default=str) + "\n", encoding="utf-8")
+        _swap_into_place(partial, path)
+    except OSError as error:
+        raise _unwritable(path, error) from error
+    finally:
+        shutil.rmtree(partial, ignore_errors=True)
+    return open_store(str(path.absolute()))
+
+
+def _complete_manifest(
+    name: str,
+    events: EncodedEvents,
+    items: pl.DataFrame,
+    users: pl.DataFrame,
+    given: Mapping[str, Any],
+    facts: dict[str, Any],
+) -> dict[str, Any]:
+    digest = hashlib.sha256()
+    for stem in sorted(facts):
+        digest.update(f"{stem}:{facts[stem]['sha256']};".encode())
+    for table, column in ((items, "item"), (users, "user")):
+        for ids in table[column].to_frame().iter_slices(1_000_000):
+            digest.update("".join(f"{value}\n" for value in ids.to_series().to_list()).encode())
+    has_events = len(events.time) > 0
+    return {
+        **given,
+        "schema": SCHEMA_VERSION,
+        "name": name,
+        "tool_version": __version__,
+        "behaviors": list(events.behaviors),
+        "counts": {
+            "users": len(events.offsets) - 1,
+            "items": items.height,
+            "events": len(events.item),
+            "repeats": _count_repeats(events),
+        },
+        "time": {
+            **given["time"],
+            "first": int(events.time.min()) if has_events else None,
+            "last": int(events.time.max()) if has_events else None,
+        },
+        "arrays": facts,
+        "fingerprint": digest.hexdigest(),
+    }
+
+
+def _count_repeats(events: EncodedEvents) -> int:
+    """Counts events whose user had the same item before."""
+    import polars as pl
+
+    repeats = 0
+    for first, last in user_blocks(events.offsets):
+        rows = slice(events.offsets[first], events.offsets[last])
+        user = np.repeat(np.arange(last - first), np.diff(events.offsets[first : last + 1]))
+        pairs = user.astype(np.int64) << 32 | events.item[rows]
+        repeats += len(pairs) - pl.Series(pairs).n_unique()
+    return repeats
+
+
+def _swap_into_place(partial: Path, path: Path) -> None:
+    if path.exists():
+        retired = path.with_name(f".{path.name}.{uuid.uuid4().hex[:8]}.retired")
+        path.rename(retired)
+        partial.rename(path)
+        shutil.rmtree(retired)
+    else:
+        partial.rename(path)
+
+
+def _clean_up(path: Path) -> None:
+    """Removes what a killed process left; a store that was only moved aside moves back."""
+    for retired in path.parent.glob(f".{path.name}.????????.retired"):
+        if path.exists():
+            shutil.rmtree(retired)
+        else:
+            retired.rename(path)
+    for partial in path.parent.glob(f".{path.name}.????????.partial"):
+        shutil.rmtree(partial)
+
+
+def _unwritable(path: Path, error: OSError) -> DataError:
+    return DataError(f"Store {path} could not be written: {error.strerror or error} ({error.filename}).")

@@ -1,0 +1,115 @@
+"""Every engine prepares the same store from the same files, byte for byte."""
+
+from __future__ import annotations
+
+import gzip
+import json
+import random
+import shutil
+from collections.abc import Iterator
+from pathlib import Path
+
+import polars as pl
+import pytest
+from hydra import compose, initialize_config_module
+
+from ltsi.store import Store, open_store, store_path
+from ltsi.workflows import prepare
+
+ENGINES = ("pandas", "duckdb", "pyspark")
+
+
+@pytest.fixture(scope="module", autouse=True)
+def stopped_spark() -> Iterator[None]:
+    """Stop the session that the tests of this file share."""
+    yield
+    try:
+        from pyspark.sql import SparkSession
+    except ImportError:
+        return
+    if (session := SparkSession.getActiveSession()) is not None:
+        session.stop()
+
+
+def prepared(name: str, engine: str, *overrides: str) -> Store:
+    settings = [f"engine={engine}", f"name={name}", *overrides]
+    if engine == "pyspark":
+        if shutil.which("java") is None:
+            pytest.skip("there is no Java for Spark")
+        settings += ["engine.master=local[2]", "engine.settings={spark.sql.shuffle.partitions: '4'}"]
+    with initialize_config_module("ltsi.conf", version_base="1.3"):
+        prepare.run(compose("prepare", settings))
+    return open_store(name)
+
+
+def content(store: Store) -> dict[str, bytes]:
+    """Return the bytes of a store's files; the manifest without the names that differ."""
+    found = {file.name: file.read_bytes() for file in store_path(store.name).iterdir()}
+    manifest = json.loads(found.pop("manifest.json"))
+    del manifest["name"], manifest["config"]["name"]
+    return found | {"manifest": json.dumps(manifest, sort_keys=True).encode()}
+
+
+def lines() -> list[str]:
+    """Return rows of a log with quotes, blanks, missing values, ties, repeats and copies."""
+    draw = random.Random(5)
+    rows = []
+    for _ in range(400):
+        user, item = f"u{draw.randrange(30)}", draw.choice(["hat", '"cap, red"', '"a ""quoted"" one"', "Schäl"])
+        time = 1_318_896_000 + draw.randrange(50) * 3_600
+        price = draw.choice(["9.5", "", "3", "0"])
+        rows.append(f"{user},{item},{time},{draw.choice(['view', 'buy'])},{price},{draw.choice(['A1', 'A2', ''])}")
+    return [*rows, *rows[:20]]
+
+
+COLUMNS = [
+    "source=table",
+    "source.columns={user: who, item: what, time: at, behavior: how, value: price}",
+    "source.item_columns=[colour, price]",
+    "source.filters=[{column: how, one_of: [view, buy]}, {column: price, not_equals: '0', reason: free}]",
+    "clean=[duplicates,k_core]",
+    "clean.k_core.user=3",
+    "clean.k_core.item=3",
+]
+
+
+def write_log(folder: Path) -> Path:
+    file = folder / "log.csv.gz"
+    file.write_bytes(gzip.compress("\n".join(["who,what,at,how,price,colour", *lines(), ""]).encode()))
+    return file
+
+
+@pytest.mark.parametrize("engine", ENGINES)
+def test_a_table_becomes_the_same_store(tmp_path: Path, engine: str) -> None:
+    file = write_log(tmp_path)
+    expected = prepared("expected", "polars", *COLUMNS, f"source.path={file}")
+    assert 0 < expected.n_events < 420
+    assert content(prepared("found", engine, *COLUMNS, f"source.path={file}")) == content(expected)
+
+
+@pytest.mark.parametrize("engine", ENGINES)
+def test_parquet_becomes_the_same_store(tmp_path: Path, engine: str) -> None:
+    file = tmp_path / "log.parquet"
+    rows = [(n % 7, n * 5 % 11, 1_318_896_000 + n // 3, float(n % 4)) for n in range(300)]
+    pl.DataFrame(rows, schema=["user", "item", "time", "value"], orient="row").write_parquet(file, row_group_size=64)
+    overrides = ["source=table", f"source.path={file}", "source.columns.value=value", "ties=shuffle"]
+    assert content(prepared("found", engine, *overrides)) == content(prepared("expected", "polars", *overrides))
+
+
+@pytest.mark.parametrize("engine", ENGINES)
+def test_sequences_become_the_same_store(tmp_path: Path, engine: str) -> None:
+    file = tmp_path / "log.txt"
+    file.write_text("1 5 6 5\n2 6 7 8\n10 5\n")
+    overrides = ["source=sequences", f"source.path={file}"]
+    assert content(prepared("found", engine, *overrides)) == content(prepared("expected", "polars", *overrides))
+
+
+def test_a_long_log_is_read_in_the_order_of_its_rows(tmp_path: Path) -> None:
+    """Rows are numbered alike where an engine reads them in several threads or partitions."""
+    file = tmp_path / "log.csv"
+    rows = "".join(f"u{n % 9},i{n % 101},{1_318_896_000 + n % 2}\n" for n in range(60_000))
+    file.write_text("user,item,time\n" + rows)
+    overrides = ["source=table", f"source.path={file}"]
+    expected = content(prepared("expected", "polars", *overrides))
+    for engine in ENGINES:
+        assert content(prepared(engine, engine, *overrides)) == expected, engine
