@@ -90,6 +90,29 @@ def test_a_share_is_shown_in_percent_and_kept_as_a_number(tmp_path: Path) -> Non
     assert value == Cell(0.5, "50.0%")
 
 
+FUTURE = "user,item,time\na,x,1318896000\na,y,4070908800\n"
+
+
+def test_what_is_certainly_wrong_is_refused_by_name(tmp_path: Path, data_root: Path) -> None:
+    log = write(tmp_path / "log.csv", FUTURE)
+    with pytest.raises(DataError, match=r"The audit refuses this log \(future_dates: .*audit=warn"):
+        run("source=table", f"source.path={log}")
+    assert not data_root.exists()
+
+
+def test_an_override_is_recorded(tmp_path: Path) -> None:
+    log = write(tmp_path / "log.csv", FUTURE)
+    result = run("source=table", f"source.path={log}", "audit=warn")
+    (found,) = [finding for finding in open_store("table").manifest["audit"] if finding["finding"] == "future_dates"]
+    assert found["overridden"] is True
+    assert any(row[1] == "future_dates" for row in result.tables[0].rows)
+
+
+def test_an_audit_that_is_none_is_refused() -> None:
+    with pytest.raises(ConfigError, match=r"audit=ignore must be one of: refuse, warn"):
+        run(*SMALL, "audit=ignore")
+
+
 def test_a_log_without_a_clock_says_so(tmp_path: Path) -> None:
     log = write(tmp_path / "log.txt", "1 5 6 5\n2 6 7 8\n")
     result = run("source=sequences", f"source.path={log}", "name=ordered")
