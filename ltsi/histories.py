@@ -71,11 +71,12 @@ class Histories:
 
 @dataclass(frozen=True)
 class TrainingGroup:
-    """Histories of similar length whose every position has a target: the event that came next.
+    """Histories of similar length and the target at each position: the event that came next.
 
     Attributes:
         histories: the inputs; `now_B` is the time of the last target.
-        target_BL: int64, the next item at each position; padding is `n_items`.
+        target_BL: int64, the next item at each position; `n_items` is padding, and a position without a target: what
+            came next is not asked for.
         target_time_BL: int64, when it came: the "now" of that position.
     """
 

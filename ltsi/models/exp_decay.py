@@ -17,7 +17,7 @@ from ltsi.decay.return_decay import fit_return_decay
 from ltsi.histories import Histories
 from ltsi.models.interest import InterestModel
 from ltsi.models.popularity import count_items
-from ltsi.sequences.batches import ragged
+from ltsi.sequences.rows import ragged
 from ltsi.sequences.split import Split
 
 SECONDS_PER_DAY = 86_400.0

@@ -126,8 +126,9 @@ class SequenceNetwork(InterestModel):
         return histories.last(self.states(histories)) @ self.item_vectors().T
 
     def training_loss(self, batch: TrainingBatch, loss: NextItemLoss) -> Tensor:
-        """Sums the loss over the real positions of all groups; see `InterestModel.training_loss`."""
+        """Sums the loss over the positions of all groups that have a target; see `InterestModel.training_loss`."""
         groups = [group.histories for group in batch.groups]
         state_ND = encode(self.states, groups, list(self.parameters()))
         target_N = torch.cat([group.target_BL[group.histories.real_BL()] for group in batch.groups])
-        return loss(state_ND, self.item_vectors(), target_N) / batch.n_targets
+        asked_N = target_N < self.n_items
+        return loss(state_ND[asked_N], self.item_vectors(), target_N[asked_N]) / batch.n_targets

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import platform
 import subprocess
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from datetime import UTC, datetime
 from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
@@ -17,13 +17,21 @@ _PACKAGES = ("torch", "pytorch-lightning", "hydra-core", "numpy", "polars")
 
 
 def describe_environment(
-    store: Store, *, split: str, seen: str, seed: int, device: str, overrides: Sequence[str]
+    store: Store,
+    *,
+    split: str,
+    split_report: Mapping[str, int],
+    seen: str,
+    seed: int,
+    device: str,
+    overrides: Sequence[str],
 ) -> dict[str, Any]:
     """Describes what a run starts from.
 
     Args:
         store: the store it learns from.
         split: name of the split.
+        split_report: what the split counted: targets, cold users and items, ...
         seen: `hide` or `keep`.
         seed: the seed of every random choice.
         device: where it computes, such as `cpu`.
@@ -42,6 +50,7 @@ def describe_environment(
         "store_path": str(store.path.absolute()),
         "fingerprint": store.fingerprint,
         "split": split,
+        "split_report": dict(split_report),
         "seen": seen,
         "order_warning": _order_warning(store),
         "overrides": list(overrides),

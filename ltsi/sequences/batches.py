@@ -14,7 +14,10 @@ from numpy.typing import NDArray
 
 from ltsi.errors import ConfigError, DataError
 from ltsi.histories import Histories, RankingBatch, TrainingBatch, TrainingGroup
+from ltsi.sequences.roles import UNRESTRICTED, Roles
+from ltsi.sequences.rows import ragged
 from ltsi.sequences.split import Split, Targets
+from ltsi.sequences.windows import cut_windows
 from ltsi.store import Store
 
 SCORE_BUDGET = 16_000_000
@@ -40,10 +43,12 @@ class Shard:
 class TrainingBatches:
     """All training windows once an epoch, in batches drawn at random.
 
-    A window is at most `max_length + 1` consecutive training events of a user; each event after the first is a target.
-    Longer users give several windows, cut from the most recent end. Within a batch, windows of similar length form a
-    group, so that padding stays below the real positions. Each process takes every world-th window of the same batch:
-    the summed gradient does not depend on the number of processes.
+    A window is at most `max_length` consecutive inputs of a user, and the targets among the training events that are
+    predicted from them: each from the inputs up to the last one before it. Without roles this is up to `max_length + 1`
+    consecutive events, of which each after the first is a target. Longer users give several windows, cut from the most
+    recent end; a window without a target is left out. Within a batch, windows of similar length form a group, so that
+    padding stays below the real positions. Each process takes every world-th window of the same batch: the summed
+    gradient does not depend on the number of processes.
 
     Args:
         split: what to train on.
@@ -58,17 +63,19 @@ class TrainingBatches:
     """
 
     def __init__(self, split: Split, max_length: int, batch_size: int, seed: int, shard: Shard = Shard()) -> None:
-        self.store, self.seed, self.shard = split.store, seed, shard
-        self.first, self.last = _windows(split, max_length)
-        if not len(self.first):
+        self.store, self.roles, self.seed, self.shard = split.store, split.roles, seed, shard
+        self.windows = cut_windows(split, max_length)
+        n_windows = len(self.windows.first)
+        if not n_windows:
+            lacking = "a training target after an input" if self.roles.restricted else "two training events"
             raise DataError(
-                f"Store '{self.store.name}' has no user with two training events, so there is no next event to learn."
+                f"Store '{self.store.name}' has no user with {lacking}, so there is no next event to learn."
             )
-        self.n_batches = max(1, round(len(self.first) / batch_size))
-        if len(self.first) // self.n_batches < shard.world:
+        self.n_batches = max(1, round(n_windows / batch_size))
+        if n_windows // self.n_batches < shard.world:
             raise ConfigError(
-                f"trainer.devices={shard.world} is more than the {len(self.first) // self.n_batches} histories in a "
-                f"batch (batch_size={batch_size}, {len(self.first)} training histories); use fewer devices."
+                f"trainer.devices={shard.world} is more than the {n_windows // self.n_batches} histories in a "
+                f"batch (batch_size={batch_size}, {n_windows} training histories); use fewer devices."
             )
 
     def __len__(self) -> int:
@@ -77,18 +84,18 @@ class TrainingBatches:
     @property
     def n_targets(self) -> int:
         """Number of targets in an epoch, over all processes."""
-        return int((self.last - self.first).sum())
+        return int(self.windows.n_targets.sum())
 
     def epoch(self, number: int) -> Iterator[TrainingBatch]:
         """Cuts the batches of an epoch, in an order fixed by the seed and the epoch's number."""
-        order = np.random.default_rng([self.seed, number]).permutation(len(self.first))
+        order = np.random.default_rng([self.seed, number]).permutation(len(self.windows.first))
         for windows in np.array_split(order, self.n_batches):
-            n_targets = int((self.last[windows] - self.first[windows]).sum())
+            n_targets = int(self.windows.n_targets[windows].sum())
             mine = windows[self.shard.rank :: self.shard.world]
             yield TrainingBatch([self._group(part) for part in self._by_length(mine)], n_targets)
 
     def _by_length(self, windows: NDArray[np.int64]) -> Iterator[NDArray[np.int64]]:
-        length = self.last[windows] - self.first[windows]
+        length = self.windows.end[windows] - self.windows.first[windows]
         windows = windows[np.argsort(-length, kind="stable")]
         length = -np.sort(-length)
         start = 0
@@ -102,10 +109,29 @@ class TrainingBatches:
             start = end
 
     def _group(self, windows: NDArray[np.int64]) -> TrainingGroup:
-        first, last = self.first[windows], self.last[windows]
-        histories = gather(self.store, first, last, now=self.store.time[last])
-        item_BL, time_BL, _ = _pad(self.store, first + 1, last + 1)
-        return TrainingGroup(histories, torch.from_numpy(item_BL), torch.from_numpy(time_BL))
+        first, end, until = (column[windows] for column in (self.windows.first, self.windows.end, self.windows.until))
+        if not self.roles.restricted:
+            histories = gather(self.store, first, end, now=self.store.time[until])
+            item_BL, time_BL, _ = _pad(self.store, first + 1, end + 1, self.roles)
+            return TrainingGroup(histories, torch.from_numpy(item_BL), torch.from_numpy(time_BL))
+        which, row = ragged(self.roles.row(first) + 1, until + 1)
+        asked = self.roles.is_target(self.store.behavior[row])
+        which, row = which[asked], row[asked]
+        column = self.roles.position(row) - 1 - first[which]
+        # Targets between the same two inputs are predicted from the same state, and a position has room for one: the
+        # history is repeated for the others.
+        begins = np.flatnonzero((np.diff(which, prepend=-1) != 0) | (np.diff(column, prepend=-1) != 0))
+        nth = np.arange(len(row)) - np.repeat(begins, np.diff(begins, append=len(row)))
+        copies = np.zeros(len(windows), dtype=np.int64)
+        np.maximum.at(copies, which, nth + 1)
+        line = (np.cumsum(copies) - copies)[which] + nth
+        first, end, until = (np.repeat(part, copies) for part in (first, end, until))
+        histories = gather(self.store, first, end, now=self.store.time[until], roles=self.roles)
+        target_BL = torch.full_like(histories.item_BL, self.store.n_items)
+        target_time_BL = histories.time_BL.clone()
+        target_BL[line, column] = torch.from_numpy(self.store.item[row].astype(np.int64))
+        target_time_BL[line, column] = torch.from_numpy(np.asarray(self.store.time[row]))
+        return TrainingGroup(histories, target_BL, target_time_BL)
 
 
 class RankingBatches:
@@ -118,6 +144,7 @@ class RankingBatches:
         hide_seen: whether items of the whole history are not ranked.
         shard: this process's part: whole batches in turn, at least one.
         limit: rank only this many targets, spread evenly over the users; None: all.
+        roles: which events histories are made of.
 
     Raises:
         ConfigError: there are more processes than targets.
@@ -131,18 +158,21 @@ class RankingBatches:
         hide_seen: bool,
         shard: Shard = Shard(),
         limit: int | None = None,
+        roles: Roles = UNRESTRICTED,
     ) -> None:
-        self.store, self.targets, self.max_length, self.hide_seen = store, targets, max_length, hide_seen
+        self.store, self.targets, self.roles = store, targets, roles
+        self.max_length, self.hide_seen = max_length, hide_seen
         chosen = np.arange(len(targets))
         if limit is not None and limit < len(chosen):
             chosen = chosen[np.linspace(0, len(chosen) - 1, limit).astype(np.int64)]
         if len(chosen) < shard.world:
             raise ConfigError(
-                f"trainer.devices={shard.world} is more than the {len(chosen)} users to rank; use fewer devices."
+                f"trainer.devices={shard.world} is more than the {len(chosen)} targets to rank; use fewer devices."
             )
         # A process without a batch would not take part in bringing the ranks together, and the others would wait.
         batch_size = max(1, min(1024, SCORE_BUDGET // store.n_items, len(chosen) // shard.world))
-        length = np.minimum(history_length(store, targets), max_length)[chosen]
+        self.bounds = history_positions(store, targets, roles)
+        length = np.minimum(self.bounds[1] - self.bounds[0], max_length)[chosen]
         order = chosen[np.argsort(length, kind="stable")]
         self.batches = [order[i : i + batch_size] for i in range(0, len(order), batch_size)][shard.rank :: shard.world]
 
@@ -151,36 +181,50 @@ class RankingBatches:
 
     def __iter__(self) -> Iterator[RankingBatch]:
         for index in self.batches:
-            user, event = self.targets.user[index], self.targets.event[index]
-            start, end = self.store.offsets[user], self.targets.history_end[index]
-            histories = gather(
-                self.store, np.maximum(start, end - self.max_length), end, now=np.asarray(self.store.time[event])
-            )
+            start, end = (bound[index] for bound in self.bounds)
+            event, first = self.targets.event[index], np.maximum(start, end - self.max_length)
+            histories = gather(self.store, first, end, self.targets.now[index], self.roles)
             row, seen = ragged(start, end) if self.hide_seen else (np.empty(0, np.int64), np.empty(0, np.int64))
             yield RankingBatch(
                 histories,
                 torch.from_numpy(self.store.item[event].astype(np.int64)),
                 torch.from_numpy(index),
                 torch.from_numpy(row),
-                torch.from_numpy(self.store.item[seen].astype(np.int64)),
+                torch.from_numpy(self.store.item[self.roles.row(seen)].astype(np.int64)),
             )
 
 
-def history_length(store: Store, targets: Targets) -> NDArray[np.int64]:
-    """Returns the number of events before each target, int64 `(N,)`."""
-    return np.asarray(targets.history_end - store.offsets[targets.user])
+def history_positions(
+    store: Store, targets: Targets, roles: Roles = UNRESTRICTED
+) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
+    """Returns the position of the first input of each target's history, and one past that of its last, int64 `(N,)`."""
+    start = np.asarray(store.offsets[targets.user])
+    return roles.position(start), roles.position(targets.history_end)
 
 
-def gather(store: Store, first: NDArray[np.int64], end: NDArray[np.int64], now: NDArray[np.int64]) -> Histories:
+def history_length(store: Store, targets: Targets, roles: Roles = UNRESTRICTED) -> NDArray[np.int64]:
+    """Returns the number of inputs before each target, int64 `(N,)`."""
+    start, end = history_positions(store, targets, roles)
+    return end - start
+
+
+def gather(
+    store: Store,
+    first: NDArray[np.int64],
+    end: NDArray[np.int64],
+    now: NDArray[np.int64],
+    roles: Roles = UNRESTRICTED,
+) -> Histories:
     """Reads histories from a store.
 
     Args:
         store: the store.
-        first: int64 `(B,)`, first row of each history.
-        end: int64 `(B,)`, one past its last row.
+        first: int64 `(B,)`, position of the first input of each history.
+        end: int64 `(B,)`, one past that of its last input.
         now: int64 `(B,)`, when the next item is asked for.
+        roles: which events histories are made of.
     """
-    item_BL, time_BL, length_B = _pad(store, first, end)
+    item_BL, time_BL, length_B = _pad(store, first, end, roles)
     return Histories(
         torch.from_numpy(item_BL),
         torch.from_numpy(time_BL),
@@ -190,28 +234,11 @@ def gather(store: Store, first: NDArray[np.int64], end: NDArray[np.int64], now: 
 
 
 def _pad(
-    store: Store, first: NDArray[np.int64], end: NDArray[np.int64]
+    store: Store, first: NDArray[np.int64], end: NDArray[np.int64], roles: Roles
 ) -> tuple[NDArray[np.int64], NDArray[np.int64], NDArray[np.int64]]:
     length = np.asarray(end - first)
-    row_BL = first[:, None] + np.arange(length.max())
-    real_BL = row_BL < end[:, None]
-    row_BL = np.minimum(row_BL, end[:, None] - 1)
+    position_BL = first[:, None] + np.arange(length.max())
+    real_BL = position_BL < end[:, None]
+    row_BL = roles.row(np.minimum(position_BL, end[:, None] - 1))
     item_BL = np.where(real_BL, store.item[row_BL], store.n_items).astype(np.int64)
     return item_BL, store.time[row_BL], length
-
-
-def ragged(start: NDArray[np.int64], end: NDArray[np.int64]) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
-    """Lists the rows of several ranges: which range each belongs to, and the row."""
-    length = end - start
-    which = np.repeat(np.arange(len(start)), length)
-    return which, np.arange(len(which)) + np.repeat(start - (np.cumsum(length) - length), length)
-
-
-def _windows(split: Split, max_length: int) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
-    """Returns the first row of each window and the row of its last target."""
-    start, end = np.asarray(split.store.offsets[:-1]), split.train_end
-    n_windows = np.maximum(-(-(end - start - 1) // max_length), 0)
-    user = np.repeat(np.arange(len(start)), n_windows)
-    nth = np.arange(len(user)) - np.repeat(np.cumsum(n_windows) - n_windows, n_windows)
-    last = end[user] - 1 - nth * max_length
-    return np.maximum(last - max_length, start[user]), last

@@ -71,7 +71,8 @@ class SplitDataModule(LightningDataModule):
         return self._ranking("valid", Shard(), limit=CALIBRATION_TARGETS)
 
     def _ranking(self, part: str, shard: Shard, limit: int | None = None) -> RankingBatches:
-        return RankingBatches(self.split.store, self.split.part(part), self.max_length, self.hide_seen, shard, limit)
+        split = self.split
+        return RankingBatches(split.store, split.part(part), self.max_length, self.hide_seen, shard, limit, split.roles)
 
     def _shard(self) -> Shard:
         return Shard(self.trainer.global_rank, self.trainer.world_size) if self.trainer else Shard()

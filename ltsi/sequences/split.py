@@ -4,12 +4,12 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from dataclasses import dataclass, field
-from typing import Protocol
 
 import numpy as np
 from numpy.typing import NDArray
 
 from ltsi.errors import ConfigError
+from ltsi.sequences.roles import UNRESTRICTED, Roles
 from ltsi.store import Store, user_blocks
 
 PARTS = ("valid", "test")
@@ -21,16 +21,23 @@ class Targets:
 
     Attributes:
         user: int64 `(N,)`, user index.
-        event: int64 `(N,)`, row of the target event in the store; its time is the "now" of the prediction.
-        history_end: int64 `(N,)`; the history is rows `offsets[user]:history_end`.
+        event: int64 `(N,)`, row of the target event in the store.
+        history_end: int64 `(N,)`; the history is the inputs among rows `offsets[user]:history_end`.
+        now: int64 `(N,)`, the time at which the target is asked for.
     """
 
     user: NDArray[np.int64]
     event: NDArray[np.int64]
     history_end: NDArray[np.int64]
+    now: NDArray[np.int64]
 
     def __len__(self) -> int:
         return len(self.user)
+
+    @classmethod
+    def none(cls) -> Targets:
+        """Returns no targets."""
+        return cls(*(np.empty(0, dtype=np.int64) for _ in range(4)))
 
 
 @dataclass(frozen=True)
@@ -38,11 +45,13 @@ class Split:
     """A cut of a store's events.
 
     Attributes:
-        store: the store that is cut.
-        train_end: int64 `(users,)`; the training events of user u are rows `offsets[u]:train_end[u]`.
+        store: the store that is cut; without the events that are neither shown nor asked for, if behaviours have roles.
+        train_end: int64 `(users,)`; the training events of user u are rows `offsets[u]:train_end[u]`. Each target among
+            them is learned from the inputs before it.
         valid: the events that selection may read.
         test: the events that only `eval` reads.
         report: counts worth telling (users too short, cold users, ...), by name.
+        roles: which events are shown and which are asked for, in every part.
     """
 
     store: Store
@@ -50,6 +59,7 @@ class Split:
     valid: Targets
     test: Targets
     report: dict[str, int] = field(default_factory=dict)
+    roles: Roles = UNRESTRICTED
 
     def part(self, name: str) -> Targets:
         """Returns the targets of `valid` or `test`.
@@ -64,6 +74,9 @@ class Split:
 
     def training_blocks(self, max_events: int = 4_000_000) -> Iterator[TrainingBlock]:
         """Passes over the training events in blocks of whole users, in bounded memory.
+
+        Where behaviours have roles these are inputs and targets alike, in the order in which they happened: what a
+        statistic may count. `TrainingBlock.behavior` tells them apart.
 
         Args:
             max_events: events in a block.
@@ -111,11 +124,3 @@ class TrainingBlock:
     def user(self) -> NDArray[np.int64]:
         """Returns the store-wide user index of each event, int64 `(events,)`."""
         return self.first_user + np.repeat(np.arange(len(self.offsets) - 1), np.diff(self.offsets))
-
-
-class Splitter(Protocol):
-    """Cuts a store; the config group `split` instantiates one."""
-
-    def __call__(self, store: Store) -> Split:
-        """Cuts the store."""
-        ...

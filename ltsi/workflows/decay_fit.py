@@ -83,8 +83,7 @@ def _part(cfg: DictConfig, store: Store) -> Split:
     if cfg.part == "train":
         split: Split = build(cfg.split)(store)
         return split
-    nothing = Targets(*(np.empty(0, dtype=np.int64) for _ in range(3)))
-    return Split(store, train_end=np.asarray(store.offsets[1:]), valid=nothing, test=nothing)
+    return Split(store, train_end=np.asarray(store.offsets[1:]), valid=Targets.none(), test=Targets.none())
 
 
 def _entities(wanted: str, store: Store) -> tuple[str, NDArray[np.integer], list[str]]:

@@ -22,7 +22,7 @@ from ltsi.errors import ConfigError, DataError
 from ltsi.metrics import summary
 from ltsi.models.interest import InterestModel
 from ltsi.runs.folder import Evaluation, RunFolder
-from ltsi.sequences.batches import history_length
+from ltsi.sequences.batches import history_positions
 from ltsi.sequences.split import Split
 from ltsi.store import Store
 from ltsi.training.checkpoints import AtomicCheckpointIO
@@ -150,14 +150,15 @@ def evaluate(
 
 
 def _per_user(experiment: Experiment, part: str, ranked: dict[str, Any]) -> pl.DataFrame:
-    store, targets = experiment.store, experiment.split.part(part)
-    gap = store.time[targets.event] - store.time[targets.history_end - 1]
+    store, targets, roles = experiment.store, experiment.split.part(part), experiment.split.roles
+    start, end = history_positions(store, targets, roles)
+    gap = targets.now - store.time[roles.row(end - 1)]
     return pl.DataFrame(
         {
             "user": store.users["user"].gather(targets.user),
             "target": store.items["item"].gather(store.item[targets.event]),
             "rank": ranked["rank"],
-            "history_length": history_length(store, targets),
+            "history_length": end - start,
             "gap_seconds": gap if store.has_clock else pl.Series([None] * len(targets), dtype=pl.Int64),
             **{name: column for name, column in ranked.items() if name != "rank"},
         }

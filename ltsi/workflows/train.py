@@ -80,6 +80,7 @@ def _begin(folder: RunFolder, cfg: DictConfig, experiment: Experiment, trainer: 
     environment = describe_environment(
         experiment.store,
         split=experiment.split_name,
+        split_report=experiment.split.report,
         seen=experiment.seen,
         seed=cfg.seed,
         device=trainer.accelerator.__class__.__name__.removesuffix("Accelerator").lower(),

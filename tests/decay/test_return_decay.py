@@ -17,7 +17,7 @@ ONE_ENTITY = np.zeros(10, dtype=np.int64)
 
 
 def whole(store: Store) -> Split:
-    nobody = Targets(*(np.array([], dtype=np.int64) for _ in range(3)))
+    nobody = Targets.none()
     return Split(store, np.asarray(store.offsets[1:]), nobody, nobody)
 
 

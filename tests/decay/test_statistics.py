@@ -86,7 +86,7 @@ def test_blocks_do_not_matter(make_store: Callable[..., Store]) -> None:
         for _ in range(12)
     ]
     store = make_store(*users)
-    nobody = Targets(*(np.array([], dtype=np.int64) for _ in range(3)))
+    nobody = Targets.none()
     split = Split(store, np.asarray(store.offsets[1:]), nobody, nobody)
 
     def collected(max_events: int) -> ReturnStatistics:

@@ -29,7 +29,7 @@ class Fitted:
 def targets(*events: tuple[int, int]) -> Targets:
     """Targets from (user, row)."""
     user, row = np.array(events, dtype=np.int64).reshape(-1, 2).T
-    return Targets(user, row, row)
+    return Targets(user, row, row, now=np.zeros_like(row))
 
 
 @pytest.fixture

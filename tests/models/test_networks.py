@@ -5,7 +5,8 @@ from collections.abc import Callable
 import pytest
 import torch
 
-from ltsi.histories import Histories
+from ltsi.histories import Histories, TrainingBatch, TrainingGroup
+from ltsi.losses.softmax import Softmax
 from ltsi.models.fusion import Gate
 from ltsi.models.interest import SequenceNetwork
 from ltsi.models.lstm import Lstm
@@ -88,3 +89,14 @@ def test_positions_matter_to_a_transformer(make_histories: MakeHistories) -> Non
     network = transformer()
     one, other = network(make_histories([1, 2, 3], [2, 1, 3], n_items=ITEMS)).detach()
     assert not torch.allclose(one, other)
+
+
+def test_positions_without_a_target_do_not_count(make_histories: MakeHistories) -> None:
+    histories = make_histories([1, 2, 3, 4], [5, 6], n_items=ITEMS)
+    target_BL = torch.tensor([[ITEMS, 3, ITEMS, 7], [6, ITEMS, ITEMS, ITEMS]])
+    batch = TrainingBatch([TrainingGroup(histories, target_BL, histories.time_BL + 1)], 3)
+    for network in (lstm(), transformer(), lstm_transformer()):
+        with torch.no_grad():
+            log_p_BLI = (network.states(histories) @ network.item_vectors().T).log_softmax(-1)
+            expected = -(log_p_BLI[0, 1, 3] + log_p_BLI[0, 3, 7] + log_p_BLI[1, 0, 6]) / 3
+            torch.testing.assert_close(network.training_loss(batch, Softmax()), expected)

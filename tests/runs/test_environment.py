@@ -26,7 +26,13 @@ def store(tmp_path: Path) -> Store:
 
 def describe(store: Store) -> dict[str, object]:
     return describe_environment(
-        store, split="leave_one_out", seen="hide", seed=3, device="cpu", overrides=["model=lstm", "seed=3"]
+        store,
+        split="leave_one_out",
+        split_report={"cold_users_test": 4},
+        seen="hide",
+        seed=3,
+        device="cpu",
+        overrides=["model=lstm", "seed=3"],
     )
 
 
@@ -40,6 +46,7 @@ def test_names_versions_store_and_protocol(store: Store) -> None:
     assert (facts["store"], facts["fingerprint"]) == ("toy", store.fingerprint)
     assert facts["store_path"] == str(store.path)
     assert (facts["split"], facts["seen"], facts["seed"], facts["device"]) == ("leave_one_out", "hide", 3, "cpu")
+    assert facts["split_report"] == {"cold_users_test": 4}
     assert facts["overrides"] == ["model=lstm", "seed=3"]
     assert facts["order_warning"] is None
 

@@ -94,3 +94,17 @@ def test_cuts_that_cannot_be_meant_are_refused(
 def test_an_empty_part_is_refused(store: Store) -> None:
     with pytest.raises(DataError, match=r"no user of store 'log' has events before and after split\.test \(2024"):
         GlobalTime(FEBRUARY, "2024-01-01")(store)
+
+
+def test_every_event_of_a_horizon_may_be_asked_for(store: Store) -> None:
+    split = GlobalTime(FEBRUARY, MARCH, target="all")(store)
+    assert split.valid.user.tolist() == [0, 0]
+    assert split.valid.event.tolist() == [2, 3]
+    assert split.valid.history_end.tolist() == [2, 2]
+    # Asked at the first of them, for both.
+    assert split.valid.now.tolist() == [FEB, FEB]
+    assert split.test.event.tolist() == [4, 6, 7, 9]
+    assert split.test.history_end.tolist() == [4, 6, 6, 9]
+    assert split.test.now.tolist() == [MAR + DAY, MAR, MAR, APR]
+    assert split.report["targets_test"] == 4
+    assert split.report["users_test"] == 3

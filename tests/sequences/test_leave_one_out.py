@@ -39,11 +39,11 @@ def test_no_training_event_is_a_target(store: Store) -> None:
 
 
 def test_short_users_are_trained_on_and_counted(store: Store) -> None:
-    assert LeaveOneOut()(store).report == {"users_too_short": 1}
+    assert LeaveOneOut()(store).report["users_too_short"] == 1
     split = LeaveOneOut(min_events=4)(store)
     assert split.test.user.tolist() == [0]
     assert split.train_end.tolist() == [3, 7, 10]
-    assert split.report == {"users_too_short": 2}
+    assert split.report["users_too_short"] == 2
 
 
 def test_fewer_than_three_events_never_make_a_test(store: Store) -> None:

@@ -7,14 +7,13 @@ from ltsi.errors import ConfigError
 from ltsi.sequences.split import Split, Targets
 from ltsi.store import Store
 
-NOBODY = Targets(*(np.array([], dtype=np.int64) for _ in range(3)))
-
 
 @pytest.fixture
 def split(make_store: Callable[..., Store]) -> Split:
     store = make_store([(0, 10), (1, 20), (2, 30)], [(3, 5)], [(1, 7), (4, 90)])
     # The last event of users 0 and 2 is held out, user 1 is trained on whole.
-    return Split(store, train_end=np.array([2, 4, 5]), valid=NOBODY, test=Targets(*np.array([[0, 2], [2, 5], [2, 5]])))
+    test = Targets(*np.array([[0, 2], [2, 5], [2, 5], [30, 90]]))
+    return Split(store, train_end=np.array([2, 4, 5]), valid=Targets.none(), test=test)
 
 
 @pytest.mark.parametrize("max_events", [1, 2, 4, 100])

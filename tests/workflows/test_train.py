@@ -13,6 +13,7 @@ from itertools import product
 from pathlib import Path
 from typing import Any
 
+import polars as pl
 import pytest
 import torch
 import yaml
@@ -315,3 +316,12 @@ def test_every_trainer_composes(ltsi: Ltsi, trainer: str) -> None:
     assert settings["name"] == trainer
     assert settings["use_distributed_sampler"] is False, "ltsi shares batches between devices itself"
     assert settings["logger"] is False
+
+
+def test_what_the_split_counted_is_written_into_the_run(train: Train) -> None:
+    run = train("popularity", "split=leave_n")
+    report, table = run.environment["split_report"], run.per_user("valid")
+    assert report["targets_valid"] == table.height == 2 * report["users_valid"]
+    # Both targets of a user are asked for at once, from one history.
+    per_user = table.group_by("user").agg(pl.n_unique("gap_seconds", "history_length"))
+    assert per_user.drop("user").unique().rows() == [(1, 1)]
