@@ -13,7 +13,7 @@ import narwhals as nw
 
 from ltsi.errors import DataError
 from ltsi.events import Events
-from ltsi.sources.filters import as_number, is_number
+from ltsi.sources.filters import as_number
 
 Locate = Callable[[int], str]
 """Names a row in an error."""
@@ -23,9 +23,20 @@ EXACT = 2.0**53  # floats above do not hold every integer
 LARGEST = 3.4e38  # of a float of 32 bits, in which a store keeps values
 
 
-def ask(rows: Events, questions: Mapping[str, nw.Expr]) -> dict[str, Any]:
-    """Returns the answers to some aggregates, by name, computed in one pass."""
-    answers: dict[str, Any] = rows.select(**questions).collect().rows(named=True)[0]
+def ask(
+    rows: Events, questions: Mapping[str, nw.Expr], computed: Mapping[str, nw.Expr] | None = None
+) -> dict[str, Any]:
+    """Returns the answers to some questions, computed in one pass.
+
+    Args:
+        rows: a table.
+        questions: aggregates by name.
+        computed: columns to compute first, by name, which the questions share.
+    """
+    asked = (rows.with_columns(**computed) if computed else rows).select(**questions)
+    # Polars streams on request only; the other engines know no other way, or none.
+    streaming: dict[str, Any] = {"engine": "streaming"} if rows.implementation.is_polars() else {}
+    answers: dict[str, Any] = asked.collect(**streaming).rows(named=True)[0]
     return answers
 
 
@@ -67,6 +78,10 @@ class TextColumn(Column):
             raise DataError(
                 f"{self.origin} holds {self.dtype}; source.columns.{self.role} needs text or whole numbers."
             )
+
+    def computed(self) -> dict[str, nw.Expr]:
+        """Returns what the questions are about: nothing but the column itself."""
+        return {}
 
     def questions(self) -> dict[str, nw.Expr]:
         """Returns what to ask of the column."""
@@ -110,9 +125,13 @@ class TextColumn(Column):
 class NumberColumn(Column):
     """A column of numbers; they may be written as text."""
 
+    def computed(self) -> dict[str, nw.Expr]:
+        """Returns what the questions are about."""
+        return {self._number: as_number(nw.col(self.source), self.dtype)}
+
     def questions(self) -> dict[str, nw.Expr]:
-        """Returns what to ask of the column."""
-        return {f"{self.role}_junk": self._junk().sum()}
+        """Returns what to ask of the column and of what is computed from it."""
+        return {f"{self.role}_junk": self._junk(nw.col(self._number)).sum()}
 
     def read(self, rows: Events, answers: Mapping[str, Any], locate: Locate) -> tuple[nw.Expr, list[str]]:
         """Returns the column as Float64, and nothing to tell.
@@ -120,12 +139,16 @@ class NumberColumn(Column):
         Raises:
             DataError: a value is no number, or too large.
         """
+        number = as_number(nw.col(self.source), self.dtype)
         if answers[f"{self.role}_junk"]:
-            row, value = self.first(rows, self._junk())
+            row, value = self.first(rows, self._junk(number))
             raise DataError(f"{self.origin}: '{value}' in {locate(row)} is no number that 32 bits can hold.")
-        return as_number(nw.col(self.source), self.dtype), []
+        return number, []
 
-    def _junk(self) -> nw.Expr:
-        column = nw.col(self.source)
-        large = as_number(column, self.dtype).abs() > LARGEST
-        return ~is_number(column, self.dtype) | large.fill_null(value=False)
+    @property
+    def _number(self) -> str:
+        return f"{self.role}:number"
+
+    def _junk(self, number: nw.Expr) -> nw.Expr:
+        unread = number.is_null() & ~nw.col(self.source).is_null()
+        return unread | (number.abs() > LARGEST).fill_null(value=False)

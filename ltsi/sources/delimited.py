@@ -221,7 +221,8 @@ class _Ended(io.RawIOBase):
             if (place := chunk.find(b"\0")) >= 0:
                 raise DataError(_nul(self._file, self._line + chunk.count(b"\n", 0, place)))
             self._line += chunk.count(b"\n")
-            self._decoder.decode(chunk)
+            if not chunk.isascii() or self._decoder.getstate()[0]:
+                self._decoder.decode(chunk)
             return chunk
         self._decoder.decode(b"", final=True)
         end, self._end = self._end, b""

@@ -80,7 +80,9 @@ class JsonLines:
             try:
                 found = json.loads(line, parse_constant=_refuse_constant)
             except ValueError as reason:
-                raise DataError(f"{self.file}, row {row} is no JSON ({reason}); it may be damaged or cut short.") from error
+                raise DataError(
+                    f"{self.file}, row {row} is no JSON ({reason}); it may be damaged or cut short."
+                ) from error
             if not isinstance(found, dict):
                 raise DataError(
                     f"{self.file}, row {row} is no JSON object {{...}}, but {line.strip()[:40]}."

@@ -41,7 +41,7 @@ class Table:
         user_columns: columns that describe the user, likewise.
         items: a table of items beside the log, see `SideTable`.
         users: a table of users beside the log, see `SideTable`.
-        behaviors: weight and role (input, target, both) by behaviour.
+        behaviors: weight and role (input, target, both) by behaviour; None declares nothing.
         filters: which rows to keep, see `Filter.parse`.
         delimiter: of delimited text, or `whitespace`; None finds it in the header.
         encoding: of text; None detects it.
@@ -57,7 +57,7 @@ class Table:
     user_columns: Sequence[str] = ()
     items: Mapping[str, Any] | None = None
     users: Mapping[str, Any] | None = None
-    behaviors: Mapping[str, Mapping[str, Any]] = field(default_factory=dict)
+    behaviors: Mapping[str, Mapping[str, Any]] | None = None
     filters: Sequence[Mapping[str, Any]] = ()
     delimiter: str | None = None
     encoding: str | None = None
@@ -96,7 +96,7 @@ class Table:
         object.__setattr__(self, "_sides", {role: SideTable.parse(side, role) for role, side in sides.items() if side})
         object.__setattr__(self, "_text", TextFormat(self.delimiter, self.encoding, self.header))
         object.__setattr__(self, "_filters", tuple(Filter.parse(entry, i) for i, entry in enumerate(self.filters)))
-        object.__setattr__(self, "_behaviors", declared_behaviors(self.behaviors))
+        object.__setattr__(self, "_behaviors", declared_behaviors(self.behaviors or {}))
 
     def files(self) -> list[Path]:
         """Returns the files that will be read.
@@ -192,9 +192,11 @@ class Table:
         columns = self._columns(rows, staged)
         rows, way = self._time_way(rows, staged)
         asked = {name: question for column in columns for name, question in column.questions().items()}
+        computed = {name: expression for column in columns for name, expression in column.computed().items()}
         if way is not None:
             asked |= {"time_missing": nw.col("time").is_null().sum(), **way.questions()}
-        answers = ask(rows, asked)
+            computed |= way.computed()
+        answers = ask(rows, asked, computed)
         self._require(rows, staged, answers)
         found: dict[str, nw.Expr] = {"behavior": nw.lit(INTERACTION)}
         notes: list[str] = []

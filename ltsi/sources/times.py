@@ -11,7 +11,7 @@ from __future__ import annotations
 import math
 import re
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime
 from typing import Any
 from zoneinfo import ZoneInfo
@@ -32,6 +32,8 @@ DAY_UNITS = {"day": 0, "excel": 25_569}
 
 FIRST, LAST = -30_610_224_000, 253_370_764_800  # the years 1000 to 9998: beyond, calendars and libraries end
 SAMPLE_ROWS = 200
+WITHOUT_FRACTIONS = ", without the fractions of a second"
+SECONDS, RAW = "time:seconds", "time:raw"  # names of what is computed from a column of times
 ROUNDED_ROWS = 20  # fewer times may lie on a coarse grid by chance
 
 
@@ -104,7 +106,8 @@ def parse_times(events: Events, column: TimeColumn) -> tuple[Events, str, list[F
         DataError: a time is missing or cannot be read, or the column mixes ways of writing times.
     """
     way = TimeWay.guess(events, column)
-    answers = ask(events, {"missing": nw.col(column.name).is_null().sum(), **way.questions()})
+    asked = {"missing": nw.col(column.name).is_null().sum(), **way.questions()}
+    answers = ask(events, asked, way.computed())
     if answers["missing"]:
         row = events.filter(nw.col(column.name).is_null()).select(nw.col("row").min()).collect().item()
         raise DataError(f"{column.origin}: {column.locate(row)} has no time; drop such rows with source.filters.")
@@ -156,24 +159,30 @@ class TimeWay:
             return cls(column, "dates and times", _epoch(moments), local=zone is None, fallible=True)
         raise DataError(f"{column.origin} holds {dtype}, which is no time; set source.columns.time=COLUMN.")
 
-    def questions(self) -> dict[str, nw.Expr]:
-        """Returns what to ask of the whole column: aggregates by name."""
+    def computed(self) -> dict[str, nw.Expr]:
+        """Returns what the questions are about, by name, so that it is computed once for all of them."""
         if self.fallible:
             return {}
+        return {SECONDS: self.seconds} if self.raw is None else {SECONDS: self.seconds, RAW: self.raw}
+
+    def questions(self) -> dict[str, nw.Expr]:
+        """Returns what to ask of the whole column and of what is computed from it: aggregates by name."""
+        if self.fallible:
+            return {}
+        seconds, raw = nw.col(SECONDS), nw.col(RAW)
         asked = {
-            "time_wrong": (self.seconds.is_null() & ~nw.col(self.column.name).is_null()).sum(),
-            "time_first": self.seconds.min(),
-            "time_last": self.seconds.max(),
+            "time_wrong": (seconds.is_null() & ~nw.col(self.column.name).is_null()).sum(),
+            "time_first": seconds.min(),
+            "time_last": seconds.max(),
         }
         if self.raw is not None:
             # Sizes without a sign, as floats: the smallest integer has no positive counterpart.
-            asked |= {"time_low": self.raw.abs().min(), "time_high": self.raw.abs().max()}
+            asked |= {"time_low": raw.abs().min(), "time_high": raw.abs().max(), "time_rows": nw.len()}
             if self.unit in UNITS:
-                asked["time_fractions"] = (self.raw != self.raw.floor()).sum()
+                asked["time_fractions"] = (raw != raw.floor()).sum()
             if grid := self._grid():
-                asked["time_uneven"] = (self.raw % grid != 0).sum()
-                asked["time_undaily"] = (self.raw % (DAY * UNITS[self.unit]) != 0).sum()
-            asked["time_rows"] = nw.len()
+                asked["time_uneven"] = (raw % grid != 0).sum()
+                asked["time_undaily"] = (raw % (DAY * UNITS[self.unit]) != 0).sum()
         return asked
 
     def read(self, events: Events, answers: Mapping[str, Any]) -> tuple[Events, str, list[Finding]]:
@@ -195,7 +204,7 @@ class TimeWay:
             seconds, how = to_utc(seconds, start, found), f"{how} in zone {column.zone}"
         parsed = events.with_columns(seconds.alias(column.name))
         if answers.get("time_fractions"):
-            how += ", without the fractions of a second"
+            how += WITHOUT_FRACTIONS
         first, last = (datetime.fromtimestamp(answers[name], UTC) for name in ("time_first", "time_last"))
         zone = "UTC" if not self.local or column.zone == "UTC" else "on its clocks"
         note = f"{column.origin} is read as {how}, from {first:%Y-%m-%d %H:%M:%S} to {last:%Y-%m-%d %H:%M:%S} {zone}."
@@ -313,10 +322,14 @@ def _texts(events: Events, column: TimeColumn) -> TimeWay:
     kind = max(matching, key=lambda name: matching[name])
     written = nw.when(text.str.contains(KINDS[kind])).then(text)
     if kind == "number":
-        # The fraction of a second is cut off as text, so that no time passes through a float.
-        exact = None if column.unit in DAY_UNITS else written.str.replace(r"\.[0-9]*$", "").cast(nw.Int64)
         sizes = [abs(float(value)) for value in sample if re.search(KINDS[kind], value)]
-        return _numeric(column, written.cast(nw.Float64), exact, sizes)
+        if column.unit in DAY_UNITS:
+            return _numeric(column, written.cast(nw.Float64), None, sizes)
+        # The fraction of a second is cut off as text, so that no time passes through a float.
+        exact = written.str.replace(r"\.[0-9]*$", "").cast(nw.Int64)
+        way = _numeric(column, exact.cast(nw.Float64), exact, sizes)
+        fractions = any(re.search(r"\.0*[1-9]", value) for value in sample)
+        return replace(way, how=way.how + WITHOUT_FRACTIONS) if fractions else way
     if kind == "date":
         return TimeWay(column, "dates", _epoch(written.str.to_datetime(format="%Y-%m-%d")))
     minutes, zoned = "to the minute" in kind, "with zone" in kind
