@@ -17,10 +17,10 @@ The table is a narwhals lazy frame, so that the engine under it can be any that 
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-from dataclasses import dataclass
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any, Protocol
+from typing import Any, Literal, Protocol
 
 import narwhals as nw
 
@@ -33,6 +33,8 @@ INTERACTION = "interaction"
 ID_COLUMNS = ("user", "item")
 REQUIRED = {"user": nw.String, "item": nw.String, "time": nw.Int64, "behavior": nw.String, "row": nw.Int64}
 OPTIONAL = {"value": nw.Float64, "part": nw.String}
+BehaviorRole = Literal["input", "target", "both"]
+BEHAVIOR_ROLES: tuple[BehaviorRole, ...] = ("input", "target", "both")
 
 
 @dataclass(frozen=True)
@@ -51,6 +53,19 @@ class Step:
 
 
 @dataclass(frozen=True)
+class Behavior:
+    """What a kind of event counts for.
+
+    Attributes:
+        weight: of its events, above 0.
+        role: `input` is read and never predicted, `target` is predicted and never read, `both` is both.
+    """
+
+    weight: float = 1.0
+    role: BehaviorRole = "both"
+
+
+@dataclass(frozen=True)
 class RawData:
     """What a source read.
 
@@ -64,6 +79,7 @@ class RawData:
         steps: what the source's filters dropped, in order.
         notes: sentences worth telling, such as the detected unit of time.
         findings: what the source found out about the log that the event table does not show.
+        behaviors: weight and role of each behaviour of the log; empty if nothing was declared.
     """
 
     events: Events
@@ -75,6 +91,7 @@ class RawData:
     steps: Sequence[Step] = ()
     notes: Sequence[str] = ()
     findings: Sequence[Finding] = ()
+    behaviors: Mapping[str, Behavior] = field(default_factory=dict)
 
 
 class Source(Protocol):

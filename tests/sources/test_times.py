@@ -8,14 +8,15 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from ltsi.errors import ConfigError, DataError
-from ltsi.sources.times import UNITS, TimeColumn, parse_times
+from ltsi.sources.time_formats import UNITS
+from ltsi.sources.times import TimeColumn, parse_times
 
 MOMENTS = st.datetimes(min_value=datetime(1974, 1, 1), max_value=datetime(2100, 1, 1))
 
 
 def parse(values: list[Any], dtype: Any = None, **settings: Any) -> tuple[list[int], str]:
     table = pl.DataFrame({"time": pl.Series(values, dtype=dtype), "row": range(1, len(values) + 1)})
-    events, note = parse_times(nw.from_native(table.lazy()), TimeColumn("time", "log.csv, column 'at'", **settings))
+    events, note, _ = parse_times(nw.from_native(table.lazy()), TimeColumn("time", "log.csv, column 'at'", **settings))
     return events.collect()["time"].to_list(), note
 
 
