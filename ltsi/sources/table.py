@@ -107,10 +107,6 @@ class Table:
         beside = [file for side in self._sides.values() for file in side.files()]
         return [*existing_files(self.path, "source.path"), *beside]
 
-    def files(self) -> list[Path]:
-        """Returns the table's file."""
-        return [existing_file(self.path, "source.path")]
-
     def load(self, engine: Engine) -> RawData:
         """Reads the table: once to disk, and from there in one pass for all questions, one more for filters."""
         files = existing_files(self.path, "source.path")
