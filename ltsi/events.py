@@ -42,11 +42,13 @@ class Step:
         name: the filter's reason or the step's name.
         dropped: rows it dropped.
         left: rows after it.
+        changed: rows among them whose value it changed.
     """
 
     name: str
     dropped: int
     left: int
+    changed: int = 0
 
 
 @dataclass(frozen=True)

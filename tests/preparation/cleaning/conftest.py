@@ -1,0 +1,53 @@
+"""Event tables on every engine that runs in this process."""
+
+from collections.abc import Callable, Mapping, Sequence
+from typing import Any
+
+import narwhals as nw
+import polars as pl
+import pytest
+
+from ltsi.events import Events
+from ltsi.preparation.clean import CleaningStep
+
+duckdb = pytest.importorskip("duckdb", reason="the extra `engines` is not installed")
+
+ENGINES: Mapping[str, Callable[[pl.DataFrame], Events]] = {
+    "polars": lambda table: nw.from_native(table.lazy()),
+    "pandas": lambda table: nw.from_native(table.to_pandas()).lazy(),
+    "pandas with arrow": lambda table: nw.from_native(table.to_pandas(use_pyarrow_extension_array=True)).lazy(),
+    "duckdb": lambda table: nw.from_native(duckdb.connect().from_arrow(table.to_arrow())),
+}
+
+
+def table_of(rows: Sequence[tuple[Any, ...]], behavior: Sequence[str] | None = None) -> pl.DataFrame:
+    """Makes an event table of rows `(user, item, time)` or `(user, item, time, value)`, in the order of the file."""
+    columns = ["user", "item", "time", "value"][: len(rows[0])]
+    types = {"user": pl.String, "item": pl.String, "time": pl.Int64, "value": pl.Float64}
+    table = pl.DataFrame(rows, schema={name: types[name] for name in columns}, orient="row")
+    return table.with_columns(
+        behavior=pl.Series(behavior or ["interaction"] * len(rows)), row=pl.int_range(1, len(rows) + 1, dtype=pl.Int64)
+    )
+
+
+def kept(events: Events) -> dict[int, float | None]:
+    """Returns the value of each event by its row, None if there is none."""
+    table = events.collect().to_polars()
+    values = table["value"].cast(pl.Float64).fill_nan(None) if "value" in table.columns else [None] * len(table)
+    return dict(sorted(zip(table["row"].to_list(), values, strict=True)))
+
+
+@pytest.fixture
+def apply() -> Callable[..., dict[int, float | None]]:
+    """Return a function that applies a step on each engine and returns the value of each event that is left, by row."""
+
+    def run(
+        step: CleaningStep, rows: Sequence[tuple[Any, ...]], behavior: Sequence[str] | None = None
+    ) -> dict[int, float | None]:
+        table = table_of(rows, behavior)
+        results = {name: kept(step(engine(table))) for name, engine in ENGINES.items()}
+        for name, result in results.items():
+            assert result == pytest.approx(results["polars"], rel=1e-12, nan_ok=False), name
+        return results["polars"]
+
+    return run
