@@ -76,15 +76,16 @@ def _with_features(events: Events, facts: _Facts) -> Events:
     """Adds FEATURES, and `_picked`, the value of the events that the regression is fitted on."""
     share = min(SHARE, SAMPLE / facts.known)
     turns = nw.col("row").cast(nw.Float64) * GOLDEN
-    featured = events.with_columns(_picked=nw.when(turns - turns.floor() < share).then(nw.col("value")))
-    counted, drawn = nw.col("value"), nw.col("_picked")
+    marked = events.with_columns(_picked=nw.when(turns - turns.floor() < share).then(nw.col("value")))
+    value, picked = nw.col("value"), nw.col("_picked")
+    featured = marked
     for group in GROUPS:
-        sums = featured.group_by(group).agg(
-            _sum=counted.sum(), _n=counted.count(), _picked_sum=drawn.sum(), _picked_n=drawn.count()
+        sums = marked.group_by(group).agg(
+            _sum=value.sum(), _n=value.count(), _picked_sum=picked.sum(), _picked_n=picked.count()
         )
         # An event that the regression is fitted on must not explain itself.
-        total = nw.col("_sum") - nw.when(~drawn.is_null()).then(nw.col("_picked_sum")).otherwise(0.0)
-        n = nw.col("_n") - nw.when(~drawn.is_null()).then(nw.col("_picked_n")).otherwise(0)
+        total = nw.when(picked.is_null()).then(nw.col("_sum")).otherwise(nw.col("_sum") - nw.col("_picked_sum"))
+        n = nw.when(picked.is_null()).then(nw.col("_n")).otherwise(nw.col("_n") - nw.col("_picked_n"))
         mean = (total + PRIOR * facts.mean) / (n + PRIOR)
         joined = featured.join(sums, on=group, how="inner").with_columns(mean.alias(f"_{group}_mean"))
         featured = joined.drop("_sum", "_n", "_picked_sum", "_picked_n")
