@@ -8,7 +8,7 @@ import narwhals as nw
 
 from ltsi.errors import ConfigError
 from ltsi.events import ID_COLUMNS, Events
-from ltsi.preparation.cleaning.settings import require_least
+from ltsi.preparation.cleaning.settings import require_count
 
 
 @dataclass(frozen=True)
@@ -30,9 +30,9 @@ class Frequency:
         if self.of not in ID_COLUMNS:
             raise ConfigError(f"A frequency is of: {', '.join(ID_COLUMNS)}; not of '{self.of}'.")
         key = f"clean.{self.of}_frequency"
-        require_least(f"{key}.least", self.least, 1)
+        require_count(f"{key}.least", self.least, 1)
         if self.most is not None:
-            require_least(f"{key}.most", self.most, 1)
+            require_count(f"{key}.most", self.most, 1)
             if self.most < self.least:
                 raise ConfigError(f"{key}.most={self.most} must not be below {key}.least={self.least}.")
 

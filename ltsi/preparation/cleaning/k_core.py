@@ -8,7 +8,7 @@ import narwhals as nw
 
 from ltsi.events import Events, count
 from ltsi.preparation.clean import Stage
-from ltsi.preparation.cleaning.settings import require_least
+from ltsi.preparation.cleaning.settings import require_count
 
 
 @dataclass(frozen=True)
@@ -25,8 +25,8 @@ class KCore:
 
     def __post_init__(self) -> None:
         """Refuses minima below 1."""
-        require_least("clean.k_core.user", self.user, 1)
-        require_least("clean.k_core.item", self.item, 1)
+        require_count("clean.k_core.user", self.user, 1)
+        require_count("clean.k_core.item", self.item, 1)
 
     def __call__(self, events: Events) -> Events:
         """Returns the events of the core."""

@@ -11,10 +11,10 @@ from ltsi.errors import ConfigError, DataError
 from ltsi.events import Events
 from ltsi.preparation.cleaning.settings import GROUPS, require_value
 
-SAMPLE = 100_000  # events that the regression is fitted on, at most
+SAMPLE = 100_000  # events that the regression is fitted on, at most, but for a few
 SHARE = 0.2  # of the known values, at most
 LEAST = 100  # known values
-PRIOR = 5.0  # events at the mean of the log that each group's mean is drawn in with
+PRIOR = 1.0  # weight of the log's mean in the mean of a group, in events
 # Fractions of multiples of the golden ratio spread evenly between 0 and 1: the sample needs no random numbers, and is
 # the same on every engine and in every run.
 GOLDEN = (math.sqrt(5) - 1) / 2
@@ -26,7 +26,7 @@ class FillLearned:
     """Gives events without a value the prediction of a Bayesian ridge regression (scikit-learn).
 
     It predicts a value from the mean values of its user, item and behavior and from its time. The regression is fitted
-    on a sample of at most 100,000 known values, none of which takes part in the means that explain it. It is linear, so
+    on a sample of at most about 100,000 known values, none of which takes part in the means that explain it. It is linear, so
     the engine itself predicts, out of core where it can. A prediction stays between the least and the largest value.
     """
 

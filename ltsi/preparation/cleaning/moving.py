@@ -12,7 +12,7 @@ from typing import ClassVar
 import narwhals as nw
 
 from ltsi.events import Events
-from ltsi.preparation.cleaning.settings import ORDER, require_groups, require_least, require_value
+from ltsi.preparation.cleaning.settings import ORDER, require_count, require_groups, require_value
 
 
 @dataclass(frozen=True)
@@ -33,7 +33,7 @@ class MovingMean:
 
     def __post_init__(self) -> None:
         """Refuses windows that change nothing, and groups that are no columns."""
-        require_least(f"clean.{self.name}.window", self.window, 2)
+        require_count(f"clean.{self.name}.window", self.window, 2)
         require_groups(f"clean.{self.name}.by", self.by, least=1)
 
     def __call__(self, events: Events) -> Events:

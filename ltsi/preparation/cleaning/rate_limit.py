@@ -7,7 +7,7 @@ from dataclasses import dataclass
 import narwhals as nw
 
 from ltsi.events import Events
-from ltsi.preparation.cleaning.settings import ORDER, require_least, require_positive
+from ltsi.preparation.cleaning.settings import ORDER, require_count, require_positive
 
 
 @dataclass(frozen=True)
@@ -24,7 +24,7 @@ class RateLimit:
 
     def __post_init__(self) -> None:
         """Refuses limits that nobody keeps."""
-        require_least("clean.rate_limit.events", self.events, 1)
+        require_count("clean.rate_limit.events", self.events, 1)
         require_positive("clean.rate_limit.minutes", self.minutes)
 
     def __call__(self, events: Events) -> Events:

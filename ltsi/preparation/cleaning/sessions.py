@@ -7,7 +7,7 @@ from dataclasses import dataclass
 import narwhals as nw
 
 from ltsi.events import Events
-from ltsi.preparation.cleaning.settings import ORDER, require_least, require_positive
+from ltsi.preparation.cleaning.settings import ORDER, require_count, require_positive
 
 
 @dataclass(frozen=True)
@@ -25,7 +25,7 @@ class ShortSessions:
     def __post_init__(self) -> None:
         """Refuses settings that keep everything or make no sense."""
         require_positive("clean.short_sessions.gap_minutes", self.gap_minutes)
-        require_least("clean.short_sessions.least", self.least, 2)
+        require_count("clean.short_sessions.least", self.least, 2)
 
     def __call__(self, events: Events) -> Events:
         """Returns the events of the sessions that are long enough."""

@@ -25,13 +25,14 @@ def require_finite(key: str, value: float) -> None:
         raise ConfigError(f"{key}={value} must be a number.")
 
 
-def require_least(key: str, value: float, least: float) -> None:
-    """Refuses a number below a bound.
+def require_count(key: str, value: int, least: int) -> None:
+    """Refuses a number of events, users or items that is below a bound, and what is no whole number.
 
     Raises:
         ConfigError: naming the key.
     """
-    require_finite(key, value)
+    if isinstance(value, bool) or not isinstance(value, int):
+        raise ConfigError(f"{key}={value} must be a whole number.")
     if value < least:
         raise ConfigError(f"{key}={value} must be at least {least}.")
 
@@ -54,7 +55,7 @@ def require_groups(key: str, by: Sequence[str], *, least: int = 0) -> None:
         ConfigError: naming the key and the columns there are.
     """
     form = f"give a list of: {', '.join(GROUPS)}"
-    if isinstance(by, str) or len(by) < least:
+    if isinstance(by, str) or not isinstance(by, Sequence) or len(by) < least:
         raise ConfigError(f"{key}={by} does not say which columns make a group; {form}.")
     for column in by:
         if column not in GROUPS:

@@ -30,7 +30,7 @@ def test_users_or_items_of_the_window_are_kept(apply: Apply, step: Frequency, le
         ("user", 0, None, r"clean\.user_frequency\.least=0 must be at least 1\."),
         ("item", 1, 0, r"clean\.item_frequency\.most=0 must be at least 1\."),
         ("item", 5, 4, r"clean\.item_frequency\.most=4 must not be below clean\.item_frequency\.least=5\."),
-        ("user", "x", None, r"clean\.user_frequency\.least=x must be a number\."),
+        ("user", "x", None, r"clean\.user_frequency\.least=x must be a whole number\."),
         ("basket", 1, None, r"of: user, item; not of 'basket'"),
     ],
 )
