@@ -26,8 +26,9 @@ class FillLearned:
     """Gives events without a value the prediction of a Bayesian ridge regression (scikit-learn).
 
     It predicts a value from the mean values of its user, item and behavior and from its time. The regression is fitted
-    on a sample of at most about 100,000 known values, none of which takes part in the means that explain it. It is linear, so
-    the engine itself predicts, out of core where it can. A prediction stays between the least and the largest value.
+    on a sample of at most about 100,000 known values, none of which takes part in the means that explain it. It is
+    linear, so that the engine itself predicts, out of core where it can. A prediction stays between the least and the
+    largest value.
     """
 
     def __call__(self, events: Events) -> Events:

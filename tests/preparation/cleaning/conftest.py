@@ -47,6 +47,12 @@ def same(one: Mapping[int, float | None], other: Mapping[int, float | None]) -> 
 
 
 @pytest.fixture(scope="session")
+def engines() -> Mapping[str, Engine]:
+    """Return the engines that need no process of their own."""
+    return ENGINES
+
+
+@pytest.fixture(scope="session")
 def disagreement() -> Callable[..., str | None]:
     """Return a function that applies a step on engines and names the first whose events differ from polars'."""
 

@@ -1,7 +1,7 @@
 """Each step does the same on every engine."""
 
 import shutil
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from typing import Any
 
 import narwhals as nw
@@ -10,7 +10,8 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from ltsi.preparation.clean import CleaningStep
+from ltsi.events import Events
+from ltsi.preparation.clean import CleaningStep, clean
 from ltsi.preparation.cleaning.duplicates import DropConsecutive, DropDuplicates
 from ltsi.preparation.cleaning.frequency import Frequency
 from ltsi.preparation.cleaning.k_core import KCore
@@ -45,6 +46,7 @@ STEPS: list[CleaningStep] = [
     ZScore(deviations=1.3),
     InterquartileRange(by=["item"], action="clip", ranges=0.7),
 ]
+COUNTED: dict[str, CleaningStep] = {"fill": FillMean(), "repeats": DropConsecutive(), "k_core": KCore(user=1, item=1)}
 EVENT = st.tuples(
     st.sampled_from(["a", "b", "c"]),
     st.sampled_from(["x", "y", "z", "ü"]),
@@ -68,6 +70,15 @@ def test_engines_agree_on_any_log(
     disagreement: Disagreement, step: CleaningStep, events: list[tuple[Any, ...]]
 ) -> None:
     assert disagreement(step, event_table(events)) is None
+
+
+@settings(max_examples=10, deadline=None, suppress_health_check=[HealthCheck.too_slow])
+@given(events=st.lists(EVENT, max_size=30))
+def test_engines_agree_on_what_a_step_did(
+    engines: Mapping[str, Callable[[pl.DataFrame], Events]], events: list[tuple[Any, ...]]
+) -> None:
+    reports = [clean(engine(event_table(events)), COUNTED)[1] for engine in engines.values()]
+    assert all(report == reports[0] for report in reports)
 
 
 @pytest.fixture(scope="module")
@@ -97,3 +108,5 @@ def test_spark_agrees(spark: Any, disagreement: Disagreement) -> None:
     loaded = nw.from_native(spark.createDataFrame(table.to_arrow()).repartition(2).cache())
     for step in [*STEPS, FillLearned()]:
         assert disagreement(step, table, {"pyspark": lambda _: loaded}) is None, step
+    expected = clean(nw.from_native(table.lazy()), COUNTED)[1]
+    assert clean(loaded, COUNTED, lambda frame: nw.from_native(frame.to_native().cache()))[1] == expected

@@ -43,6 +43,8 @@ def test_the_median_lets_no_single_peak_through(apply: Apply) -> None:
     [
         (MovingMean, {"window": 1}, r"clean\.moving_mean\.window=1 must be at least 2\."),
         (MovingMedian, {"window": -3}, r"clean\.moving_median\.window=-3 must be at least 2\."),
+        (MovingMedian, {"window": 2.5}, r"clean\.moving_median\.window=2\.5 must be a whole number\."),
+        (MovingMean, {"by": None}, r"clean\.moving_mean\.by=None does not say which columns"),
         (MovingMedian, {"by": []}, r"clean\.moving_median\.by=\[\] does not say which columns"),
     ],
 )
