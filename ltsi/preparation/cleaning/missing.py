@@ -71,7 +71,9 @@ class FillMean:
         typical = type(self).statistic(nw.col("value"))
         overall = events.select(known=nw.col("value").count(), typical=typical).collect()
         if not overall.item(0, "known"):
-            raise nothing_known(self.name)
+            raise DataError(
+                f"clean={self.name}: no event has a value to learn from; is source.columns.value the right column?"
+            )
         filled = nw.coalesce(nw.col("value"), nw.col("_typical")).fill_null(float(overall.item(0, "typical")))
         return with_aggregates(events, self.by, _typical=typical).with_columns(value=filled).drop("_typical")
 
@@ -117,8 +119,3 @@ class Interpolate:
         between = nw.coalesce(nw.col("value"), start + rise * share, start, nw.col("_value_after"))
         events = events.with_columns(known=known).with_columns(**sides)
         return events.with_columns(value=between).drop("known", *sides)
-
-
-def nothing_known(step: str) -> DataError:
-    """Returns the refusal of a log in which no event has a value."""
-    return DataError(f"clean={step}: no event has a value to learn from; is source.columns.value the right column?")

@@ -45,7 +45,10 @@ class MovingMean:
 
 @dataclass(frozen=True)
 class MovingMedian(MovingMean):
-    """Replaces each value by the median of the last values of its sequence, its own among them; see `MovingMean`."""
+    """Replaces each value by the median of the last values of its sequence, its own among them; see `MovingMean`.
+
+    An event becomes as many rows as its window has, so a long window costs time, and memory where all must fit.
+    """
 
     name: ClassVar[str] = "moving_median"
 

@@ -10,15 +10,7 @@ import pytest
 from ltsi.events import Events
 from ltsi.preparation.clean import CleaningStep
 
-duckdb = pytest.importorskip("duckdb", reason="the extra `engines` is not installed")
-
 Engine = Callable[[pl.DataFrame], Events]
-ENGINES: Mapping[str, Engine] = {
-    "polars": lambda table: nw.from_native(table.lazy()),
-    "pandas": lambda table: nw.from_native(table.to_pandas()).lazy(),
-    "pandas with arrow": lambda table: nw.from_native(table.to_pandas(use_pyarrow_extension_array=True)).lazy(),
-    "duckdb": lambda table: nw.from_native(duckdb.connect().from_arrow(table.to_arrow())),
-}
 
 
 def table_of(rows: Sequence[tuple[Any, ...]], behavior: Sequence[str] | None = None) -> pl.DataFrame:
@@ -48,17 +40,23 @@ def same(one: Mapping[int, float | None], other: Mapping[int, float | None]) -> 
 
 @pytest.fixture(scope="session")
 def engines() -> Mapping[str, Engine]:
-    """Return the engines that need no process of their own."""
-    return ENGINES
+    """Return the engines that need no process of their own, by name."""
+    duckdb = pytest.importorskip("duckdb", reason="the extra `engines` is not installed")
+    return {
+        "polars": lambda table: nw.from_native(table.lazy()),
+        "pandas": lambda table: nw.from_native(table.to_pandas()).lazy(),
+        "pandas with arrow": lambda table: nw.from_native(table.to_pandas(use_pyarrow_extension_array=True)).lazy(),
+        "duckdb": lambda table: nw.from_native(duckdb.connect().from_arrow(table.to_arrow())),
+    }
 
 
 @pytest.fixture(scope="session")
-def disagreement() -> Callable[..., str | None]:
+def disagreement(engines: Mapping[str, Engine]) -> Callable[..., str | None]:
     """Return a function that applies a step on each engine and names the first whose events differ from polars'."""
 
     def find(step: CleaningStep, table: pl.DataFrame) -> str | None:
-        expected = kept(step(ENGINES["polars"](table)))
-        for name, engine in ENGINES.items():
+        expected = kept(step(engines["polars"](table)))
+        for name, engine in engines.items():
             result = kept(step(engine(table)))
             if not same(result, expected):
                 return f"{name}: {result}, not {expected}"
@@ -68,7 +66,9 @@ def disagreement() -> Callable[..., str | None]:
 
 
 @pytest.fixture
-def apply(disagreement: Callable[..., str | None]) -> Callable[..., dict[int, float | None]]:
+def apply(
+    disagreement: Callable[..., str | None], engines: Mapping[str, Engine]
+) -> Callable[..., dict[int, float | None]]:
     """Return a function that applies a step on each engine and returns the value of each event that is left, by row."""
 
     def run(
@@ -76,6 +76,6 @@ def apply(disagreement: Callable[..., str | None]) -> Callable[..., dict[int, fl
     ) -> dict[int, float | None]:
         table = table_of(rows, behavior)
         assert disagreement(step, table) is None
-        return kept(step(ENGINES["polars"](table)))
+        return kept(step(engines["polars"](table)))
 
     return run
