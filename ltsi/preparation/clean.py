@@ -9,6 +9,7 @@ import narwhals as nw
 
 from ltsi.errors import DataError
 from ltsi.events import Events, Step, count
+from ltsi.store import NO_CLOCK
 
 Stage = Callable[[Events], Events]
 """Computes a table once and keeps it for what follows, as `Engine.stage` does."""
@@ -34,7 +35,7 @@ class IteratedStep(Protocol):
 
 
 def clean(
-    events: Events, steps: Mapping[str, CleaningStep], stage: Stage = lambda frame: frame
+    events: Events, steps: Mapping[str, CleaningStep], stage: Stage = lambda frame: frame, *, clock: bool = True
 ) -> tuple[Events, list[Step]]:
     """Applies cleaning steps in order.
 
@@ -42,14 +43,20 @@ def clean(
         events: an event table.
         steps: steps by name.
         stage: computes a table once; without it a lazy engine repeats all earlier steps for each count.
+        clock: whether times are times.
 
     Returns:
         The events that are left, and what each step did.
 
     Raises:
-        DataError: a step leaves nothing.
+        DataError: a step leaves nothing, or needs times (it says so by `needs_clock`) and there are none.
         ConfigError: a step needs values and the log has none.
     """
+    for name, step in steps.items():
+        if not clock and getattr(step, "needs_clock", False):
+            raise DataError(
+                f"clean={name} needs times, and {NO_CLOCK}; leave it out, or set source.columns.time=COLUMN."
+            )
     report: list[Step] = []
     before = count(events)
     with_value = "value" in events.collect_schema()

@@ -15,6 +15,9 @@ from ltsi.preparation.cleaning.duplicates import DropDuplicates
 from ltsi.preparation.cleaning.k_core import KCore
 from ltsi.preparation.cleaning.missing import DropMissing, FillConstant
 from ltsi.preparation.cleaning.moving import MovingMedian
+from ltsi.preparation.cleaning.rate_limit import RateLimit
+from ltsi.preparation.cleaning.sessions import ShortSessions
+from ltsi.preparation.cleaning.time_window import TimeWindow
 from ltsi.workflows.build import build
 
 MakeEvents = Callable[..., Events]
@@ -66,6 +69,16 @@ def test_no_steps_keep_everything(event_table: MakeEvents) -> None:
 def test_a_step_that_leaves_nothing_is_refused(event_table: MakeEvents) -> None:
     with pytest.raises(DataError, match=r"'k_core' \(KCore\(user=3, item=5\)\) leaves none of 2 events"):
         clean(event_table([("a", "x", 1), ("a", "y", 1)]), {"k_core": KCore(user=3)})
+
+
+@pytest.mark.parametrize("step", [RateLimit(), ShortSessions(), TimeWindow(first=0)], ids=str)
+def test_steps_that_need_times_refuse_a_log_without_a_clock(event_table: MakeEvents, step: CleaningStep) -> None:
+    with pytest.raises(DataError, match=r"clean=mine needs times, and this log has an order but no clock; leave it"):
+        clean(event_table([("a", "x", 0)]), {"duplicates": DropDuplicates(), "mine": step}, clock=False)
+
+
+def test_other_steps_need_no_clock(event_table: MakeEvents) -> None:
+    assert clean(event_table([("a", "x", 0)]), {"k_core": KCore(1, 1)}, clock=False)[1] == [Step("k_core", 0, 1)]
 
 
 def test_each_step_is_staged_once_and_an_iterated_one_in_its_rounds_too(event_table: MakeEvents) -> None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from typing import ClassVar
 
 import narwhals as nw
 
@@ -21,6 +22,7 @@ class RateLimit:
 
     events: int = 100
     minutes: float = 1.0
+    needs_clock: ClassVar[bool] = True
 
     def __post_init__(self) -> None:
         """Refuses limits that nobody keeps."""

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from typing import ClassVar
 
 import narwhals as nw
 
@@ -21,6 +22,7 @@ class ShortSessions:
 
     gap_minutes: float = 30.0
     least: int = 2
+    needs_clock: ClassVar[bool] = True
 
     def __post_init__(self) -> None:
         """Refuses settings that keep everything or make no sense."""

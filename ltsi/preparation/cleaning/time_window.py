@@ -5,6 +5,7 @@ from __future__ import annotations
 import re
 from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta
+from typing import ClassVar
 
 import narwhals as nw
 
@@ -29,6 +30,7 @@ class TimeWindow:
 
     first: str | int | None = None
     last: str | int | None = None
+    needs_clock: ClassVar[bool] = True
     _bounds: tuple[int | None, int | None] = field(init=False, repr=False)
 
     def __post_init__(self) -> None:
