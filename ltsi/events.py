@@ -45,11 +45,13 @@ class Step:
         step: the filter's reason or the step's name.
         dropped: rows it dropped.
         left: rows after it.
+        changed: rows among them whose value it changed.
     """
 
     step: str
     dropped: int
     left: int
+    changed: int = 0
 
 
 @dataclass(frozen=True)

@@ -117,7 +117,7 @@ def _prepare(cfg: DictConfig) -> tuple[Store, list[str]]:
         raw: RawData = source.load(engine)
         events = validate_events(raw.events, ", ".join(map(str, raw.inputs)) or f"source={cfg.source.name}")
         say("Cleaning")
-        events, cleaned = clean(events, build(cfg.clean))
+        events, cleaned = clean(events, build(cfg.clean), engine.stage, clock=raw.clock)
         say("Encoding")
         encoded = encode(events, engine, raw.items, raw.users, TieOrder(cfg.ties, cfg.seed))
         say("Auditing")
@@ -201,7 +201,7 @@ def _tables(store: Store) -> list[Table]:
     steps = store.manifest["steps"]
     if steps:
         names = tuple(steps[0])
-        tables.append(Table("Dropped events", names, [[step[column] for column in names] for step in steps]))
+        tables.append(Table("Cleaning", names, [[step[column] for column in names] for step in steps]))
     return tables
 
 

@@ -78,7 +78,7 @@ def test_cleaning_steps_are_chosen_by_name_and_counted(tmp_path: Path) -> None:
     result = run(
         "source=table", f"source.path={log}", "clean=[duplicates,k_core]", "clean.k_core.user=2", "clean.k_core.item=1"
     )
-    (dropped,) = [table for table in result.tables if table.title == "Dropped events"]
+    (dropped,) = [table for table in result.tables if table.title == "Cleaning"]
     assert list(dropped.rows) == [["duplicates", 2, 3], ["k_core", 1, 2]]
     assert open_store("table").n_events == 2
 
@@ -201,7 +201,7 @@ def test_online_retail(realdata: Path) -> None:
     result = run("source=online_retail", f"source.path={realdata}/uci-online-retail/online_retail.csv.gz")
     store = open_store("online_retail")
     assert (store.n_events, store.n_users, store.n_items) == (397_884, 4_338, 3_665)
-    dropped = {row[0]: row[1] for table in result.tables if table.title == "Dropped events" for row in table.rows}
+    dropped = {row[0]: row[1] for table in result.tables if table.title == "Cleaning" for row in table.rows}
     assert dropped["cancellation"] == 9_288
     assert sum(dropped.values()) == 541_909 - 397_884  # type: ignore[arg-type]
     assert audit_of(store)["first_time"] == "2010-12-01 08:26:00"
