@@ -189,7 +189,8 @@ def _change(path: Path, cfg: DictConfig, inputs: list[dict[str, str]]) -> str | 
     after = {entry["path"]: entry["sha256"] for entry in inputs}
     if manifest["tool_version"] != __version__:
         return f"Prepared again: version {manifest['tool_version']} of ltsi had made it."
-    if manifest["config"] != _identity(cfg):
+    # As text, since the order of cleaning steps counts.
+    if json.dumps(manifest["config"]) != json.dumps(_identity(cfg)):
         return "Prepared again: its settings had been others."
     changed = sorted(path for path in {*before, *after} if before.get(path) != after.get(path))
     return f"Prepared again: {changed[0]} has changed." if changed else None
@@ -200,7 +201,7 @@ def _tables(store: Store) -> list[Table]:
     tables = [findings_table(f"Audit of store '{store.name}'", findings)]
     steps = store.manifest["steps"]
     if steps:
-        names = tuple(steps[0])
+        names = ("step", "dropped", "changed", "left")
         tables.append(Table("Cleaning", names, [[step[column] for column in names] for step in steps]))
     return tables
 

@@ -142,7 +142,7 @@ def test_every_shipped_step_runs_under_its_own_name(name: str) -> None:
     value = pl.when(pl.int_range(pl.len()) % 9 > 0).then("value")
     events = table.with_columns(value, row=pl.int_range(1, pl.len() + 1, dtype=pl.Int64))
     cleaned, report = clean(nw.from_native(events.lazy()), steps)
-    assert [step.name for step in report] == list(steps)
+    assert [step.step for step in report] == list(steps)
     assert cleaned.collect_schema() == nw.from_native(events).schema
     assert 0 < len(rows(cleaned)) == (report[0].left if report else len(events))
     if name.startswith(("missing_", "moving_")) and name != "missing_drop":

@@ -67,7 +67,7 @@ def test_the_manifest_says_where_a_store_came_from(tmp_path: Path) -> None:
     assert manifest["tool_version"] == __version__
     assert manifest["inputs"] == [{"path": str(log), "sha256": hashlib.sha256(log.read_bytes()).hexdigest()}]
     assert manifest["config"]["source"]["columns"]["user"] == "who"
-    assert manifest["steps"] == [{"step": "free", "dropped": 1, "left": 2}]
+    assert manifest["steps"] == [{"step": "free", "dropped": 1, "left": 2, "changed": 0}]
     assert manifest["counts"] == {"users": 1, "items": 1, "events": 2, "repeats": 1}
     assert manifest["time"] == {"clock": True, "first": 1293926400, "last": 1294099200}
     assert "is read as dates" in manifest["notes"][0]
@@ -79,7 +79,7 @@ def test_cleaning_steps_are_chosen_by_name_and_counted(tmp_path: Path) -> None:
         "source=table", f"source.path={log}", "clean=[duplicates,k_core]", "clean.k_core.user=2", "clean.k_core.item=1"
     )
     (dropped,) = [table for table in result.tables if table.title == "Cleaning"]
-    assert list(dropped.rows) == [["duplicates", 2, 3], ["k_core", 1, 2]]
+    assert list(dropped.rows) == [["duplicates", 2, 0, 3], ["k_core", 1, 0, 2]]
     assert open_store("table").n_events == 2
 
 
