@@ -20,7 +20,15 @@ Locate = Callable[[int], str]
 
 DECIMALS = r"^-?[0-9]+\.0$"
 EXACT = 2.0**53  # floats above do not hold every integer
+LONGEST = 60  # characters of a value in an error
 LARGEST = 3.4e38  # of a float of 32 bits, in which a store keeps values
+
+
+def shown(value: object) -> str:
+    """Returns a value as an error shows it: on one line, and not too long."""
+    text = str(value)
+    text = text if text.isprintable() else text.encode("unicode_escape").decode()
+    return text if len(text) <= LONGEST else f"{text[:LONGEST]}..."
 
 
 def ask(
@@ -60,7 +68,7 @@ class Column:
         """Returns the first row for which a condition holds, and its value."""
         bad = rows.filter(condition)
         first = bad.filter(nw.col("row") == nw.col("row").min()).select("row", self.source).collect()
-        return int(first.item(0, "row")), str(first.item(0, self.source))
+        return int(first.item(0, "row")), shown(first.item(0, self.source))
 
 
 @dataclass(frozen=True)

@@ -20,6 +20,7 @@ import pyarrow.csv as pacsv
 import pyarrow.parquet as pq
 
 from ltsi.errors import ConfigError, DataError
+from ltsi.sources.columns import shown
 from ltsi.sources.encodings import (
     FALLBACK,
     WHITESPACE,
@@ -255,7 +256,9 @@ def _refuse_duplicates(names: Sequence[str], where: str) -> None:
     twice = [name for name, n in Counter(names).items() if n > 1 and name]
     if twice:
         places = " and ".join(str(i) for i, name in enumerate(names, start=1) if name == twice[0])
-        raise DataError(f"{where} names the column '{twice[0]}' more than once (columns {places}); rename one of them.")
+        raise DataError(
+            f"{where} names the column '{shown(twice[0])}' more than once (columns {places}); rename one of them."
+        )
 
 
 def _nul(file: Path, line: int) -> str:

@@ -10,6 +10,7 @@ from typing import Any, NoReturn
 import polars as pl
 
 from ltsi.errors import DataError
+from ltsi.sources.columns import shown
 from ltsi.sources.encodings import checked_encoding, encoding_by_mark, rewritten
 from ltsi.sources.files import BOM_UTF8, open_bytes, readable, text_lines
 
@@ -85,14 +86,15 @@ class JsonLines:
                 ) from error
             if not isinstance(found, dict):
                 raise DataError(
-                    f"{self.file}, row {row} is no JSON object {{...}}, but {line.strip()[:40]}."
+                    f"{self.file}, row {row} is no JSON object {{...}}, but {shown(line.strip())}."
                 ) from error
             for name, value in found.items():
                 kind = _kind(value)
                 before, where = kinds.setdefault(name, (kind, row)) if kind else (kind, row)
                 if kind != before:
                     raise DataError(
-                        f"{self.file}, column '{name}': row {row} holds {kind}, row {where} {before}; make them alike."
+                        f"{self.file}, column '{shown(name)}': row {row} holds {kind}, row {where} {before}; "
+                        "make them alike."
                     ) from error
         with readable(self.file):
             raise error

@@ -18,6 +18,7 @@ import polars as pl
 from ltsi.engines.engine import Engine
 from ltsi.errors import DataError
 from ltsi.events import INTERACTION, RawData
+from ltsi.sources.columns import shown
 from ltsi.sources.encodings import encoding_by_mark
 from ltsi.sources.files import existing_file, readable, text_lines
 from ltsi.sources.times import TimeColumn, check_time_settings, parse_times
@@ -112,7 +113,7 @@ def _lines(file: Path, what: str) -> Iterator[Line]:
         stripped = text.strip()
         if stripped and len(stripped.split(maxsplit=1)) == 1:
             raise DataError(
-                f"{file}, line {number}: '{stripped[:40]}' has no {what}s after it; a line must read "
+                f"{file}, line {number}: '{shown(stripped)}' has no {what}s after it; a line must read "
                 f"'user {what} {what} ...' (for a table of events use source=table)."
             )
         if stripped:
@@ -147,7 +148,7 @@ def _refuse_junk(file: Path, items: pl.DataFrame) -> None:
     users = items.filter(~pl.col("user").str.contains(INTEGER))
     if users.height:
         user, line = users.row(0, named=True)["user"], users["line"][0]
-        raise DataError(f"{file}, line {line}: the user '{user[:40]}' is no integer; {_ADVICE}")
+        raise DataError(f"{file}, line {line}: the user '{shown(user)}' is no integer; {_ADVICE}")
     tokens = items.with_columns(position=pl.int_ranges(1, pl.col("tokens").list.len() + 1)).explode(
         "tokens", "position"
     )
@@ -156,7 +157,7 @@ def _refuse_junk(file: Path, items: pl.DataFrame) -> None:
         first = junk.row(0, named=True)
         raise DataError(
             f"{file}, line {first['line']} (user {first['user']}), position {first['position']}: "
-            f"the item '{(first['tokens'] or '')[:40]}' is no integer; {_ADVICE}"
+            f"the item '{shown(first['tokens'] or '')}' is no integer; {_ADVICE}"
         )
 
 
@@ -187,7 +188,7 @@ def _require_aligned(files: list[Path], items: pl.DataFrame, times: pl.DataFrame
         first = wrong.row(0, named=True)
         if first["user"] != first["other"]:
             raise DataError(
-                f"{both} are not aligned: line {first['line']} of the times is user {first['other']}, "
+                f"{both} are not aligned: line {first['line']} of the times is user {shown(first['other'])}, "
                 f"not user {first['user']}."
             )
         raise DataError(

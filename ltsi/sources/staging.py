@@ -17,6 +17,7 @@ import pyarrow.parquet as pq
 
 from ltsi.engines.engine import Engine, Frame
 from ltsi.errors import DataError
+from ltsi.sources.columns import shown
 from ltsi.sources.delimited import Delimited, TextFormat
 from ltsi.sources.files import BOM_UTF8, open_bytes, readable
 from ltsi.sources.json_lines import JsonLines
@@ -103,6 +104,11 @@ def near_match(name: str, known: Iterable[str]) -> str:
     return f" Did you mean '{near[0]}'?" if near else ""
 
 
+def _shown_names(names: Sequence[str]) -> str:
+    """Returns the names of columns as an error shows them."""
+    return ", ".join(shown(name) for name in names)
+
+
 def _kind(file: Path) -> str:
     with readable(file), open_bytes(file) as stream:
         head = stream.read(1 << 16)
@@ -125,12 +131,14 @@ def _chosen(files: Sequence[Path], found: Sequence[Sequence[str]], choose: Choos
             if len(found[0]) == 1 and " " in found[0][0].strip():
                 hint = " If blanks separate its columns, set source.delimiter=whitespace."
             raise DataError(
-                f"{files[0]} has no column '{column}'; it has: {', '.join(found[0])}; set {key}=COLUMN.{hint}"
+                f"{files[0]} has no column '{column}'; it has: {_shown_names(found[0])}; set {key}=COLUMN.{hint}"
             )
     for file, names in zip(files[1:], found[1:], strict=True):
         if differing := sorted(set(found[0]) ^ set(names)):
             has, lacks = (files[0], file) if differing[0] in found[0] else (file, files[0])
-            raise DataError(f"{lacks} has no column '{differing[0]}', and {has} has; the files of a log must be alike.")
+            raise DataError(
+                f"{lacks} has no column '{shown(differing[0])}', and {has} has; the files of a log must be alike."
+            )
     return list(dict.fromkeys(column for _, column in wanted))
 
 

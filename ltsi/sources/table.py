@@ -15,7 +15,7 @@ from ltsi.errors import ConfigError, DataError
 from ltsi.events import ID_COLUMNS, INTERACTION, Behavior, Events, RawData, Step
 from ltsi.findings import Finding
 from ltsi.sources.behaviors import completed_behaviors, declared_behaviors
-from ltsi.sources.columns import NumberColumn, TextColumn, ask
+from ltsi.sources.columns import NumberColumn, TextColumn, ask, shown
 from ltsi.sources.delimited import TextFormat
 from ltsi.sources.descriptions import SideTable, described, last_values
 from ltsi.sources.files import existing_files, readable
@@ -250,7 +250,7 @@ class Table:
         strange = events.filter(~nw.col("part").is_in(PARTS))
         first = strange.filter(nw.col("row") == nw.col("row").min()).select("row", "part").collect()
         if len(first):
-            part, where = str(first.item(0, "part")), staged.locate(first.item(0, "row"))
+            part, where = shown(first.item(0, "part")), staged.locate(first.item(0, "row"))
             raise DataError(
                 f"{_origin(staged, self._sources('part')[0])}: the part '{part}' in {where} "
                 f"is none of: {', '.join(PARTS)}.{near_match(part.lower(), PARTS)}"

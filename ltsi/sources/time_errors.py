@@ -10,6 +10,7 @@ import narwhals as nw
 
 from ltsi.errors import DataError
 from ltsi.events import Events
+from ltsi.sources.columns import shown
 from ltsi.sources.time_formats import KINDS, MAGNITUDES, fitting_formats
 
 SAMPLE_ROWS = 1_000
@@ -51,8 +52,8 @@ def refuse_texts(events: Events, column: Column) -> None:
         row, value, _ = found["unreadable"]
         formats = fitting_formats([value.strip(), *_fitting_sample(events, column, fitting_formats([value.strip()]))])
         raise DataError(
-            f"{column.origin}: the time '{value}' in {column.locate(row)} is no ISO 8601 time and no number since "
-            f"1970; {_advice(formats)}, or drop the row with source.filters."
+            f"{column.origin}: the time '{shown(value)}' in {column.locate(row)} is no ISO 8601 time and no number "
+            f"since 1970; {_advice(formats)}, or drop the row with source.filters."
         )
     _refuse_mixture(found, column)
 
@@ -108,7 +109,9 @@ def unreadable(events: Events, column: Column, row: int | None = None, reason: s
             return DataError(f"{column.origin} holds times that are no {wanted}; {advice}")
     value = rows.filter(nw.col("row") == row).collect().item(0, column.name)
     told = f": {reason}" if reason else ""
-    return DataError(f"{column.origin}: the time '{value}' in {column.locate(row)} is no {wanted}{told}; {advice}")
+    return DataError(
+        f"{column.origin}: the time '{shown(value)}' in {column.locate(row)} is no {wanted}{told}; {advice}"
+    )
 
 
 def _fits(text: str, written: str | None) -> bool:
@@ -182,7 +185,7 @@ def _tally(events: Events, column: Column, matches: dict[str, nw.Expr]) -> dict[
 def _refuse_mixture(found: dict[str, tuple[int, Any, int]], column: Column, of: str = "") -> str:
     by_count = sorted(found, key=lambda name: found[name][2])
     if len(by_count) > 1:
-        parts = [f"{found[name][2]:,} {of}{name} (first '{found[name][1]}' in {column.locate(found[name][0])})"
+        parts = [f"{found[name][2]:,} {of}{name} (first '{shown(found[name][1])}' in {column.locate(found[name][0])})"
                  for name in by_count]  # fmt: skip
         raise DataError(
             f"{column.origin} mixes units or formats of time: {', '.join(parts)}; "

@@ -224,14 +224,14 @@ class TimeWay:
     def _refuse(self, events: Events, answers: Mapping[str, Any]) -> None:
         """Refuses a column that is not written in this way throughout."""
         column = self.column
+        if answers["time_wrong"]:
+            refuse_texts(events, column)
         if self.raw is not None and column.unit is None:
             low, high = answers["time_low"], answers["time_high"]
-            odd = unit_of(low) != unit_of(high) or looks_like_dates(low, high)
-            if answers["time_wrong"] or {unit_of(low), unit_of(high)} - set(UNITS) or odd:
-                refuse_texts(events, column)
+            units = {unit_of(low), unit_of(high)}
+            if len(units) > 1 or units - set(UNITS) or looks_like_dates(low, high):
                 refuse_numbers(events, column, self.raw, low, high)
         elif answers["time_wrong"]:
-            refuse_texts(events, column)
             raise unreadable(events, column)
         if answers["time_first"] < FIRST or answers["time_last"] > LAST:
             beyond = events.filter((self.seconds < FIRST) | (self.seconds > LAST))
