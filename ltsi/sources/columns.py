@@ -117,7 +117,7 @@ class TextColumn(Column):
                 )
             return column.cast(nw.Int64).cast(nw.String), [self._note]
         if self.dtype == nw.String and not answers[f"{name}_plain"]:
-            return column.str.replace(r"\.0$", ""), [self._note]
+            return column.str.replace_all(r"\.0$", ""), [self._note]
         return column.cast(nw.String), []
 
     @property

@@ -326,14 +326,14 @@ def _texts(events: Events, column: TimeColumn) -> TimeWay:
         if column.unit in DAY_UNITS:
             return _numeric(column, written.cast(nw.Float64), None, sizes)
         # The fraction of a second is cut off as text, so that no time passes through a float.
-        exact = written.str.replace(r"\.[0-9]*$", "").cast(nw.Int64)
+        exact = written.str.replace_all(r"\.[0-9]*$", "").cast(nw.Int64)
         way = _numeric(column, exact.cast(nw.Float64), exact, sizes)
         fractions = any(re.search(r"\.0*[1-9]", value) for value in sample)
         return replace(way, how=way.how + WITHOUT_FRACTIONS) if fractions else way
     if kind == "date":
         return TimeWay(column, "dates", _epoch(written.str.to_datetime(format="%Y-%m-%d")))
     minutes, zoned = "to the minute" in kind, "with zone" in kind
-    wall = written.str.slice(0, 16 if minutes else 19).str.replace("T", " ", literal=True)
+    wall = written.str.slice(0, 16 if minutes else 19).str.replace_all("T", " ", literal=True)
     seconds = _epoch(wall.str.to_datetime(format="%Y-%m-%d %H:%M" if minutes else "%Y-%m-%d %H:%M:%S"))
     if not zoned:
         return TimeWay(column, "dates and times", seconds)
@@ -341,7 +341,7 @@ def _texts(events: Events, column: TimeColumn) -> TimeWay:
 
 
 def _offset_seconds(text: nw.Expr) -> nw.Expr:
-    digits = text.str.replace(r"Z$", "+00:00").str.replace(r":([0-9]{2})$", "$1").str.tail(5)
+    digits = text.str.replace_all(r"Z$", "+00:00").str.replace_all(r":([0-9]{2})$", "$1").str.tail(5)
     hours, minutes = digits.str.slice(1, 2).cast(nw.Int64), digits.str.slice(3, 2).cast(nw.Int64)
     size = hours * 3_600 + minutes * 60
     return nw.when(digits.str.contains(r"^-")).then(-size).otherwise(size)
