@@ -1,0 +1,109 @@
+"""`ltsi datasets`: the published sets that `ltsi prepare source=NAME` knows, as their configuration describes them."""
+
+from __future__ import annotations
+
+import difflib
+import json
+from collections.abc import Iterator, Mapping
+from importlib.resources import files
+from typing import Any
+
+from omegaconf import OmegaConf
+
+from ltsi.errors import ConfigError
+from ltsi.tables import Result, Scalar, Table
+
+COLUMNS = {
+    "name": "data set",
+    "users": "users",
+    "items": "items",
+    "events": "events",
+    "span": "span",
+    "resolution": "resolution of times",
+    "behaviors": "behaviours",
+    "good_for": "good for",
+    "unfit_for": "unfit for",
+    "get": "how to get it",
+    "licence": "licence",
+}
+IN_FULL = ("title", "home", "licence", "citation", *list(COLUMNS)[1:-2])
+# What describes a set and its files is no setting of a run.
+NO_SETTINGS = ("_target_", "reader", "name", "folder", "about", "download", "files", "tables", "adapt")
+
+
+def run(name: str | None = None) -> Result:
+    """Describes one set, or lists all.
+
+    Args:
+        name: a set's name; None lists all.
+
+    Raises:
+        ConfigError: there is no set of that name.
+    """
+    sets = dict(_sets())
+    if name is None:
+        rows = [[_fact(key, set_name, cfg) for key in COLUMNS] for set_name, cfg in sets.items()]
+        notes = [
+            "Figures are of the files as published; one set in full: ltsi datasets NAME.",
+            "Your own log: source=table, source=sequences or source=recbole; a synthetic one: source=shop.",
+        ]
+        table = Table("Published data sets", list(COLUMNS.values()), rows, notes, data_columns=[COLUMNS["licence"]])
+        return Result(tables=[table])
+    if name not in sets:
+        near = difflib.get_close_matches(name, sets, n=1)
+        hint = f" Did you mean '{near[0]}'?" if near else ""
+        raise ConfigError(f"There is no data set '{name}'.{hint} Data sets: {', '.join(sets)}.")
+    cfg = sets[name]
+    facts = [[COLUMNS.get(key, key), value] for key in IN_FULL if (value := _fact(key, name, cfg)) is not None]
+    settings = [[f"source.{key}", value] for key, value in _settings(cfg)]
+    return Result(
+        tables=[
+            Table(name, ["", "about it"], [*facts, *_files(cfg)]),
+            Table("Settings", ["key", "value"], settings, [f"ltsi prepare source={name} source.path=FOLDER KEY=VALUE"]),
+        ]
+    )
+
+
+def _sets() -> Iterator[tuple[str, dict[str, Any]]]:
+    """Yields the configuration of each source that describes itself, by name, with what it is based on."""
+    folder = files("ltsi.conf") / "source"
+    own = {
+        entry.name.removesuffix(".yaml"): OmegaConf.create(entry.read_text(encoding="utf-8"))
+        for entry in sorted(folder.iterdir(), key=lambda entry: entry.name)
+        if entry.name.endswith(".yaml")
+    }
+    for name, cfg in own.items():
+        if "about" in cfg:
+            bases = [own[base] for base in cfg.pop("defaults", []) if base != "_self_"]
+            merged = OmegaConf.create({"source": OmegaConf.merge(*bases, cfg)})
+            plain = OmegaConf.to_container(merged.source, resolve=True)
+            assert isinstance(plain, dict)
+            yield name, {str(key): value for key, value in plain.items()}
+
+
+def _fact(key: str, name: str, cfg: Mapping[str, Any]) -> Scalar:
+    if key == "name":
+        return name
+    if key == "get":
+        by_hand = str(cfg["about"].get("get", "")).strip()
+        return f"{by_hand} Then set source.path=FOLDER." if by_hand else f"ltsi prepare source={name} downloads it"
+    value: Scalar = cfg["about"].get(key)
+    return value
+
+
+def _files(cfg: Mapping[str, Any]) -> Iterator[list[Scalar]]:
+    yield ["files", ", ".join(cfg["files"])]
+    for download in cfg.get("download", []):
+        digests = [f"{kind} {download[kind]}" for kind in ("sha256", "md5") if download.get(kind)]
+        yield ["address", " ".join([download["url"], *(f"({digest})" for digest in digests)])]
+        for mirror in download.get("mirrors", []):
+            yield ["mirror", mirror]
+
+
+def _settings(node: Mapping[str, Any], prefix: str = "") -> Iterator[tuple[str, str]]:
+    for key, value in node.items():
+        if prefix or key not in NO_SETTINGS:
+            if isinstance(value, dict) and value:
+                yield from _settings(value, f"{prefix}{key}.")
+            else:
+                yield f"{prefix}{key}", value if isinstance(value, str) else json.dumps(value, ensure_ascii=False)
