@@ -139,20 +139,16 @@ class Named:
 
     def _locate(self, engine: Engine) -> dict[str, Path]:
         """Returns the files that are there, by name, the log among them."""
-        if self.path is None:
-            where = self.fetch()
+        where = self.fetch() if self.path is None else Path(self.path).expanduser()
+        if where.is_dir():
             files = _look(where, self.files)
-        elif Path(self.path).expanduser().is_dir():
-            where = Path(self.path).expanduser()
-            files = _look(where, self.files)
+        elif where.is_file() and is_archive(where):
+            unpacked = engine.folder / "raw"
+            extract(where, [*self.files, *(name + end for name in self.files for end in COMPRESSED)], unpacked)
+            files = _look(unpacked, self.files)
         else:
-            where = existing_file(self.path, "source.path")
-            if is_archive(where):
-                unpacked = engine.folder / "raw"
-                extract(where, [*self.files, *(name + end for name in self.files for end in COMPRESSED)], unpacked)
-                files = _look(unpacked, self.files)
-            else:
-                files = {**_look(where.parent, self.files), self.files[0]: where}
+            log_file = existing_file(str(where), "source.path")
+            files = {**_look(where.parent, self.files), self.files[0]: log_file}
         if self.files[0] not in files:
             raise DataError(
                 f"{where} does not hold {self.files[0]}, the log of {self.about['title']}; set source.path to the "
