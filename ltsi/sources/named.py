@@ -54,6 +54,7 @@ class Named:
         download: arguments of each `Download`.
         adapt: writes the log as a table where no generic source reads it as it is.
         tables: what reads the `item` and the `user` table.
+        codes: columns of the item table that the log gives as numbers and that are labels.
         settings: of the generic source. One that is the name of a file of the set becomes its path, or None.
     """
 
@@ -70,12 +71,13 @@ class Named:
         download: Sequence[Mapping[str, Any]] = (),
         adapt: Adapter | None = None,
         tables: Mapping[str, TableReader] | None = None,
+        codes: Sequence[str] = (),
         **settings: Any,
     ) -> None:
         self.reader, self.folder, self.files, self.about = reader, folder, files, about
         self.path, self.mirror, self.category, self.adapt = path, mirror, category, adapt
         self.download = [Download(**entry) for entry in download]
-        self.tables, self.settings = tables or {}, settings
+        self.tables, self.codes, self.settings = tables or {}, codes, settings
         # Refuses settings that cannot be meant before anything is fetched.
         reader(path=files[0], **settings)
 
@@ -165,13 +167,16 @@ class Named:
         self, role: str, own: nw.DataFrame[Any] | None, files: Files, engine: Engine
     ) -> nw.DataFrame[Any] | None:
         """Joins what the log and what the set's own table know about items or users."""
+        known = None if own is None else own.to_polars()
+        if known is not None and role == "item":
+            numbers = [name for name in self.codes if name in known.columns and known[name].dtype.is_float()]
+            known = known.with_columns(pl.col(numbers).cast(pl.Int64).cast(pl.String))
         reader = self.tables.get(role)
         table = None if reader is None else reader.read(files, engine, role)
-        if table is None:
-            return own
-        if own is not None:
-            table = own.to_polars().join(table, on=role, how="full", coalesce=True)
-        return nw.from_native(table, eager_only=True)
+        if known is not None and table is not None:
+            table = known.join(table, on=role, how="full", coalesce=True)
+        found = known if table is None else table
+        return None if found is None else nw.from_native(found, eager_only=True)
 
 
 def _look(folder: Path, names: Sequence[str]) -> dict[str, Path]:

@@ -24,7 +24,7 @@ from ltsi.engines.engine import Engine
 from ltsi.errors import ConfigError, DataError
 from ltsi.events import RawData
 from ltsi.sources.files import existing_file, text_lines
-from ltsi.sources.side_table import as_number
+from ltsi.sources.published_table import as_number
 from ltsi.sources.table import ROLES, Table
 
 DTYPES: dict[str, pl.DataType] = {

@@ -28,4 +28,4 @@ def dated_log(files: Mapping[str, Path], target: Path, engine: Engine, *, year: 
         named = nw.when(action == code).then(nw.lit(name)).otherwise(named)
     log = engine.scan_csv([files[LOG]], ",")
     padded = nw.concat_str(nw.lit("0000"), nw.col("time_stamp")).str.tail(4)
-    log.with_columns(date=nw.concat_str(nw.lit(str(year)), padded), action=named).sink_parquet(target)
+    log.with_columns(date=nw.concat_str(nw.lit(str(year)), padded), action_type=named).sink_parquet(target)

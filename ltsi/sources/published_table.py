@@ -16,7 +16,7 @@ from ltsi.sources.records import read_records
 
 
 @dataclass(frozen=True)
-class SideTable:
+class PublishedTable:
     """A table of items or users, held in memory.
 
     Attributes:
