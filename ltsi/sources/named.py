@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import logging
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import replace
+from dataclasses import dataclass, field, fields, replace
 from pathlib import Path
 from typing import Any, Protocol
 
@@ -39,6 +39,7 @@ class TableReader(Protocol):
         ...
 
 
+@dataclass(frozen=True)
 class Named:
     """A published data set.
 
@@ -48,6 +49,7 @@ class Named:
         files: names of the files, the log first; the others are optional. Each may be gzipped.
         about: what is known about the set; `title`, `home` and `licence` are needed, `get` says how to come by files
             that no program can fetch.
+        settings: of the generic source. One that is the name of a file of the set becomes its path, or None.
         path: a local copy: the folder, the archive or the log; None looks in the raw folder, and downloads.
         mirror: an address to try before the publisher's.
         category: which part of a set published in parts; names of files and addresses are made with it.
@@ -55,31 +57,24 @@ class Named:
         adapt: writes the log as a table where no generic source reads it as it is.
         tables: what reads the `item` and the `user` table.
         codes: columns of the item table that the log gives as numbers and that are labels.
-        settings: of the generic source. One that is the name of a file of the set becomes its path, or None.
     """
 
-    def __init__(
-        self,
-        reader: Callable[..., Source],
-        folder: str,
-        files: Sequence[str],
-        about: Mapping[str, Any],
-        *,
-        path: str | None = None,
-        mirror: str | None = None,
-        category: str | None = None,
-        download: Sequence[Mapping[str, Any]] = (),
-        adapt: Adapter | None = None,
-        tables: Mapping[str, TableReader] | None = None,
-        codes: Sequence[str] = (),
-        **settings: Any,
-    ) -> None:
-        self.reader, self.folder, self.files, self.about = reader, folder, files, about
-        self.path, self.mirror, self.category, self.adapt = path, mirror, category, adapt
-        self.download = [Download(**entry) for entry in download]
-        self.tables, self.codes, self.settings = tables or {}, codes, settings
-        # Refuses settings that cannot be meant before anything is fetched.
-        reader(path=files[0], **settings)
+    reader: Callable[..., Source]
+    folder: str
+    files: Sequence[str]
+    about: Mapping[str, Any]
+    settings: Mapping[str, Any] = field(default_factory=dict)
+    path: str | None = None
+    mirror: str | None = None
+    category: str | None = None
+    download: Sequence[Mapping[str, Any]] = ()
+    adapt: Adapter | None = None
+    tables: Mapping[str, TableReader] = field(default_factory=dict)
+    codes: Sequence[str] = ()
+
+    def __post_init__(self) -> None:
+        """Refuses settings that cannot be meant before anything is fetched."""
+        self.reader(path=self.files[0], **self.settings)
 
     def load(self, engine: Engine) -> RawData:
         """Finds the files, or fetches them, and reads them."""
@@ -128,7 +123,7 @@ class Named:
                 f"Then set source.path=FOLDER, or put the files into {folder}."
             )
         log.info("Fetching %s from %s. %s", self.about["title"], self.about["home"], self.about["licence"])
-        for download in self.download:
+        for download in (Download(**entry) for entry in self.download):
             file = download.fetch(folder, self.mirror)
             if download.members and len(extract(file, download.members, folder)) < len(download.members):
                 raise DataError(
@@ -177,6 +172,13 @@ class Named:
             table = known.join(table, on=role, how="full", coalesce=True)
         found = known if table is None else table
         return None if found is None else nw.from_native(found, eager_only=True)
+
+
+def named(**configuration: Any) -> Named:
+    """Returns a set, given its configuration: what is no attribute of a set is a setting of its generic source."""
+    own = {each.name for each in fields(Named)} - {"settings"}
+    settings = {key: value for key, value in configuration.items() if key not in own}
+    return Named(**{key: value for key, value in configuration.items() if key in own}, settings=settings)
 
 
 def _look(folder: Path, names: Sequence[str]) -> dict[str, Path]:

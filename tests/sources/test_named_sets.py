@@ -10,7 +10,6 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-import polars as pl
 import pytest
 from hydra import compose, initialize_config_module
 
@@ -86,10 +85,10 @@ GENRES_100K = 19  # flags of u.item, the first for unknown
 ML_CSV = Case(
     {
         "ratings.csv": "userId,movieId,rating,timestamp\n1,31,2.5,1260759144\n2,31,4.0,835355493\n",
-        "movies.csv": 'movieId,title,genres\n31,"Dangerous Minds, or not (1995)",Drama|Thriller\n9,X,(no genres listed)\n',
+        "movies.csv": 'movieId,title,genres\n31,"Minds, or not (1995)",Drama|Thriller\n9,X,(no genres listed)\n',
     },
     [("1", "31", 1260759144, "interaction", 2.5), ("2", "31", 835355493, "interaction", 4.0)],
-    {"31": ("Dangerous Minds, or not (1995)", ["Drama", "Thriller"]), "9": ("X", None)},
+    {"31": ("Minds, or not (1995)", ["Drama", "Thriller"]), "9": ("X", None)},
 )
 SEQUENCES = "1 10 11\n2 11 12\n"
 POSITIONS = [("1", "10", 0), ("1", "11", 1), ("2", "11", 0), ("2", "12", 1)]
@@ -132,9 +131,7 @@ CASES = {
     "movielens_1m": Case(
         {
             "ratings.dat": "1::1193::5::978300760\n2::661::3::978302109\n",
-            "movies.dat": "1193::Star Wars: Episode IV (1977)::Action|Sci-Fi\n661::Mis\xe9rables (1995)::Drama\n".encode(
-                "latin-1"
-            ),
+            "movies.dat": b"1193::Star Wars: Episode IV (1977)::Action|Sci-Fi\n661::Mis\xe9rables (1995)::Drama\n",
             "users.dat": "1::F::1::10::48067\n2::M::56::16::70072\n",
         },
         [("1", "1193", 978300760, "interaction", 5.0), ("2", "661", 978302109, "interaction", 3.0)],
@@ -420,3 +417,203 @@ def test_the_published_format_is_read(name: str, load: Load, tmp_path: Path) -> 
     assert sorted(path.name for path in raw.inputs) == sorted(case.files)
     # What is said names published files, not temporary ones.
     assert str(tmp_path / "engine") not in " ".join(raw.notes)
+
+
+def archive(folder: Path, name: str, members: Mapping[str, str | bytes]) -> Path:
+    folder.mkdir(parents=True, exist_ok=True)
+    with zipfile.ZipFile(folder / name, "w") as zipped:
+        for member, content in members.items():
+            zipped.writestr(member, content)
+    return folder / name
+
+
+ML_ZIP = {f"ml-20m/{name}": content for name, content in ML_CSV.files.items()} | {"ml-20m/tags.csv": "unwanted"}
+
+
+def test_an_archive_a_log_and_a_folder_in_a_folder_are_local_copies(load: Load, tmp_path: Path) -> None:
+    zipped = archive(tmp_path, "ml-20m.zip", ML_ZIP)
+    nested = write(tmp_path / "unzipped" / "ml-20m", ML_CSV.files).parent
+    beside = write(tmp_path / "alone", {"ratings.csv.gz": ML_CSV.files["ratings.csv"]}) / "ratings.csv.gz"
+    for path in (zipped, nested, nested / "ml-20m" / "ratings.csv"):
+        raw = load("source=movielens_20m", f"source.path={path}")
+        assert rows(raw, "user", "item", "time", "behavior", "value") == ML_CSV.events
+        assert raw.items is not None
+    raw = load("source=movielens_20m", f"source.path={beside}")
+    assert raw.items is None
+    assert raw.inputs == [beside]
+    assert "Not there, so left out: movies.csv." in raw.notes
+    assert raw.notes[0].startswith("MovieLens 20M: GroupLens: research use")
+
+
+def test_the_files_of_a_set_are_fetched_once(
+    load: Load, tmp_path: Path, data_root: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    caplog.set_level(logging.INFO, logger="ltsi")
+    mirror = archive(tmp_path / "mirror", "ml-latest-small.zip", ML_SMALL_ZIP).parent
+    source = ["source=movielens_latest_small", f"source.mirror={mirror.as_uri()}"]
+    assert rows(load(*source), "user", "item", "time", "behavior", "value") == ML_CSV.events
+    digest = hashlib.sha256((mirror / "ml-latest-small.zip").read_bytes()).hexdigest()
+    said = [record.getMessage() for record in caplog.records]
+    assert said[0].startswith(
+        "Fetching MovieLens latest, small from https://grouplens.org/datasets/movielens/latest/. "
+    )
+    assert "no commercial use" in said[0]
+    assert digest in said[1]
+    raw_folder = data_root / "raw" / "movielens_latest_small"
+    kept = ["ml-latest-small.zip", "ml-latest-small.zip.json", "movies.csv", "ratings.csv"]
+    assert sorted(path.name for path in raw_folder.iterdir()) == kept
+    # No address is asked for what is there.
+    load("source=movielens_latest_small", "source.mirror=https://example.invalid")
+
+
+ML_SMALL_ZIP = {name.replace("20m", "latest-small"): content for name, content in ML_ZIP.items()}
+
+
+def test_what_the_raw_folder_holds_is_read(load: Load, data_root: Path) -> None:
+    write(data_root / "raw" / "retailrocket", CASES["retailrocket"].files)
+    assert rows(load("source=retailrocket"), "user", "item", "time", "behavior") == CASES["retailrocket"].events
+
+
+def test_a_digest_is_checked(load: Load, tmp_path: Path) -> None:
+    mirror = archive(tmp_path / "mirror", "ml-20m.zip", ML_ZIP).parent
+    with pytest.raises(DataError, match=r"ml-20m\.zip could not be fetched .*its sha256 is .* not 96f243c3"):
+        load_without_network(load, "source=movielens_20m", f"source.mirror={mirror.as_uri()}")
+
+
+def load_without_network(load: Load, *overrides: str) -> RawData:
+    """Load with a publisher's address that leads nowhere."""
+    return load(*overrides, "source.download.0.url=file:///nowhere/ml-20m.zip")
+
+
+def test_a_set_of_another_category_has_its_own_files_and_name(load: Load, tmp_path: Path) -> None:
+    files = {name.replace("All_Beauty", "Books"): content for name, content in CASES["amazon_2023"].files.items()}
+    cfg = compose("prepare", ["source=amazon_2023", "source.category=Books"])
+    assert cfg.name == "amazon_2023_Books"
+    assert cfg.source.download[0].url.endswith("/5core/rating_only/Books.csv.gz")
+    raw = load("source=amazon_2023", "source.category=Books", f"source.path={write(tmp_path / 'files', files)}")
+    assert raw.items is not None
+    assert len(raw.items) == 3
+
+
+def test_times_beside_a_sequence_file_are_used(load: Load, tmp_path: Path) -> None:
+    times = f"1 {5000 * DAY} {5001 * DAY}\n2 {5000 * DAY} {5002 * DAY}\n"
+    folder = write(tmp_path / "files", {**CASES["amazon_beauty"].files, "Beauty_time.txt": times})
+    raw = load("source=amazon_beauty", f"source.path={folder}")
+    assert raw.clock
+    assert [time for (time,) in rows(raw, "time")] == [5000 * DAY, 5001 * DAY, 5000 * DAY, 5002 * DAY]
+
+
+def test_settings_of_the_generic_source_can_be_set(load: Load, tmp_path: Path) -> None:
+    folder = write(tmp_path / "files", CASES["retailrocket"].files)
+    wanted = "source.filters=[{column: event, equals: transaction}]"
+    raw = load("source=retailrocket", f"source.path={folder}", wanted)
+    assert rows(raw, "user") == [("599528",)]
+
+
+@pytest.mark.parametrize(
+    ("overrides", "error", "sentence"),
+    [
+        (
+            ["source=yelp"],
+            ConfigError,
+            r"source=yelp needs source\.path: no program can fetch this set; accept the terms",
+        ),
+        (["source=tmall", "source.path=here"], DataError, r"here does not exist; set source\.path=FILE"),
+        (["source=tmall", "source.path=."], DataError, r"does not hold user_log_format1\.csv, the log of Tmall"),
+        (["source=steam", "source.filters=[{column: x, equal: 1}]"], ConfigError, "did you mean equals"),
+        (["source=steam", "source.colour=red"], ConfigError, "colour"),
+    ],
+)
+def test_what_cannot_be_meant_is_refused(
+    overrides: list[str],
+    error: type[Exception],
+    sentence: str,
+    load: Load,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    with pytest.raises(error, match=sentence):
+        load(*(f"+{each}" if "colour" in each else each for each in overrides))
+
+
+def test_an_archive_without_the_log_is_refused(load: Load, tmp_path: Path) -> None:
+    empty = archive(tmp_path, "other.zip", {"readme.txt": "nothing"})
+    with pytest.raises(DataError, match=r"other\.zip does not hold ratings\.csv, the log of MovieLens 20M"):
+        load("source=movielens_20m", f"source.path={empty}")
+    mirror = archive(tmp_path / "mirror", "ml-latest-small.zip", {"ml-latest-small/ratings.csv": ""}).parent
+    with pytest.raises(DataError, match=r"does not hold all of: .*movies\.csv; see https://grouplens"):
+        load("source=movielens_latest_small", f"source.mirror={mirror.as_uri()}")
+
+
+@pytest.mark.parametrize(
+    ("name", "file", "content", "sentence"),
+    [
+        ("cdnow", "CDNOW_master.txt", "00001 19970101 1\n", r"CDNOW_master\.txt, line 1 has 3 fields"),
+        ("cdnow", "CDNOW_master.txt", "1 19971301 1 2.5\n", r"CDNOW_master\.txt.*'19971301'"),
+        (
+            "steam",
+            "steam_reviews.json.gz",
+            "{u'username': u'x'\n",
+            r"steam_reviews\.json\.gz, line 1: .*neither a JSON",
+        ),
+        ("diginetica", "train-item-views.csv", "a;b\n1;2\n", r"train-item-views\.csv"),
+        ("movielens_20m", "movies.csv", "movieId,title,genres\n1,a,b,c\n", r"movies\.csv, row 2 has 4 fields, not 3"),
+        ("movielens_20m", "movies.csv", "id,title,genres\n1,a,b\n", r"movies\.csv has no column 'movieId'"),
+        ("amazon_beauty", "Beauty_item2attributes.json", "[1, 2]", r"item2attributes\.json is no JSON object of lists"),
+    ],
+)
+def test_a_damaged_file_is_named(name: str, file: str, content: str, sentence: str, load: Load, tmp_path: Path) -> None:
+    folder = write(tmp_path / "files", {**CASES[name].files, file: content})
+    with pytest.raises(DataError, match=sentence) as caught:
+        load(f"source={name}", f"source.path={folder}")
+    assert str(tmp_path / "engine") not in str(caught.value)
+
+
+@pytest.mark.parametrize(
+    ("overrides", "users", "items", "events", "clock"),
+    [
+        (["recbole", "ml-100k"], 943, 1_682, 100_000, True),
+        (["movielens_latest_small", "ml-latest-small"], 671, 9_066, 100_004, True),
+        (["amazon_beauty", "amazon-beauty"], 22_363, 12_101, 198_502, True),
+        (["amazon_beauty_org_rank", "amazon-beauty"], 22_363, 12_101, 198_502, True),
+        (["amazon_sports", "amazon-sports"], 35_598, 18_357, 296_337, True),
+        (["amazon_sports_org_rank", "amazon-sports"], 35_598, 18_357, 296_337, True),
+        (["yelp_s3rec", "yelp"], 30_431, 20_033, 316_354, True),
+        (["lastfm_s3rec", "lastfm-s3rec"], 1_090, 3_646, 52_551, False),
+        (["sequences", "ml-1m/ml-1m_sasrec_sequences.txt.gz"], 6_040, 3_416, 999_611, False),
+        # Five rows of 186,479 have impossible years.
+        (["lastfm", "lastfm-hetrec"], 1_892, 12_523, 186_474, True),
+        (["cdnow", "cdnow"], 23_570, 1, 69_659, True),
+        (["online_retail", "uci-online-retail"], 4_338, 3_665, 397_884, True),
+        (
+            ["table", "taobao-multibehavior/events.csv.gz", "columns.time=timestamp", "columns.behavior=behavior"],
+            31_882, 30_985, 357_412, True,
+        ),
+        (
+            ["table", "amazon-grocery-rechorus/train.csv.gz", "columns.user=user_id", "columns.item=item_id"],
+            14_681, 8_687, 121_892, True,
+        ),
+    ],
+)  # fmt: skip
+def test_real_logs_are_read_whole(
+    overrides: list[str], users: int, items: int, events: int, clock: bool, load: Load, realdata: Path
+) -> None:
+    name, path, *settings = overrides
+    raw = load(f"source={name}", f"source.path={realdata / path}", *(f"source.{each}" for each in settings))
+    log = validate_events(raw.events, name).collect()
+    assert (log["user"].n_unique(), log["item"].n_unique(), len(log)) == (users, items, events)
+    assert raw.clock == clock
+
+
+def test_item_tables_of_real_logs(load: Load, realdata: Path) -> None:
+    raw = load("source=amazon_beauty", f"source.path={realdata}/amazon-beauty")
+    assert raw.items is not None
+    attributes = raw.items.to_polars()["attributes"]
+    assert len(attributes) == 12_101
+    assert attributes.explode().n_unique() == 637
+    assert round(attributes.list.len().mean(), 2) == 3.72  # type: ignore[arg-type, operator]
+    # The two editions hold the same log.
+    other = load("source=amazon_beauty_org_rank", f"source.path={realdata}/amazon-beauty").events.collect()
+    own = raw.events.collect()
+    assert sorted(own["time"].to_list()) == sorted(other["time"].to_list())
