@@ -516,7 +516,7 @@ def test_settings_of_the_generic_source_can_be_set(load: Load, tmp_path: Path) -
         (
             ["source=yelp"],
             ConfigError,
-            r"source=yelp needs source\.path: no program can fetch this set; accept the terms",
+            r"source=yelp needs source\.path: .*; accept the terms",
         ),
         (["source=tmall", "source.path=here"], DataError, r"here does not exist; set source\.path=FILE"),
         (["source=tmall", "source.path=."], DataError, r"does not hold user_log_format1\.csv, the log of Tmall"),
@@ -555,7 +555,7 @@ def test_an_archive_without_the_log_is_refused(load: Load, tmp_path: Path) -> No
             "steam",
             "steam_reviews.json.gz",
             "{u'username': u'x'\n",
-            r"steam_reviews\.json\.gz, line 1: .*neither a JSON",
+            r"steam_reviews\.json\.gz, line 1: .*neither",
         ),
         ("diginetica", "train-item-views.csv", "a;b\n1;2\n", r"train-item-views\.csv"),
         ("movielens_20m", "movies.csv", "movieId,title,genres\n1,a,b,c\n", r"movies\.csv, row 2 has 4 fields, not 3"),
@@ -612,7 +612,7 @@ def test_item_tables_of_real_logs(load: Load, realdata: Path) -> None:
     attributes = raw.items.to_polars()["attributes"]
     assert len(attributes) == 12_101
     assert attributes.explode().n_unique() == 637
-    assert round(attributes.list.len().mean(), 2) == 3.72  # type: ignore[arg-type, operator]
+    assert round(attributes.list.len().mean(), 2) == 3.72  # type: ignore[arg-type]
     # The two editions hold the same log.
     other = load("source=amazon_beauty_org_rank", f"source.path={realdata}/amazon-beauty").events.collect()
     own = raw.events.collect()
