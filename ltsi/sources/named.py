@@ -74,6 +74,8 @@ class Named:
 
     def __post_init__(self) -> None:
         """Refuses settings that cannot be meant before anything is fetched."""
+        if not isinstance(self.path, str | None):
+            raise ConfigError(f"source.path={self.path} must be one folder, archive or file of {self.about['title']}.")
         self.reader(path=self.files[0], **self.settings)
 
     def load(self, engine: Engine) -> RawData:

@@ -65,10 +65,10 @@ class RecBole:
     def __post_init__(self) -> None:
         """Refuses what cannot be meant, before a file is opened."""
         table = Table(
-            self.path,
-            self.columns,
-            self.item_columns,
-            self.filters,
+            path=self.path,
+            columns=self.columns,
+            item_columns=self.item_columns,
+            filters=self.filters,
             delimiter=self.field_separator,
             time_unit=self.time_unit,
             time_zone=self.time_zone,
