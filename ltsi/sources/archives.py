@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import shutil
 import tarfile
+import uuid
 import zipfile
 import zlib
 from collections.abc import Callable, Iterator, Sequence
@@ -50,11 +51,15 @@ def extract(archive: Path, members: Sequence[str], folder: Path) -> list[Path]:
 def _write(open_member: Callable[[], IO[bytes] | None], target: Path) -> None:
     stream = open_member()
     assert stream is not None, "regular files have a stream"
-    part = target.with_name(f"{target.name}.part")
+    # A name of its own, so that two processes can take out the same file.
+    part = target.with_name(f".{target.name}.{uuid.uuid4().hex[:8]}.part")
     part.parent.mkdir(parents=True, exist_ok=True)
-    with stream, part.open("wb") as out:
-        shutil.copyfileobj(stream, out, 1 << 20)
-    part.replace(target)
+    try:
+        with stream, part.open("wb") as out:
+            shutil.copyfileobj(stream, out, 1 << 20)
+        part.replace(target)
+    finally:
+        part.unlink(missing_ok=True)
 
 
 @contextmanager

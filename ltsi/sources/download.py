@@ -187,6 +187,9 @@ def _append(answer: http.client.HTTPResponse, part: Path) -> None:
     if answer.status != http.client.PARTIAL_CONTENT:
         have = 0
         _keep_tag(answer, part)
+    elif not (answer.headers.get("Content-Range") or "").startswith(f"bytes {have}-"):
+        _discard(part)
+        raise _FetchError("the answer is another part of the file than was asked for", passing=True)
     total = have + int(length) if length else None
     if total is not None and total - have > shutil.disk_usage(part.parent).free:
         raise _full(part, total - have)

@@ -9,10 +9,13 @@ from __future__ import annotations
 import ast
 import csv
 import gzip
+import io
 import json
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from pathlib import Path
-from typing import Any
+from typing import Any, BinaryIO, cast
+
+import pyarrow as pa
 
 from ltsi.errors import DataError
 from ltsi.sources.files import is_gzip, readable
@@ -23,7 +26,7 @@ Record = Mapping[str, Any]
 def read_records(
     file: Path, *, delimiter: str | None = None, header: Sequence[str] | None = None, encoding: str = "utf-8"
 ) -> Iterator[Record]:
-    """Yields the records of a file, gzipped or not.
+    """Yields the records of a file, plain, gzipped, or compressed by zstd and so named.
 
     Args:
         file: the file; it holds objects if it starts with a brace.
@@ -45,13 +48,15 @@ def read_records(
 
 def _lines(file: Path, encoding: str) -> Iterator[str]:
     encoding = "utf-8-sig" if encoding == "utf-8" else encoding
-    with (
-        readable(file),
-        gzip.open(file, "rt", encoding=encoding, newline="")
-        if is_gzip(file)
-        else file.open(encoding=encoding, newline="") as stream,
-    ):
-        yield from stream
+    with readable(file), _opened(file) as stream, io.TextIOWrapper(stream, encoding=encoding, newline="") as text:
+        yield from text
+
+
+def _opened(file: Path) -> BinaryIO:
+    if is_gzip(file):
+        return cast(BinaryIO, gzip.open(file))
+    compression = "zstd" if file.suffix == ".zst" else None
+    return io.BufferedReader(pa.input_stream(str(file), compression=compression))
 
 
 def _objects(file: Path, first: str, rest: Iterator[str]) -> Iterator[Record]:

@@ -36,6 +36,8 @@ class Server:
         cuts: how many of the next answers end after a third of their bytes.
         status: status of the next answers, in order, before it behaves.
         etag: version of the files.
+        content_type: what it says that they are.
+        wrong_part: whether the answer to the first request of a part is another part.
         asked: path and range of each request.
     """
 
@@ -46,6 +48,7 @@ class Server:
     status: list[int] = field(default_factory=list)
     etag: str = '"1"'
     content_type: str = "application/octet-stream"
+    wrong_part: bool = False
     asked: list[tuple[str, str | None]] = field(default_factory=list)
 
 
@@ -68,6 +71,9 @@ def server(monkeypatch: pytest.MonkeyPatch) -> Iterator[Server]:
                 return
             self.send_response(206 if first else 200)
             self.send_header("Content-Type", state.content_type)
+            if first:
+                wrong = state.wrong_part and state.asked[-1] == state.asked[0]
+                self.send_header("Content-Range", f"bytes {0 if wrong else first}-{len(content) - 1}/{len(content)}")
             self.send_header("Content-Length", str(len(content) - first))
             self.send_header("ETag", state.etag)
             self.end_headers()
@@ -167,6 +173,13 @@ def test_a_server_without_ranges_starts_over(server: Server, tmp_path: Path) -> 
 def test_a_part_that_is_whole_or_too_long_is_noticed(server: Server, tmp_path: Path, extra: bytes) -> None:
     (tmp_path / "log.csv.part").write_bytes(CONTENT + extra)
     assert Download(f"{server.address}/log.csv", sha256=SHA256).fetch(tmp_path).read_bytes() == CONTENT
+
+
+def test_another_part_than_was_asked_for_is_not_joined(server: Server, tmp_path: Path) -> None:
+    server.wrong_part = True
+    (tmp_path / "log.csv.part").write_bytes(CONTENT[:100])
+    assert Download(f"{server.address}/log.csv", sha256=SHA256).fetch(tmp_path).read_bytes() == CONTENT
+    assert server.asked == [("/log.csv", "bytes=100-"), ("/log.csv", None)]
 
 
 def test_a_wrong_digest_is_refused_and_nothing_stays(server: Server, tmp_path: Path) -> None:

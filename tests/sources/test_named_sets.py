@@ -10,6 +10,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
+import pyarrow as pa
 import pytest
 from hydra import compose, initialize_config_module
 
@@ -443,6 +444,19 @@ def test_an_archive_a_log_and_a_folder_in_a_folder_are_local_copies(load: Load, 
     assert raw.inputs == [beside]
     assert "Not there, so left out: movies.csv." in raw.notes
     assert raw.notes[0].startswith("MovieLens 20M: GroupLens: research use")
+
+
+@pytest.mark.parametrize("end", [".gz", ".zst"])
+def test_files_may_be_compressed(load: Load, tmp_path: Path, end: str) -> None:
+    folder = tmp_path / "files"
+    folder.mkdir()
+    for name, content in ML_CSV.files.items():
+        with pa.output_stream(str(folder / f"{name}{end}"), compression="detect") as stream:
+            stream.write(str(content).encode())
+    raw = load("source=movielens_20m", f"source.path={folder}")
+    assert rows(raw, "user", "item", "time", "behavior", "value") == ML_CSV.events
+    assert raw.items is not None
+    assert described(raw.items, "item") == ML_CSV.items
 
 
 def test_the_files_of_a_set_are_fetched_once(
