@@ -8,6 +8,7 @@ from ltsi import __version__
 
 from .audit import audit
 from .compare import compare
+from .datasets import datasets
 from .decay_fit import decay_fit
 from .eval import evaluate
 from .prepare import prepare
@@ -26,6 +27,7 @@ app.command("decay-fit")(decay_fit)
 app.command("train")(train)
 app.command("eval")(evaluate)
 app.command("compare")(compare)
+app.command("datasets")(datasets)
 
 
 def _print_version(wanted: bool) -> None:

@@ -36,6 +36,7 @@ SURFACE = {
     "train": COMPOSED,
     "eval": COMPOSED,
     "compare": {"--baseline", "--debug", "--format", "--metric", "--split", "-m", "DIR"},
+    "datasets": {"--debug", "--format", "NAME"},
 }
 
 
