@@ -125,6 +125,11 @@ def count(events: Events) -> int:
     return int(events.select(nw.len()).collect().item())
 
 
+def how_many(holds: nw.Expr) -> nw.Expr:
+    """Returns the number of rows for which a condition holds; Spark adds up no truth values."""
+    return holds.cast(nw.Int64).sum()
+
+
 def validate_events(events: Events, origin: str) -> Events:
     """Checks that a table is an event table; cheap, reads only aggregates.
 

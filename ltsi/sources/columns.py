@@ -12,7 +12,7 @@ from typing import Any
 import narwhals as nw
 
 from ltsi.errors import DataError
-from ltsi.events import Events
+from ltsi.events import Events, how_many
 from ltsi.sources.filters import as_number
 
 Locate = Callable[[int], str]
@@ -94,11 +94,11 @@ class TextColumn(Column):
     def questions(self) -> dict[str, nw.Expr]:
         """Returns what to ask of the column."""
         column = nw.col(self.source)
-        asked = {f"{self.role}_missing": column.is_null().sum()}
+        asked = {f"{self.role}_missing": how_many(column.is_null())}
         if self.dtype.is_float():
-            asked[f"{self.role}_odd"] = self._odd().sum()
+            asked[f"{self.role}_odd"] = how_many(self._odd())
         elif self.dtype == nw.String:
-            asked[f"{self.role}_plain"] = (~column.str.contains(DECIMALS)).sum()
+            asked[f"{self.role}_plain"] = how_many(~column.str.contains(DECIMALS))
         return asked
 
     def read(self, rows: Events, answers: Mapping[str, Any], locate: Locate) -> tuple[nw.Expr, list[str]]:
@@ -139,7 +139,7 @@ class NumberColumn(Column):
 
     def questions(self) -> dict[str, nw.Expr]:
         """Returns what to ask of the column and of what is computed from it."""
-        return {f"{self.role}_junk": self._junk(nw.col(self._number)).sum()}
+        return {f"{self.role}_junk": how_many(self._junk(nw.col(self._number)))}
 
     def read(self, rows: Events, answers: Mapping[str, Any], locate: Locate) -> tuple[nw.Expr, list[str]]:
         """Returns the column as Float64, and nothing to tell.

@@ -12,7 +12,7 @@ import polars as pl
 
 from ltsi.engines.engine import Engine
 from ltsi.errors import ConfigError, DataError
-from ltsi.events import ID_COLUMNS, INTERACTION, Behavior, Events, RawData, Step
+from ltsi.events import ID_COLUMNS, INTERACTION, Behavior, Events, RawData, Step, how_many
 from ltsi.findings import Finding
 from ltsi.sources.behaviors import completed_behaviors, declared_behaviors
 from ltsi.sources.columns import NumberColumn, TextColumn, ask, shown
@@ -166,9 +166,9 @@ class Table:
             name = _FILE + each.column
             column, dtype = nw.col(name), schema[name]
             if each.on_numbers:
-                asked[f"junk{i}"] = (kept & ~is_number(column, dtype)).sum()
+                asked[f"junk{i}"] = how_many(kept & ~is_number(column, dtype))
             kept = kept & each.condition(column, dtype)
-            asked[f"left{i}"] = kept.sum()
+            asked[f"left{i}"] = how_many(kept)
             keep.append(kept)
         answers = ask(rows, asked)
         steps, before = [], staged.ends[-1]
@@ -194,7 +194,7 @@ class Table:
         asked = {name: question for column in columns for name, question in column.questions().items()}
         computed = {name: expression for column in columns for name, expression in column.computed().items()}
         if way is not None:
-            asked |= {"time_missing": nw.col("time").is_null().sum(), **way.questions()}
+            asked |= {"time_missing": how_many(nw.col("time").is_null()), **way.questions()}
             computed |= way.computed()
         answers = ask(rows, asked, computed)
         self._require(rows, staged, answers)

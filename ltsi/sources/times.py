@@ -19,7 +19,7 @@ from zoneinfo import ZoneInfo
 import narwhals as nw
 
 from ltsi.errors import ConfigError, DataError
-from ltsi.events import Events
+from ltsi.events import Events, how_many
 from ltsi.findings import Finding
 from ltsi.sources.columns import ask
 from ltsi.sources.time_errors import refuse_numbers, refuse_texts, unreadable
@@ -106,7 +106,7 @@ def parse_times(events: Events, column: TimeColumn) -> tuple[Events, str, list[F
         DataError: a time is missing or cannot be read, or the column mixes ways of writing times.
     """
     way = TimeWay.guess(events, column)
-    asked = {"missing": nw.col(column.name).is_null().sum(), **way.questions()}
+    asked = {"missing": how_many(nw.col(column.name).is_null()), **way.questions()}
     answers = ask(events, asked, way.computed())
     if answers["missing"]:
         row = events.filter(nw.col(column.name).is_null()).select(nw.col("row").min()).collect().item()
@@ -171,7 +171,7 @@ class TimeWay:
             return {}
         seconds, raw = nw.col(SECONDS), nw.col(RAW)
         asked = {
-            "time_wrong": (seconds.is_null() & ~nw.col(self.column.name).is_null()).sum(),
+            "time_wrong": how_many(seconds.is_null() & ~nw.col(self.column.name).is_null()),
             "time_first": seconds.min(),
             "time_last": seconds.max(),
         }
@@ -179,10 +179,10 @@ class TimeWay:
             # Sizes without a sign, as floats: the smallest integer has no positive counterpart.
             asked |= {"time_low": raw.abs().min(), "time_high": raw.abs().max(), "time_rows": nw.len()}
             if self.unit in UNITS:
-                asked["time_fractions"] = (raw != raw.floor()).sum()
+                asked["time_fractions"] = how_many(raw != raw.floor())
             if grid := self._grid():
-                asked["time_uneven"] = (raw % grid != 0).sum()
-                asked["time_undaily"] = (raw % (DAY * UNITS[self.unit]) != 0).sum()
+                asked["time_uneven"] = how_many(raw % grid != 0)
+                asked["time_undaily"] = how_many(raw % (DAY * UNITS[self.unit]) != 0)
         return asked
 
     def read(self, events: Events, answers: Mapping[str, Any]) -> tuple[Events, str, list[Finding]]:
@@ -213,7 +213,7 @@ class TimeWay:
     def _try(self, events: Events) -> Mapping[str, Any]:
         try:
             span = {"time_first": self.seconds.min(), "time_last": self.seconds.max()}
-            wrong = (self.seconds.is_null() & ~nw.col(self.column.name).is_null()).sum()
+            wrong = how_many(self.seconds.is_null() & ~nw.col(self.column.name).is_null())
             answers = ask(events, {"time_wrong": wrong, **span})
         except Exception as error:  # each engine raises what it likes on a text that does not fit
             raise unreadable(events, self.column) from error
