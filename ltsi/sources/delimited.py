@@ -188,13 +188,14 @@ class Delimited:
                     row += bool(record)
                     begin, line = line + 1, reader.line_num
                     if record and len(record) != width:
-                        hint = "; a quote that opens there is closed late or never" if line > begin else ""
+                        broken = any("\n" in each or "\r" in each for each in record)
+                        hint = "; a quote that opens there is closed late or never" if broken else ""
                         raise DataError(
-                            f"{self.file}, row {row + 1} (line {begin}) has {len(record)} fields, not {width} as "
+                            f"{self.file}, row {row} (line {begin}) has {len(record)} fields, not {width} as "
                             f"{'the header' if self.said.header is None else 'source.header'}{hint}."
                         )
             except csv.Error as error:
-                raise DataError(f"{self.file}, row {row + 2} (line {line + 1}) cannot be read: {error}.") from error
+                raise DataError(f"{self.file}, row {row + 1} (line {line + 1}) cannot be read: {error}.") from error
         raise DataError(f"{self.file}: a quote is opened near line {begin} and never closed.")
 
 
