@@ -126,6 +126,7 @@ class Job:
                 show(result, self.flags.format, job=None if single else _job_name())
                 if cfg.get("dry_run"):
                     _remove_bookkeeping(Path(HydraConfig.get().runtime.output_dir))
+            _raise_failure(result)
         except Exception as error:
             refused = as_user_error(error) is not None
             if not refused:
@@ -236,6 +237,11 @@ def launch(stem: str, overrides: list[str], flags: Flags) -> None:
             raise ConfigError(f"--package {flags.package} names no part of the configuration") from None
         if job.failure is not None:
             raise job.failure
+
+
+def _raise_failure(result: Result) -> None:
+    if result.failure is not None:
+        raise result.failure
 
 
 @contextmanager

@@ -6,7 +6,9 @@ import typer
 
 from ltsi import __version__
 
+from .audit import audit
 from .compare import compare
+from .datasets import datasets
 from .decay_fit import decay_fit
 from .eval import evaluate
 from .prepare import prepare
@@ -20,10 +22,12 @@ app = typer.Typer(
     pretty_exceptions_enable=False,
 )
 app.command("prepare")(prepare)
+app.command("audit")(audit)
 app.command("decay-fit")(decay_fit)
 app.command("train")(train)
 app.command("eval")(evaluate)
 app.command("compare")(compare)
+app.command("datasets")(datasets)
 
 
 def _print_version(wanted: bool) -> None:

@@ -17,10 +17,10 @@ The table is a narwhals lazy frame, so that the engine under it can be any that 
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-from dataclasses import dataclass
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any, Protocol
+from typing import Any, Literal, Protocol
 
 import narwhals as nw
 
@@ -33,6 +33,8 @@ INTERACTION = "interaction"
 ID_COLUMNS = ("user", "item")
 REQUIRED = {"user": nw.String, "item": nw.String, "time": nw.Int64, "behavior": nw.String, "row": nw.Int64}
 OPTIONAL = {"value": nw.Float64, "part": nw.String}
+BehaviorRole = Literal["input", "target", "both"]
+BEHAVIOR_ROLES: tuple[BehaviorRole, ...] = ("input", "target", "both")
 
 
 @dataclass(frozen=True)
@@ -43,11 +45,26 @@ class Step:
         step: the filter's reason or the step's name.
         dropped: rows it dropped.
         left: rows after it.
+        changed: rows among them whose value it changed.
     """
 
     step: str
     dropped: int
     left: int
+    changed: int = 0
+
+
+@dataclass(frozen=True)
+class Behavior:
+    """What a kind of event counts for.
+
+    Attributes:
+        weight: of its events, above 0.
+        role: `input` is read and never predicted, `target` is predicted and never read, `both` is both.
+    """
+
+    weight: float = 1.0
+    role: BehaviorRole = "both"
 
 
 @dataclass(frozen=True)
@@ -64,6 +81,7 @@ class RawData:
         steps: what the source's filters dropped, in order.
         notes: sentences worth telling, such as the detected unit of time.
         findings: what the source found out about the log that the event table does not show.
+        behaviors: weight and role of each behaviour of the log; empty if nothing was declared.
     """
 
     events: Events
@@ -75,6 +93,7 @@ class RawData:
     steps: Sequence[Step] = ()
     notes: Sequence[str] = ()
     findings: Sequence[Finding] = ()
+    behaviors: Mapping[str, Behavior] = field(default_factory=dict)
 
 
 class Source(Protocol):
@@ -104,6 +123,11 @@ class Source(Protocol):
 def count(events: Events) -> int:
     """Returns the number of events."""
     return int(events.select(nw.len()).collect().item())
+
+
+def how_many(holds: nw.Expr) -> nw.Expr:
+    """Returns the number of rows for which a condition holds; Spark adds up no truth values."""
+    return holds.cast(nw.Int64).sum()
 
 
 def validate_events(events: Events, origin: str) -> Events:

@@ -6,6 +6,8 @@ Nothing here knows a terminal or a file format.
 from collections.abc import Collection, Sequence
 from dataclasses import dataclass, field
 
+from ltsi.errors import UserError
+
 Scalar = str | int | float | bool | None
 """A raw value in a table."""
 
@@ -70,9 +72,11 @@ class Result:
         messages: Sentences about what was done, such as where a run was written.
         figures: Ready-made terminal text, such as a plotted curve. Shown in the terminal only.
         value: The number that a sweeper optimises, for instance the best validation metric.
+        failure: What the command ends with once all this is shown, where the result itself is bad news.
     """
 
     tables: Sequence[Table] = field(default_factory=list)
     messages: Sequence[str] = field(default_factory=list)
     figures: Sequence[str] = field(default_factory=list)
     value: float | None = None
+    failure: UserError | None = None

@@ -14,7 +14,7 @@ from typing import Any
 import pytest
 
 CHECKOUT = Path(__file__).parents[1]
-COMMANDS = ["prepare", "decay-fit", "train", "eval", "compare"]
+COMMANDS = ["prepare", "audit", "decay-fit", "train", "eval", "compare"]
 
 
 @pytest.fixture(scope="module")

@@ -47,11 +47,11 @@ class Pandas:
 
     def scan_parquet(self, files: Sequence[Path]) -> Frame:
         """Reads Parquet; see `Engine.scan_parquet`."""
-        return self._joined(pd.read_parquet(file, dtype_backend="pyarrow") for file in files)
+        return self._joined(pd.read_parquet(file, dtype_backend="numpy_nullable") for file in files)
 
     def from_polars(self, table: pl.DataFrame) -> Frame:
         """Takes a table over; see `Engine.from_polars`."""
-        return _lazy(table.to_pandas(use_pyarrow_extension_array=True))
+        return _lazy(table.to_pandas(use_pyarrow_extension_array=True).convert_dtypes())
 
     def with_rows(self, frame: Frame) -> Frame:
         """Numbers the rows; see `Engine.with_rows`."""

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import uuid
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -26,7 +26,7 @@ class PySpark:
 
     folder: Path
     master: str = "local[*]"
-    settings: dict[str, str] = field(default_factory=dict)
+    settings: Mapping[str, str] | None = None
     name: str = "pyspark"
     _session: Any = field(init=False, repr=False, compare=False)
 
@@ -43,7 +43,7 @@ class PySpark:
             raise ConfigError("engine=pyspark needs the package pyspark: pip install 'ltsi[engines]'.") from error
         builder = SparkSession.builder.master(self.master).appName("ltsi")
         # Times are read as UTC, as on the other engines, whatever the machine's zone is.
-        settings = {"spark.sql.session.timeZone": "UTC", "spark.ui.enabled": "false", **self.settings}
+        settings = {"spark.sql.session.timeZone": "UTC", "spark.ui.enabled": "false", **(self.settings or {})}
         for key, value in settings.items():
             builder = builder.config(key, value)
         try:

@@ -130,7 +130,7 @@ def encode(
 
 def _vocabulary(events: Events, column: str) -> pl.DataFrame:
     """Returns the different ids of a column and how often each occurs, `n`, in the order of their indices."""
-    counted = events.group_by(column).agg(nw.len().cast(nw.Int64).alias("n")).collect(backend="polars").to_polars()
+    counted = events.group_by(column).agg(nw.len().alias("n")).collect(backend="polars").to_polars()
     whole = counted.select(pl.col(column).str.contains(INTEGER).all()).item()
     return counted.sort(pl.col(column).cast(pl.Int64) if whole else column)
 

@@ -1,20 +1,26 @@
-"""Input files: there or not, whole or cut short, plain or gzipped."""
+"""Input files: which ones are meant, there or not, whole or cut short, plain or compressed."""
 
 from __future__ import annotations
 
+import glob
 import gzip
+import io
 import zlib
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
+from typing import BinaryIO
 
 import polars as pl
+import pyarrow as pa
 from narwhals.exceptions import NarwhalsError
 
-from ltsi.engines.engine import Engine, Frame
 from ltsi.errors import DataError
 
 GZIP_MAGIC = b"\x1f\x8b"
+ZSTD_MAGIC = b"\x28\xb5\x2f\xfd"
+ZIP_MAGIC = b"PK\x03\x04"
+BOM_UTF8 = b"\xef\xbb\xbf"
 
 
 def existing_file(path: str, key: str) -> Path:
@@ -25,7 +31,7 @@ def existing_file(path: str, key: str) -> Path:
         key: configuration key that sets it, for the error.
 
     Raises:
-        DataError: there is no such file, or it is empty.
+        DataError: there is no such file, it is empty, or it is an archive.
     """
     file = Path(path).expanduser()
     if not file.is_file():
@@ -33,7 +39,45 @@ def existing_file(path: str, key: str) -> Path:
         raise DataError(f"{file} {what}; set {key}=FILE.")
     if file.stat().st_size == 0:
         raise DataError(f"{file} is empty; set {key} to a file with events.")
+    with file.open("rb") as stream:
+        if stream.read(4) == ZIP_MAGIC:
+            raise DataError(f"{file} is a zip archive or a spreadsheet; unpack it, or export it as CSV, first.")
     return file
+
+
+def existing_files(path: str | Sequence[str], key: str) -> list[Path]:
+    """Returns the files that are meant, each once, those of a folder or a pattern in the order of their names.
+
+    Args:
+        path: a file, a folder (all files below it but hidden ones), a pattern such as `logs/*.csv`, or a list of these.
+        key: configuration key that sets it, for the error.
+
+    Raises:
+        DataError: nothing is there, or a file is empty.
+    """
+    found: dict[Path, Path] = {}
+    for each in [path] if isinstance(path, str) else path:
+        for file in _matching(str(each), key):
+            found.setdefault(file.resolve(), existing_file(str(file), key))
+    return list(found.values())
+
+
+def _matching(path: str, key: str) -> list[Path]:
+    place = Path(path).expanduser()
+    if place.is_dir():
+        # What other tools leave beside their data starts with a dot or an underscore.
+        below = [file for file in place.rglob("*") if file.is_file()]
+        files = sorted(file for file in below if not any(p[0] in "._" for p in file.relative_to(place).parts))
+        if not files:
+            raise DataError(f"The folder {place} holds no files; set {key} to files with events.")
+        return files
+    if place.exists() or not glob.has_magic(str(place)):
+        return [place]
+    names = glob.glob(str(place), recursive=True)  # noqa: PTH207 - a pattern may be absolute
+    files = sorted(file for file in map(Path, names) if file.is_file())
+    if not files:
+        raise DataError(f"No file matches {place}; set {key} to a file, a folder or a pattern such as 'logs/*.csv'.")
+    return files
 
 
 def is_gzip(file: Path) -> bool:
@@ -42,66 +86,45 @@ def is_gzip(file: Path) -> bool:
         return stream.read(2) == GZIP_MAGIC
 
 
-def text_lines(file: Path) -> Iterator[str]:
-    """Yields the lines of a text file, gzipped or not.
+def open_bytes(file: Path) -> BinaryIO:
+    """Opens a file for reading; gzip and zstd, told by the first bytes, are decompressed on the way."""
+    with file.open("rb") as stream:
+        magic = stream.read(4)
+    compression = "gzip" if magic[:2] == GZIP_MAGIC else "zstd" if magic == ZSTD_MAGIC else None
+    return io.BufferedReader(pa.input_stream(str(file), compression=compression), 1 << 20)
+
+
+def text_lines(file: Path, encoding: str = "utf-8-sig") -> Iterator[str]:
+    """Yields the lines of a text file, compressed or not.
+
+    Args:
+        file: the file.
+        encoding: a codec of Python's.
 
     Raises:
         DataError: the file is damaged, cut short, or no text.
     """
-    with (
-        readable(file),
-        gzip.open(file, "rt", encoding="utf-8") if is_gzip(file) else file.open(encoding="utf-8") as stream,
-    ):
+    with readable(file), io.TextIOWrapper(open_bytes(file), encoding=encoding) as stream:
         yield from stream
 
 
 @contextmanager
 def readable(file: Path) -> Iterator[None]:
-    """Turns what Python raises on a damaged file into one sentence."""
+    """Turns what libraries raise on a damaged file into one sentence."""
     try:
         yield
     except (EOFError, gzip.BadGzipFile, zlib.error) as error:
         raise DataError(f"{file} is damaged or cut short ({error}); fetch it again.") from error
-    except UnicodeDecodeError as error:
-        raise DataError(
-            f"{file} is no UTF-8 text ({error.reason} at byte {error.start:,}); convert it first."
-        ) from error
+    except UnicodeError as error:
+        where = f"{error.reason} at byte {error.start:,}" if isinstance(error, UnicodeDecodeError) else str(error)
+        name = error.encoding.upper() if isinstance(error, UnicodeDecodeError) else "such"
+        raise DataError(f"{file} is no {name} text ({where}); set source.encoding, or convert it first.") from error
     except OSError as error:
+        if error.errno is None:  # raised by a decompressor
+            raise DataError(f"{file} is damaged or cut short ({error}); fetch it again.") from error
         raise DataError(f"{file} cannot be read ({error.strerror or error}).") from error
-    except (pl.exceptions.PolarsError, NarwhalsError) as error:
+    except (pl.exceptions.PolarsError, NarwhalsError, pa.ArrowException) as error:
         reason = str(error).strip().splitlines()[0]
         raise DataError(
             f"{file} is not a table that can be read ({reason}); it may be damaged or cut short."
         ) from error
-
-
-def scan_table(file: Path, engine: Engine, delimiter: str | None = None) -> Frame:
-    """Opens a table: Parquet, JSON lines or delimited text with a header, by its content; the last two may be gzipped.
-
-    Args:
-        file: the file.
-        engine: opens it.
-        delimiter: of delimited text; None finds it in the header.
-
-    Returns:
-        The table. Columns of delimited text are text, so that no engine guesses types: an empty field is missing.
-    """
-    with readable(file):
-        head = _head(file)
-        if head.startswith(b"PAR1"):
-            return engine.scan_parquet([file])
-        if head.lstrip().startswith(b"{"):
-            return engine.scan_json_lines([file])
-        separator = delimiter or _sniff_delimiter(head.decode("utf-8-sig", errors="replace"))
-        return engine.scan_csv([file], separator)
-
-
-def _head(file: Path) -> bytes:
-    with gzip.open(file) if is_gzip(file) else file.open("rb") as stream:
-        return bytes(stream.readline(1_000_000))
-
-
-def _sniff_delimiter(header: str) -> str:
-    """Returns the delimiter that cuts the header into most columns; a comma if none does."""
-    unquoted = "".join(header.split('"')[::2])
-    return max(",\t;|", key=unquoted.count)

@@ -9,9 +9,10 @@ from typing import Any
 
 import narwhals as nw
 
-from ltsi.errors import ConfigError, DataError
+from ltsi.errors import ConfigError
 
-NUMBER = r"^\s*[+-]?(\d+\.?\d*|\.\d+)([eE][+-]?\d+)?\s*$"
+# Digits are ASCII, which `\d` is not, and the number has a size that each engine reads.
+NUMBER = r"^[ \t]*[+-]?(?:[0-9]{1,200}\.?[0-9]{0,200}|\.[0-9]{1,200})(?:[eE](?:-[0-9]{1,3}|\+?[0-9]{1,2}))?[ \t]*$"
 
 _TEXT: dict[str, Callable[[nw.Expr, Any], nw.Expr]] = {
     "equals": lambda text, value: text == str(value),
@@ -72,16 +73,15 @@ class Filter:
         told = f"{column} missing" if operator == "not_null" else f"not {column} {operator} {value}"
         return cls(column, operator, value, str(entry.get("reason") or told))
 
-    def condition(self, column: nw.Expr) -> nw.Expr:
-        """Returns what holds for the rows that are kept, never missing.
-
-        Args:
-            column: the column, as text for operators on text, as a number for operators on numbers.
-        """
+    def condition(self, column: nw.Expr, dtype: nw.dtypes.DType) -> nw.Expr:
+        """Returns what holds for the rows that are kept, never missing."""
         if self.operator == "not_null":
             return ~column.is_null()
-        holds = _TEXT[self.operator] if self.operator in _TEXT else _NUMBER[self.operator]
-        return holds(column, self.value).fill_null(value=False)
+        if self.on_numbers:
+            holds = _NUMBER[self.operator](as_number(column, dtype), self.value)
+        else:
+            holds = _TEXT[self.operator](column.cast(nw.String), self.value)
+        return holds.fill_null(value=False)
 
     @property
     def on_numbers(self) -> bool:
@@ -89,24 +89,22 @@ class Filter:
         return self.operator in _NUMBER
 
 
-def as_number(frame: nw.LazyFrame[Any], column: str, origin: str) -> nw.Expr:
-    """Returns a column as Float64.
+def is_number(column: nw.Expr, dtype: nw.dtypes.DType) -> nw.Expr:
+    """Tells values that can be read as numbers, missing ones among them."""
+    if dtype.is_numeric() or dtype == nw.Boolean:
+        return column.is_null() | ~column.is_null()
+    if dtype != nw.String:
+        return column.is_null()
+    return column.str.contains(NUMBER).fill_null(value=True)
 
-    Args:
-        frame: a table with the column and `row`.
-        column: text or number.
-        origin: file and column, for the error.
 
-    Raises:
-        DataError: a text is no number.
-    """
-    if frame.collect_schema()[column] != nw.String:
-        return nw.col(column).cast(nw.Float64)
-    junk = frame.filter(~nw.col(column).str.contains(NUMBER))
-    first = junk.filter(nw.col("row") == nw.col("row").min()).select("row", column).collect()
-    if len(first):
-        raise DataError(f"{origin}: '{first.item(0, column)}' in row {first.item(0, 'row')} is no number.")
-    return nw.col(column).str.strip_chars().cast(nw.Float64)
+def as_number(column: nw.Expr, dtype: nw.dtypes.DType) -> nw.Expr:
+    """Returns a column as Float64, missing where it cannot be read as a number."""
+    if dtype.is_numeric() or dtype == nw.Boolean:
+        return column.cast(nw.Float64)
+    if dtype != nw.String:
+        return nw.lit(None, dtype=nw.Float64)
+    return nw.when(column.str.contains(NUMBER)).then(column).str.strip_chars().cast(nw.Float64)
 
 
 def _check_value(where: str, operator: str, value: object) -> None:

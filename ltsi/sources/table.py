@@ -1,23 +1,30 @@
-"""One event per row of a table: CSV, TSV, JSON lines (gzipped or not) or Parquet; the config names the columns."""
+"""One event per row of a table: CSV, TSV, JSON lines or Parquet, in one file or many; the config names the columns."""
 
 from __future__ import annotations
 
-import difflib
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
 import narwhals as nw
+import polars as pl
 
 from ltsi.engines.engine import Engine
 from ltsi.errors import ConfigError, DataError
-from ltsi.events import ID_COLUMNS, INTERACTION, Events, RawData, Step, count
-from ltsi.sources.files import existing_file, readable, scan_table
-from ltsi.sources.filters import NUMBER, Filter, as_number
-from ltsi.sources.times import TimeColumn, parse_times
+from ltsi.events import ID_COLUMNS, INTERACTION, Behavior, Events, RawData, Step, how_many
+from ltsi.findings import Finding
+from ltsi.sources.behaviors import completed_behaviors, declared_behaviors
+from ltsi.sources.columns import NumberColumn, TextColumn, ask, shown
+from ltsi.sources.delimited import TextFormat
+from ltsi.sources.descriptions import SideTable, described, last_values
+from ltsi.sources.files import existing_files, readable
+from ltsi.sources.filters import Filter, is_number
+from ltsi.sources.staging import Staged, near_match, stage
+from ltsi.sources.times import TimeColumn, TimeWay, check_time_settings
 
-ROLES = ("user", "item", "time", "behavior", "value")
+ROLES = ("user", "item", "time", "behavior", "value", "part")
+PARTS = ("train", "valid", "test")
 _FILE = "file:"  # prefix of the file's own columns beside the columns of the event table
 
 
@@ -26,160 +33,251 @@ class Table:
     """A table of events.
 
     Attributes:
-        path: the file.
-        columns: columns of the file by role: user, item, time, behavior, value. A role set to None is not there;
-            without time the log has no clock and the order of the rows counts.
+        path: a file, a folder, a pattern such as `logs/*.csv`, or a list of these.
+        columns: columns of the file by role: user, item, time, behavior, value, part. A role set to None is not there;
+            without time the log has no clock and the order of the rows counts. A list of columns of time is joined by
+            '-' and read by `time_format`. A part is train, valid or test: the user's own split.
         item_columns: columns that describe the item (price, category); an item gets the last value that is not missing.
+        user_columns: columns that describe the user, likewise.
+        items: a table of items beside the log, see `SideTable`.
+        users: a table of users beside the log, see `SideTable`.
+        behaviors: weight and role (input, target, both) by behaviour; None declares nothing.
         filters: which rows to keep, see `Filter.parse`.
-        delimiter: of delimited text; None finds it in the header.
-        time_unit: s, ms, us or ns if times are numbers; None detects it.
+        delimiter: of delimited text, or `whitespace`; None finds it in the header.
+        encoding: of text; None detects it.
+        header: names of the columns where the files have no header line.
+        time_unit: s, ms, us, ns, day or excel if times are numbers; None detects s, ms, us and ns.
         time_format: strptime format if times are text; None detects ISO 8601.
         time_zone: zone of times that carry none.
     """
 
-    path: str
-    columns: Mapping[str, str | None]
+    path: str | Sequence[str]
+    columns: Mapping[str, str | Sequence[str] | None]
     item_columns: Sequence[str] = ()
+    user_columns: Sequence[str] = ()
+    items: Mapping[str, Any] | None = None
+    users: Mapping[str, Any] | None = None
+    behaviors: Mapping[str, Mapping[str, Any]] | None = None
     filters: Sequence[Mapping[str, Any]] = ()
     delimiter: str | None = None
+    encoding: str | None = None
+    header: Sequence[str] | None = None
     time_unit: str | None = None
     time_format: str | None = None
     time_zone: str = "UTC"
     _filters: tuple[Filter, ...] = field(init=False, repr=False)
+    _sides: Mapping[str, SideTable] = field(init=False, repr=False)
+    _text: TextFormat = field(init=False, repr=False)
+    _behaviors: Mapping[str, Behavior] = field(init=False, repr=False)
 
     def __post_init__(self) -> None:
-        """Refuses what cannot be meant, before the file is opened."""
+        """Refuses what cannot be meant, before a file is opened."""
+        for role in self.columns:
+            if role not in ROLES:
+                raise ConfigError(
+                    f"source.columns.{role} is no role; roles are: {', '.join(ROLES)}.{near_match(role, ROLES)}"
+                )
+        for role in ID_COLUMNS:
+            if self.columns.get(role) is None:
+                raise ConfigError(
+                    f"source.columns.{role}=null: an event needs {role}s; set source.columns.{role}=COLUMN."
+                )
+            if role in self._describing(role):
+                raise ConfigError(
+                    f"source.{role}_columns must not name a column '{role}': in the {role} table that is the id."
+                )
+        check_time_settings(self.time_unit, self.time_format, self.time_zone)
+        if not isinstance(self.columns.get("time"), (str, type(None))) and self.time_format is None:
+            raise ConfigError(
+                "source.columns.time with several columns needs source.time_format; their texts are joined by '-', "
+                "such as '%d-%m-%Y' for [day,month,year]."
+            )
+        sides = {"item": self.items, "user": self.users}
+        object.__setattr__(self, "_sides", {role: SideTable.parse(side, role) for role, side in sides.items() if side})
+        object.__setattr__(self, "_text", TextFormat(self.delimiter, self.encoding, self.header))
         object.__setattr__(self, "_filters", tuple(Filter.parse(entry, i) for i, entry in enumerate(self.filters)))
-        if "item" in self.item_columns:
-            raise ConfigError("source.item_columns must not name a column 'item': in the item table that is the id.")
+        object.__setattr__(self, "_behaviors", declared_behaviors(self.behaviors or {}))
 
     def files(self) -> list[Path]:
-        """Returns the table's file."""
-        return [existing_file(self.path, "source.path")]
+        """Returns the files that will be read.
+
+        Raises:
+            DataError: a file is missing or empty.
+        """
+        beside = [file for side in self._sides.values() for file in side.files()]
+        return [*existing_files(self.path, "source.path"), *beside]
 
     def load(self, engine: Engine) -> RawData:
-        """Reads the table."""
-        file = existing_file(self.path, "source.path")
-        with readable(file):
-            rows = self._read(file, engine)
-        rows, steps = self._filter(rows, file)
-        notes: list[str] = []
-        for role in ID_COLUMNS:
-            rows, said = self._read_id(rows, role, file)
-            notes += said
-        rows = self._read_behavior(rows, file)
-        rows, note = self._read_time(rows, file)
-        events = self._read_value(rows, file)
+        """Reads the table: once to disk, and from there in one pass for all questions, one more for filters."""
+        files = existing_files(self.path, "source.path")
+        staged = stage(files, self._wanted, engine, self._text, _FILE)
+        if not staged.ends[-1]:
+            raise DataError(f"{staged.origin} has a header and no rows; there is nothing to prepare.")
+        with readable(files[0]):
+            return self._load(staged, engine)
+
+    def _load(self, staged: Staged, engine: Engine) -> RawData:
+        rows = staged.rows
+        rows = rows.with_columns(_without_blanks(name, dtype) for name, dtype in rows.collect_schema().items())
+        rows, steps = self._filter(rows, staged)
+        events, notes, findings = self._read(rows, staged)
+        if self._sources("part"):
+            self._check_parts(events, staged)
+        behaviors: dict[str, Behavior] = {}
+        if self._behaviors:
+            log = events.select("behavior").unique().collect()["behavior"].to_list()
+            behaviors = completed_behaviors(self._behaviors, log, staged.origin)
+        tables = {role: self._describe(events, role, engine, notes) for role in ID_COLUMNS}
         return RawData(
-            events=events,
-            clock=self.columns["time"] is not None,
-            inputs=[file],
-            items=self._items(events) if self.item_columns else None,
+            events=events.select(*(name for name in ("row", *ROLES) if name in events.collect_schema())),
+            clock=self.columns.get("time") is not None,
+            inputs=self.files(),
+            items=tables["item"],
+            users=tables["user"],
             steps=steps,
-            notes=[*notes, note],
+            notes=[*notes, *staged.notes],
+            findings=findings,
+            behaviors=behaviors,
         )
 
-    def _read(self, file: Path, engine: Engine) -> Events:
-        """Reads the columns that are needed, under a prefix, and the number of each row."""
-        table = scan_table(file, engine, self.delimiter)
-        found = table.collect_schema().names()
-        for key, column in self._wanted():
-            if column not in found:
-                near = difflib.get_close_matches(column, found, n=1)
-                hint = f" Did you mean '{near[0]}'?" if near else ""
-                raise DataError(f"{file} has no column '{column}'; it has: {', '.join(found)}; set {key}=COLUMN.{hint}")
-        needed = dict.fromkeys(column for _, column in self._wanted())
-        rows = engine.stage(engine.with_rows(table.select(nw.col(name).alias(_FILE + name) for name in needed)))
-        rows = rows.with_columns(_without_blanks(name, dtype) for name, dtype in rows.collect_schema().items())
-        if count(rows) == 0:
-            raise DataError(f"{file} has a header and no rows; there is nothing to prepare.")
-        return rows
+    def _wanted(self, _: Sequence[str]) -> list[tuple[str, str]]:
+        """Returns each column of the file that the configuration names, after the key that names it."""
+        wanted = [(f"source.columns.{role}", name) for role in ROLES for name in self._sources(role)]
+        for role in ID_COLUMNS:
+            wanted += [(f"source.{role}_columns[{i}]", name) for i, name in enumerate(self._describing(role))]
+        return [*wanted, *((f"source.filters[{i}].column", each.column) for i, each in enumerate(self._filters))]
 
-    def _wanted(self) -> list[tuple[str, str]]:
-        """Returns each column of the file that the configuration names, with the key that names it."""
-        roles = [(f"source.columns.{role}", column) for role in ROLES if (column := self.columns.get(role)) is not None]
-        items = [(f"source.item_columns[{i}]", column) for i, column in enumerate(self.item_columns)]
-        return [*roles, *items, *((f"source.filters[{i}].column", f.column) for i, f in enumerate(self._filters))]
+    def _describing(self, role: str) -> Sequence[str]:
+        return self.item_columns if role == "item" else self.user_columns
 
-    def _filter(self, rows: Events, file: Path) -> tuple[Events, list[Step]]:
-        steps, before = [], count(rows)
-        for each in self._filters:
-            column = _FILE + each.column
+    def _sources(self, role: str) -> list[str]:
+        """Returns the columns of the file in a role."""
+        given = self.columns.get(role)
+        return [given] if isinstance(given, str) else list(given or ())
+
+    def _filter(self, rows: Events, staged: Staged) -> tuple[Events, list[Step]]:
+        """Applies the filters in order, counted in one pass."""
+        if not self._filters:
+            return rows, []
+        schema, kept = rows.collect_schema(), nw.lit(value=True)
+        asked: dict[str, nw.Expr] = {}
+        keep: list[nw.Expr] = []
+        for i, each in enumerate(self._filters):
+            name = _FILE + each.column
+            column, dtype = nw.col(name), schema[name]
             if each.on_numbers:
-                tested = as_number(rows, column, f"{file}, column '{each.column}'")
-            else:
-                tested = nw.col(column).cast(nw.String)
-            rows = rows.filter(each.condition(tested))
-            left = count(rows)
+                asked[f"junk{i}"] = how_many(kept & ~is_number(column, dtype))
+            kept = kept & each.condition(column, dtype)
+            asked[f"left{i}"] = how_many(kept)
+            keep.append(kept)
+        answers = ask(rows, asked)
+        steps, before = [], staged.ends[-1]
+        for i, each in enumerate(self._filters):
+            if answers.get(f"junk{i}"):
+                name = _FILE + each.column
+                number = NumberColumn("filter", name, _origin(staged, each.column), schema[name])
+                remaining = rows.filter(keep[i - 1]) if i else rows
+                number.read(remaining, {"filter_junk": answers[f"junk{i}"]}, staged.locate)
+            left = int(answers[f"left{i}"])
             if not left:
                 raise DataError(
-                    f"{file}: the filter '{each.reason}' leaves none of {before:,} rows; see source.filters."
+                    f"{staged.origin}: the filter '{each.reason}' leaves none of {before:,} rows; see source.filters."
                 )
             steps.append(Step(each.reason, before - left, left))
             before = left
-        return rows, steps
+        return rows.filter(kept), steps
 
-    def _read_id(self, rows: Events, role: str, file: Path) -> tuple[Events, list[str]]:
-        """Reads ids as text. Whole numbers written as decimals, what a float column does to ids, lose their '.0'."""
-        column = self._require(rows, role, file)
-        text = nw.col(_FILE + column).cast(nw.String)
-        rows = rows.with_columns(text.alias(role))
-        if not rows.select(nw.col(role).str.contains(r"^-?\d+\.0$").all()).collect().item():
-            return rows, []
-        note = f"{file}, column '{column}': ids are whole numbers written as decimals; their '.0' is left out."
-        return rows.with_columns(nw.col(role).str.replace(r"\.0$", "")), [note]
-
-    def _read_behavior(self, rows: Events, file: Path) -> Events:
-        if self.columns.get("behavior") is None:
-            return rows.with_columns(behavior=nw.lit(INTERACTION))
-        column = self._require(rows, "behavior", file)
-        return rows.with_columns(behavior=nw.col(_FILE + column).cast(nw.String))
-
-    def _read_time(self, rows: Events, file: Path) -> tuple[Events, str]:
-        name = self.columns["time"]
-        if name is None:
+    def _read(self, rows: Events, staged: Staged) -> tuple[Events, list[str], list[Finding]]:
+        """Reads all roles, with one pass for what has to be known about them."""
+        columns = self._columns(rows, staged)
+        rows, way = self._time_way(rows, staged)
+        asked = {name: question for column in columns for name, question in column.questions().items()}
+        computed = {name: expression for column in columns for name, expression in column.computed().items()}
+        if way is not None:
+            asked |= {"time_missing": how_many(nw.col("time").is_null()), **way.questions()}
+            computed |= way.computed()
+        answers = ask(rows, asked, computed)
+        self._require(rows, staged, answers)
+        found: dict[str, nw.Expr] = {"behavior": nw.lit(INTERACTION)}
+        notes: list[str] = []
+        for column in columns:
+            found[column.role], told = column.read(rows, answers, staged.locate)
+            notes += told
+        if way is None:
+            events = rows.with_columns(**found)
             position = nw.col("row").rank("ordinal").over("user").cast(nw.Int64) - 1
-            note = (
-                f"{file} has an order but no clock: the time of an event is its position (source.columns.time=COLUMN)."
-            )
-            return rows.with_columns(time=position), note
-        self._require(rows, "time", file)
-        column = TimeColumn(
-            "time", f"{file}, column '{name}'", unit=self.time_unit, format=self.time_format, zone=self.time_zone
-        )
-        return parse_times(rows.with_columns(nw.col(_FILE + name).alias("time")), column)
+            note = f"{staged.origin} has an order but no clock: the time of an event is its position"
+            return events.with_columns(time=position), [*notes, f"{note} (source.columns.time=COLUMN)."], []
+        rows, note, findings = way.read(rows, answers)
+        return rows.with_columns(**found), [*notes, note], findings
 
-    def _read_value(self, rows: Events, file: Path) -> Events:
-        name = self.columns.get("value")
-        if name is None:
-            return rows
-        return rows.with_columns(value=as_number(rows, _FILE + name, f"{file}, column '{name}'"))
+    def _columns(self, rows: Events, staged: Staged) -> list[TextColumn | NumberColumn]:
+        """Returns the columns in all roles but time."""
+        schema, columns = rows.collect_schema(), []
+        for role in ROLES:
+            for name in self._sources(role) if role != "time" else ():
+                kind = NumberColumn if role == "value" else TextColumn
+                columns.append(kind(role, _FILE + name, _origin(staged, name), schema[_FILE + name]))
+        return columns
 
-    def _require(self, rows: Events, role: str, file: Path) -> str:
-        """Returns the role's column, which must have a value in each row."""
-        column = self.columns[role]
-        assert column is not None
-        empty = rows.filter(nw.col(_FILE + column).is_null()).select(nw.len(), row=nw.col("row").min()).collect()
-        if empty.item(0, "len"):
+    def _time_way(self, rows: Events, staged: Staged) -> tuple[Events, TimeWay | None]:
+        names = self._sources("time")
+        if not names:
+            return rows, None
+        if len(names) == 1:
+            origin, time = _origin(staged, names[0]), nw.col(_FILE + names[0])
+        else:
+            origin = f"{staged.origin}, columns {', '.join(map(repr, names))}"
+            parts = (nw.col(_FILE + name).cast(nw.String) for name in names)
+            time = nw.concat_str(*parts, separator="-")
+        rows = rows.with_columns(time.alias("time"))
+        column = TimeColumn("time", origin, staged.locate, self.time_unit, self.time_format, self.time_zone)
+        return rows, TimeWay.guess(rows, column)
+
+    def _require(self, rows: Events, staged: Staged, answers: Mapping[str, Any]) -> None:
+        """Refuses a role, but value, without a value in some row."""
+        for role in ROLES:
+            if n := answers.get(f"{role}_missing"):
+                name = self._sources(role)[0]
+                row = rows.filter(nw.col("time" if role == "time" else _FILE + name).is_null())
+                first = row.select(nw.col("row").min()).collect().item()
+                raise DataError(
+                    f"{_origin(staged, name)} (source.columns.{role}): {n:,} rows have no value, the first is "
+                    f"{staged.locate(first)}; drop them with source.filters=[{{column: {name}, not_null: true}}]."
+                )
+
+    def _check_parts(self, events: Events, staged: Staged) -> None:
+        strange = events.filter(~nw.col("part").is_in(PARTS))
+        first = strange.filter(nw.col("row") == nw.col("row").min()).select("row", "part").collect()
+        if len(first):
+            part, where = shown(first.item(0, "part")), staged.locate(first.item(0, "row"))
             raise DataError(
-                f"{file}, column '{column}' (source.columns.{role}): {empty.item(0, 'len'):,} rows have no value, the "
-                f"first is row {empty.item(0, 'row')}; drop them with "
-                f"source.filters=[{{column: {column}, not_null: true}}]."
+                f"{_origin(staged, self._sources('part')[0])}: the part '{part}' in {where} "
+                f"is none of: {', '.join(PARTS)}.{near_match(part.lower(), PARTS)}"
             )
-        return column
 
-    def _items(self, events: Events) -> nw.DataFrame[Any]:
-        """Returns the item table: the last value of each column that is not missing, numbers where all are numbers."""
-        items = events.select("item").unique()
-        for name in self.item_columns:
-            column = nw.col(_FILE + name)
-            known = events.filter(~column.is_null())
-            last = known.filter(nw.col("row") == nw.col("row").max().over("item"))
-            if last.collect_schema()[_FILE + name] == nw.String:
-                numbers = last.select(column.str.contains(NUMBER).all()).collect().item()
-                column = column.str.strip_chars().cast(nw.Float64) if numbers else column
-            items = items.join(last.select("item", column.alias(name)), on="item", how="left")
-        return items.collect()
+    def _describe(self, events: Events, role: str, engine: Engine, notes: list[str]) -> nw.DataFrame[Any] | None:
+        """Returns the table of items or users: what the log says about them, and what the table beside it does."""
+        columns, side = self._describing(role), self._sides.get(role)
+        if not columns and side is None:
+            return None
+        if columns:
+            known = last_values(events, {name: _FILE + name for name in columns}, role, engine)
+        else:
+            known = pl.DataFrame({role: events.select(role).unique().collect()[role].to_list()}, {role: pl.String})
+        if side is not None:
+            table = side.load(engine)
+            n = known.join(table, on=role, how="semi").height
+            file = side.files()[0]
+            if not n:
+                raise DataError(f"{file} describes none of the log's {role}s; is source.{role}s.key={side.key} right?")
+            notes.append(f"{file} describes {n:,} of {known.height:,} {role}s.")
+            known = described(known, table, role)
+        return nw.from_native(known.sort(role), eager_only=True)
+
+
+def _origin(staged: Staged, column: str) -> str:
+    return f"{staged.origin}, column '{column}'"
 
 
 def _without_blanks(name: str, dtype: nw.dtypes.DType) -> nw.Expr:

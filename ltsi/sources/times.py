@@ -1,33 +1,40 @@
 """Times of a log, whatever way they are written, to seconds since epoch UTC.
 
-The way is detected on the whole column and stated. A column that is written in more than one way is refused: half of it
-would be read wrongly, in silence.
+The way is guessed from the first times, checked on the whole column, and stated. A column that is written in more than
+one way is refused: half of it would be read wrongly, in silence. The checks are aggregates, so that a source can ask
+them together with its own questions in one pass over the log; the search for the first bad row is on the way to an
+error only.
 """
 
 from __future__ import annotations
 
-from collections.abc import Callable
-from dataclasses import dataclass, replace
+import math
+import re
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime
 from typing import Any
 from zoneinfo import ZoneInfo
 
 import narwhals as nw
-from narwhals.exceptions import NarwhalsError
 
 from ltsi.errors import ConfigError, DataError
-from ltsi.events import Events
+from ltsi.events import Events, how_many
+from ltsi.findings import Finding
+from ltsi.sources.columns import ask
+from ltsi.sources.time_errors import refuse_numbers, refuse_texts, unreadable
+from ltsi.sources.time_formats import INTEGERS, KINDS, UNITS, completed_format, unit_of
+from ltsi.sources.zones import changes, is_doubtful, to_utc
 
-UNITS = {"s": 1, "ms": 10**3, "us": 10**6, "ns": 10**9}
-# Numbers since 1970 by magnitude: each unit covers 1973 to 5138, and the ranges do not overlap.
-MAGNITUDES = {"too small": 10**8, "s": 10**11, "ms": 10**14, "us": 10**17, "ns": 2**63 - 1}
-_DAY, _CLOCK = r"\d{4}-\d{2}-\d{2}", r"[T ]\d{2}:\d{2}(:\d{2}(\.\d+)?)?"
-KINDS = {
-    "number": r"^-?[0-8]?\d{1,18}(\.\d*)?$",
-    "date": f"^{_DAY}$",
-    "date and time": f"^{_DAY}{_CLOCK}$",
-    "date and time with zone": rf"^{_DAY}{_CLOCK} ?(Z|[+-]\d{{2}}:?\d{{2}})$",
-}
+DAY = 86_400
+DAY_UNITS = {"day": 0, "excel": 25_569}
+"""Units of days, by the number that 1970-01-01 has. Spreadsheets count from 1899-12-30."""
+
+FIRST, LAST = -30_610_224_000, 253_370_764_800  # the years 1000 to 9998: beyond, calendars and libraries end
+SAMPLE_ROWS = 200
+WITHOUT_FRACTIONS = ", without the fractions of a second"
+SECONDS, RAW = "time:seconds", "time:raw"  # names of what is computed from a column of times
+ROUNDED_ROWS = 20  # fewer times may lie on a coarse grid by chance
 
 
 @dataclass(frozen=True)
@@ -37,9 +44,8 @@ class TimeColumn:
     Attributes:
         name: column of the event table under construction.
         origin: file and column, for errors: "log.csv, column 'ts'".
-        key: configuration prefix, for errors: "source".
         locate: names a row of the table, for errors.
-        unit: s, ms, us, ns for numbers; None detects it.
+        unit: s, ms, us, ns, day or excel for numbers; None detects s, ms, us and ns.
         format: strptime format for text; None detects ISO 8601.
         zone: zone of times that carry none.
     """
@@ -53,17 +59,39 @@ class TimeColumn:
 
     def __post_init__(self) -> None:
         """Refuses settings that cannot be meant."""
-        if self.unit is not None and self.unit not in UNITS:
-            raise ConfigError(f"source.time_unit={self.unit} must be one of: {', '.join(UNITS)}.")
-        if self.unit is not None and self.format is not None:
-            raise ConfigError("source.time_unit and source.time_format exclude each other; set one of them.")
+        check_time_settings(self.unit, self.format, self.zone)
+
+
+def check_time_settings(unit: str | None, written: str | None, zone: str) -> None:
+    """Refuses settings of times that cannot be meant.
+
+    Args:
+        unit: of numbers.
+        written: strptime format.
+        zone: of times that carry none.
+
+    Raises:
+        ConfigError: there is no such unit, format or zone.
+    """
+    if unit is not None and unit not in {*UNITS, *DAY_UNITS}:
+        raise ConfigError(f"source.time_unit={unit} must be one of: {', '.join([*UNITS, *DAY_UNITS])}.")
+    if unit is not None and written is not None:
+        raise ConfigError("source.time_unit and source.time_format exclude each other; set one of them.")
+    if written is not None:
+        moment = datetime(2001, 2, 3, 4, 5, 6, tzinfo=UTC)
         try:
-            ZoneInfo(self.zone)
-        except (KeyError, ValueError, OSError) as error:
-            raise ConfigError(f"source.time_zone={self.zone} is no time zone; give one like Europe/London.") from error
+            datetime.strptime(moment.strftime(written), written)
+        except ValueError as error:
+            raise ConfigError(f"source.time_format='{written}' is no strptime format ({error}).") from error
+        if "%" not in written:
+            raise ConfigError(f"source.time_format='{written}' names no part of a time; set one like '%d/%m/%Y %H:%M'.")
+    try:
+        ZoneInfo(zone)
+    except (KeyError, ValueError, OSError) as error:
+        raise ConfigError(f"source.time_zone={zone} is no time zone; give one like Europe/London.") from error
 
 
-def parse_times(events: Events, column: TimeColumn) -> tuple[Events, str]:
+def parse_times(events: Events, column: TimeColumn) -> tuple[Events, str, list[Finding]]:
     """Reads the times.
 
     Args:
@@ -71,155 +99,249 @@ def parse_times(events: Events, column: TimeColumn) -> tuple[Events, str]:
         column: the column.
 
     Returns:
-        The table with the column as Int64 seconds since epoch UTC, and a sentence on how it was read.
+        The table with the column as Int64 seconds since epoch UTC, a sentence on how it was read, and what is wrong
+        with times that can be read.
 
     Raises:
         DataError: a time is missing or cannot be read, or the column mixes ways of writing times.
     """
-    dtype = events.collect_schema()[column.name]
-    missing = events.filter(nw.col(column.name).is_null()).select(nw.col("row").min()).collect().item()
-    if missing is not None:
-        raise DataError(f"{column.origin}: {column.locate(missing)} has no time; drop such rows with source.filters.")
-    if dtype.is_numeric():
-        parsed, how = _from_numbers(events, column)
-    elif isinstance(dtype, (nw.Datetime, nw.Date)):
-        zone = dtype.time_zone if isinstance(dtype, nw.Datetime) else None
-        moments = nw.col(column.name).cast(nw.Datetime("us", zone))
-        parsed, how = _from_datetimes(events, moments, column if zone is None else replace(column, zone="UTC"))
-    elif dtype == nw.String:
-        parsed, how = _from_text(events.with_columns(nw.col(column.name).str.strip_chars()), column)
-    else:
-        raise DataError(f"{column.origin} holds {dtype}, which is no time.")
-    try:
-        span = parsed.select(first=nw.col(column.name).min(), last=nw.col(column.name).max()).collect()
-    except NarwhalsError as error:
-        raise _unreadable(events, column) from error
-    first, last = (datetime.fromtimestamp(span.item(0, name), UTC) for name in ("first", "last"))
-    return parsed, f"{column.origin} is read as {how}, from {first:%Y-%m-%d %H:%M:%S} to {last:%Y-%m-%d %H:%M:%S} UTC."
+    way = TimeWay.guess(events, column)
+    asked = {"missing": how_many(nw.col(column.name).is_null()), **way.questions()}
+    answers = ask(events, asked, way.computed())
+    if answers["missing"]:
+        row = events.filter(nw.col(column.name).is_null()).select(nw.col("row").min()).collect().item()
+        raise DataError(f"{column.origin}: {column.locate(row)} has no time; drop such rows with source.filters.")
+    return way.read(events, answers)
 
 
-def _from_text(events: Events, column: TimeColumn) -> tuple[Events, str]:
-    name = column.name
-    if column.format is not None:
-        moments = nw.col(name).str.to_datetime(format=column.format)
-        return _from_datetimes(events, moments, column, f"'{column.format}' times")
-    kind = _only_kind(events, column)
-    if kind == "number":
-        # The fraction of a second is cut off as text, so that no time passes through a float.
-        digits = nw.col(name).str.replace(r"\.\d*$", "").cast(nw.Int64)
-        return _from_numbers(events.with_columns(digits.alias(name)), column)
-    if kind == "date":
-        return _from_datetimes(events, nw.col(name).str.to_datetime(format="%Y-%m-%d"), column, "dates")
-    zoned = kind == "date and time with zone"
-    plain = nw.col(name).str.slice(0, 10) + nw.lit(" ") + nw.col(name).str.slice(11, 5)
-    seconds = (
-        nw.when(nw.col(name).str.contains(r"^.{16}:")).then(nw.col(name).str.slice(16, 3)).otherwise(nw.lit(":00"))
-    )
-    moments = (plain + seconds).str.to_datetime(format="%Y-%m-%d %H:%M:%S")
-    if not zoned:
-        return _from_datetimes(events, moments, column, "dates and times")
-    utc = moments.dt.timestamp("ms") // 1_000 - _offset_seconds(nw.col(name))
-    return events.with_columns(utc.alias(name)), "dates and times with a zone"
+@dataclass(frozen=True)
+class TimeWay:
+    """A way to read a column of times, guessed from its first rows.
+
+    Attributes:
+        column: the column.
+        how: the way in words.
+        seconds: Int64, wall-clock seconds since epoch; null where a time is not written in this way.
+        raw: Float64, numbers in their own unit; None if times are no numbers.
+        unit: unit of the numbers.
+        local: whether the wall clock is that of `column.zone`; if not, it is UTC.
+        fallible: whether computing `seconds` may fail, as a format of the user's can.
+        single: whether numbers are stored in 32 bits.
+    """
+
+    column: TimeColumn
+    how: str
+    seconds: nw.Expr = field(repr=False)
+    raw: nw.Expr | None = field(default=None, repr=False)
+    unit: str = "s"
+    local: bool = True
+    fallible: bool = False
+    single: bool = False
+
+    @classmethod
+    def guess(cls, events: Events, column: TimeColumn) -> TimeWay:
+        """Guesses the way from the type of the column and its first times.
+
+        Raises:
+            DataError: the column holds no times.
+        """
+        dtype = events.collect_schema()[column.name]
+        text = nw.col(column.name)
+        if column.format is not None and (dtype == nw.String or dtype.is_integer()):
+            return _by_format(column, text.cast(nw.String))
+        if dtype.is_numeric():
+            return _numbers(events, column, dtype)
+        if dtype == nw.String:
+            return _texts(events, column)
+        if isinstance(dtype, (nw.Datetime, nw.Date)):
+            zone = dtype.time_zone if isinstance(dtype, nw.Datetime) else None
+            moments = text.cast(nw.Datetime("us", zone))
+            return cls(column, "dates and times", _epoch(moments), local=zone is None, fallible=True)
+        raise DataError(f"{column.origin} holds {dtype}, which is no time; set source.columns.time=COLUMN.")
+
+    def computed(self) -> dict[str, nw.Expr]:
+        """Returns what the questions are about, by name, so that it is computed once for all of them."""
+        if self.fallible:
+            return {}
+        return {SECONDS: self.seconds} if self.raw is None else {SECONDS: self.seconds, RAW: self.raw}
+
+    def questions(self) -> dict[str, nw.Expr]:
+        """Returns what to ask of the whole column and of what is computed from it: aggregates by name."""
+        if self.fallible:
+            return {}
+        seconds, raw = nw.col(SECONDS), nw.col(RAW)
+        asked = {
+            "time_wrong": how_many(seconds.is_null() & ~nw.col(self.column.name).is_null()),
+            "time_first": seconds.min(),
+            "time_last": seconds.max(),
+        }
+        if self.raw is not None:
+            # Sizes without a sign, as floats: the smallest integer has no positive counterpart.
+            asked |= {"time_low": raw.abs().min(), "time_high": raw.abs().max(), "time_rows": nw.len()}
+            if self.unit in UNITS:
+                asked["time_fractions"] = how_many(raw != raw.floor())
+            if grid := self._grid():
+                asked["time_uneven"] = how_many(raw % grid != 0)
+                asked["time_undaily"] = how_many(raw % (DAY * UNITS[self.unit]) != 0)
+        return asked
+
+    def read(self, events: Events, answers: Mapping[str, Any]) -> tuple[Events, str, list[Finding]]:
+        """Reads the column, given the answers.
+
+        Raises:
+            DataError: a time cannot be read, or the column mixes ways of writing times.
+        """
+        column = self.column
+        if self.fallible:
+            answers = self._try(events)
+        self._refuse(events, answers)
+        seconds, how = self.seconds, self.how
+        if self.local and column.zone != "UTC":
+            start, found = changes(ZoneInfo(column.zone), answers["time_first"], answers["time_last"])
+            doubtful = events.filter(is_doubtful(seconds, found)) if found else None
+            if doubtful is not None and (row := doubtful.select(nw.col("row").min()).collect().item()) is not None:
+                raise unreadable(events, column, row, "the clocks skip or repeat it")
+            seconds, how = to_utc(seconds, start, found), f"{how} in zone {column.zone}"
+        parsed = events.with_columns(seconds.alias(column.name))
+        if answers.get("time_fractions"):
+            how += WITHOUT_FRACTIONS
+        first, last = (datetime.fromtimestamp(answers[name], UTC) for name in ("time_first", "time_last"))
+        zone = "UTC" if not self.local or column.zone == "UTC" else "on its clocks"
+        note = f"{column.origin} is read as {how}, from {first:%Y-%m-%d %H:%M:%S} to {last:%Y-%m-%d %H:%M:%S} {zone}."
+        return parsed, note, self._precision(answers)
+
+    def _try(self, events: Events) -> Mapping[str, Any]:
+        try:
+            span = {"time_first": self.seconds.min(), "time_last": self.seconds.max()}
+            wrong = how_many(self.seconds.is_null() & ~nw.col(self.column.name).is_null())
+            answers = ask(events, {"time_wrong": wrong, **span})
+        except Exception as error:  # each engine raises what it likes on a text that does not fit
+            raise unreadable(events, self.column) from error
+        if answers["time_wrong"]:
+            raise unreadable(events, self.column)
+        return answers
+
+    def _refuse(self, events: Events, answers: Mapping[str, Any]) -> None:
+        """Refuses a column that is not written in this way throughout."""
+        column = self.column
+        if answers["time_wrong"]:
+            refuse_texts(events, column)
+        if self.raw is not None and column.unit is None:
+            low, high = answers["time_low"], answers["time_high"]
+            units = {unit_of(low), unit_of(high)}
+            if len(units) > 1 or units - set(UNITS) or looks_like_dates(low, high):
+                refuse_numbers(events, column, self.raw, low, high)
+        elif answers["time_wrong"]:
+            raise unreadable(events, column)
+        if answers["time_first"] < FIRST or answers["time_last"] > LAST:
+            beyond = events.filter((self.seconds < FIRST) | (self.seconds > LAST))
+            row = beyond.select(nw.col("row").min()).collect().item()
+            raise unreadable(events, column, row, "it lies outside the years 1000 to 9998")
+
+    def _grid(self) -> int:
+        """Returns the grid, in the unit, onto which 32-bit floats round the times of this century's beginning."""
+        return {"s": 2**6, "ms": 2**16, "us": 2**26, "ns": 2**36}.get(self.unit, 0)
+
+    def _precision(self, answers: Mapping[str, Any]) -> list[Finding]:
+        """Finds times that 32-bit floats have rounded: their order is lost in part."""
+        if self.raw is None or not self._grid():
+            return []
+        origin, spacing = self.column.origin, 2.0 ** (math.floor(math.log2(max(answers["time_high"], 1))) - 23)
+        seconds = round(spacing / UNITS[self.unit], 3)
+        if self.single and seconds >= 1:
+            told = f"{origin} is stored in 32 bits, which rounds times to {seconds:g} s; store it as integers."
+            return [Finding("error", "precision_loss", seconds, told)]
+        if answers["time_rows"] < ROUNDED_ROWS or answers["time_uneven"] or not answers["time_undaily"]:
+            return []
+        if answers["time_low"] == answers["time_high"]:
+            return []
+        told = f"{origin}: all times lie on a grid of {seconds:g} s, as if 32-bit floats had rounded them."
+        return [Finding("warn", "precision_loss", seconds, told)]
 
 
-def _only_kind(events: Events, column: TimeColumn) -> str:
-    """Returns the one way in which all texts are written."""
-    matches = {kind: nw.col(column.name).str.contains(pattern) for kind, pattern in KINDS.items()}
-    matches["unreadable"] = ~nw.any_horizontal(*matches.values(), ignore_nulls=False)
-    found = _tally(events, column, matches)
-    if "unreadable" in found:
-        row, value, _ = found["unreadable"]
-        raise DataError(
-            f"{column.origin}: the time '{value}' in {column.locate(row)} is neither a number since 1970 nor an ISO "
-            "date; set source.time_format, such as '%d/%m/%Y %H:%M', or drop the row with source.filters."
-        )
-    return _refuse_mixture(found, column)
+def looks_like_dates(low: float, high: float) -> bool:
+    """Tells whether numbers may be written YYYYMMDDHHMM or YYYYMMDDHHMMSS."""
+    return any(190001 * scale <= low and high < 210000 * scale for scale in (10**6, 10**8))
 
 
-def _from_numbers(events: Events, column: TimeColumn) -> tuple[Events, str]:
-    name = column.name
-    events = events.with_columns(nw.col(name).cast(nw.Int64))
-    unit = column.unit or _detect_unit(events, column)
+def _epoch(moments: nw.Expr) -> nw.Expr:
+    return moments.dt.timestamp("ms") // 1_000
+
+
+def _by_format(column: TimeColumn, text: nw.Expr) -> TimeWay:
+    assert column.format is not None
+    written, suffix = completed_format(column.format)
+    text = text.str.strip_chars()
+    moments = (nw.concat_str(text, nw.lit(suffix)) if suffix else text).str.to_datetime(format=written)
+    return TimeWay(column, f"'{column.format}' times", _epoch(moments), local="%z" not in written, fallible=True)
+
+
+def _sample(events: Events, column: TimeColumn) -> list[Any]:
+    known = events.select(column.name).filter(~nw.col(column.name).is_null())
+    return list(known.head(SAMPLE_ROWS).collect()[column.name].to_list())
+
+
+def _numbers(events: Events, column: TimeColumn, dtype: nw.dtypes.DType) -> TimeWay:
+    number = nw.col(column.name)
+    sizes = [abs(float(value)) for value in _sample(events, column)]
+    exact = None if dtype.is_float() or dtype.is_decimal() else number
+    return _numeric(column, number.cast(nw.Float64), exact, sizes, single=dtype == nw.Float32)
+
+
+def _numeric(
+    column: TimeColumn, raw: nw.Expr, exact: nw.Expr | None, sizes: list[float], *, single: bool = False
+) -> TimeWay:
+    """Returns the way to read numbers.
+
+    Args:
+        column: the column.
+        raw: the numbers as Float64.
+        exact: the numbers as integers, where they are; floats round large ones.
+        sizes: some numbers without their sign.
+        single: whether they are stored in 32 bits.
+    """
+    found = max(map(unit_of, sizes), key=list(map(unit_of, sizes)).count, default="s")
+    unit = column.unit or found
     said = "as set by source.time_unit" if column.unit else "detected by their size"
-    seconds = nw.col(name) // UNITS[unit]
-    return events.with_columns(seconds.alias(name)), f"numbers in {unit} since 1970 ({said})"
+    if unit in DAY_UNITS:
+        since = "1970" if unit == "day" else "1899-12-30, as spreadsheets do,"
+        inside = nw.when(raw.abs() < LAST).then(raw - DAY_UNITS[unit])
+        # To the nearest second: the fraction of a day is no round number.
+        seconds = (inside * DAY + 0.5).floor().cast(nw.Int64)
+        return TimeWay(column, f"numbers of days since {since} ({said})", seconds, raw, unit)
+    whole = raw.floor() if exact is None else exact
+    inside = nw.when(raw.abs() < INTEGERS).then(whole).cast(nw.Int64)
+    how = f"numbers in {unit} since 1970 ({said})"
+    return TimeWay(column, how, inside // UNITS.get(unit, 1), raw, unit, local=False, single=single)
 
 
-def _detect_unit(events: Events, column: TimeColumn) -> str:
-    size, low = nw.col(column.name).abs(), 0
-    matches = {}
-    for unit, high in MAGNITUDES.items():
-        matches[unit] = (size >= low) & (size < high)
-        low = high
-    found = _tally(events, column, matches)
-    unit = _refuse_mixture(found, column, of="numbers that look like ")
-    if unit == "too small":
-        row, value, _ = found[unit]
-        raise DataError(
-            f"{column.origin}: the unit of times such as {value} ({column.locate(row)}) cannot be told from their "
-            "size; set source.time_unit=s (or ms, us), or source.time_format='%Y%m%d' if they are dates."
-        )
-    return unit
-
-
-def _from_datetimes(
-    events: Events, moments: nw.Expr, column: TimeColumn, how: str = "dates and times"
-) -> tuple[Events, str]:
-    if column.zone != "UTC":
-        moments, how = moments.dt.replace_time_zone(column.zone), f"{how} in zone {column.zone}"
-    seconds = moments.dt.timestamp("ms") // 1_000
-    return events.with_columns(seconds.alias(column.name)), how
-
-
-def _tally(events: Events, column: TimeColumn, matches: dict[str, nw.Expr]) -> dict[str, tuple[int, Any, int]]:
-    """Counts the rows of each class; returns first row, its value and the count of those that occur."""
-    names = {f"class{i}": name for i, name in enumerate(matches)}
-    marked = events.select("row", column.name, **{alias: matches[name] for alias, name in names.items()})
-    counts = marked.select(nw.col(*names).sum()).collect()
-    found = {}
-    for alias, name in names.items():
-        if counts.item(0, alias):
-            hits = marked.filter(nw.col(alias))
-            first = hits.filter(nw.col("row") == nw.col("row").min()).select("row", column.name).collect()
-            found[name] = (int(first.item(0, "row")), first.item(0, column.name), int(counts.item(0, alias)))
-    return found
-
-
-def _refuse_mixture(found: dict[str, tuple[int, Any, int]], column: TimeColumn, of: str = "") -> str:
-    by_count = sorted(found, key=lambda name: found[name][2])
-    if len(by_count) > 1:
-        parts = [f"{found[name][2]:,} {of}{name} (first '{found[name][1]}' in {column.locate(found[name][0])})"
-                 for name in by_count]  # fmt: skip
-        raise DataError(
-            f"{column.origin} mixes units or formats of time: {', '.join(parts)}; "
-            "make them alike, or drop the odd rows with source.filters."
-        )
-    return by_count[0]
+def _texts(events: Events, column: TimeColumn) -> TimeWay:
+    text = nw.col(column.name).str.strip_chars()
+    sample = [value.strip() for value in _sample(events, column)]
+    matching = {kind: sum(bool(re.search(pattern, value)) for value in sample) for kind, pattern in KINDS.items()}
+    kind = max(matching, key=lambda name: matching[name])
+    written = nw.when(text.str.contains(KINDS[kind])).then(text)
+    if kind == "number":
+        sizes = [abs(float(value)) for value in sample if re.search(KINDS[kind], value)]
+        if column.unit in DAY_UNITS:
+            return _numeric(column, written.cast(nw.Float64), None, sizes)
+        # The fraction of a second is cut off as text, so that no time passes through a float.
+        exact = written.str.replace_all(r"\.[0-9]*$", "").cast(nw.Int64)
+        way = _numeric(column, exact.cast(nw.Float64), exact, sizes)
+        fractions = any(re.search(r"\.0*[1-9]", value) for value in sample)
+        return replace(way, how=way.how + WITHOUT_FRACTIONS) if fractions else way
+    if kind == "date":
+        return TimeWay(column, "dates", _epoch(written.str.to_datetime(format="%Y-%m-%d")))
+    minutes, zoned = "to the minute" in kind, "with zone" in kind
+    wall = written.str.slice(0, 16 if minutes else 19).str.replace_all("T", " ", literal=True)
+    seconds = _epoch(wall.str.to_datetime(format="%Y-%m-%d %H:%M" if minutes else "%Y-%m-%d %H:%M:%S"))
+    if not zoned:
+        return TimeWay(column, "dates and times", seconds)
+    return TimeWay(column, "dates and times with a zone", seconds - _offset_seconds(written), local=False)
 
 
 def _offset_seconds(text: nw.Expr) -> nw.Expr:
-    digits = text.str.replace(r"Z$", "+00:00").str.replace(r":(\d\d)$", "$1").str.tail(5)
+    digits = text.str.replace_all(r"Z$", "+00:00").str.replace_all(r":([0-9]{2})$", "$1").str.tail(5)
     hours, minutes = digits.str.slice(1, 2).cast(nw.Int64), digits.str.slice(3, 2).cast(nw.Int64)
     size = hours * 3_600 + minutes * 60
     return nw.when(digits.str.contains(r"^-")).then(-size).otherwise(size)
-
-
-def _unreadable(events: Events, column: TimeColumn) -> DataError:
-    """Finds the first time that cannot be read. Slow, but on the way to an error only."""
-    rows = events.select("row", nw.col(column.name).cast(nw.String)).sort("row").collect().rows()
-    wanted = f"{column.format or 'ISO 8601'} time in zone {column.zone}"
-    advice = "set source.time_format or source.time_zone, or drop such rows with source.filters."
-    for row, value in rows:
-        if not _is_readable(value, column):
-            return DataError(f"{column.origin}: the time '{value}' in {column.locate(row)} is no {wanted}; {advice}")
-    return DataError(f"{column.origin} holds times that are no {wanted}; {advice}")
-
-
-def _is_readable(value: str, column: TimeColumn) -> bool:
-    try:
-        moment = datetime.strptime(value, column.format) if column.format else datetime.fromisoformat(value)
-    except ValueError:
-        return False
-    local = moment.replace(tzinfo=moment.tzinfo or ZoneInfo(column.zone))
-    # A wall-clock time that a change of the clock skips or repeats has two readings.
-    return local.utcoffset() == local.replace(fold=1).utcoffset()

@@ -22,17 +22,19 @@ from rich.progress import Progress, SpinnerColumn, TextColumn, TimeElapsedColumn
 from ltsi import __version__
 from ltsi.errors import ConfigError, DataError
 from ltsi.events import RawData, validate_events
+from ltsi.findings import Finding, findings_table, refuse
 from ltsi.preparation.audit import audit
 from ltsi.preparation.clean import clean
 from ltsi.preparation.encode import TieOrder, encode
 from ltsi.preparation.estimate import LONG, estimate
 from ltsi.store import Store, open_store, store_path
 from ltsi.store_writer import write_store, writing
-from ltsi.tables import Cell, Result, Table
+from ltsi.tables import Result, Table
 from ltsi.workflows.build import build
 
 log = logging.getLogger(__name__)
 
+AUDITS = ("refuse", "warn")
 STORE_NAME = re.compile(r"[A-Za-z0-9_][A-Za-z0-9_.+-]*")
 
 
@@ -115,11 +117,12 @@ def _prepare(cfg: DictConfig) -> tuple[Store, list[str]]:
         raw: RawData = source.load(engine)
         events = validate_events(raw.events, ", ".join(map(str, raw.inputs)) or f"source={cfg.source.name}")
         say("Cleaning")
-        events, cleaned = clean(events, build(cfg.clean))
+        events, cleaned = clean(events, build(cfg.clean), engine.stage, clock=raw.clock)
         say("Encoding")
         encoded = encode(events, engine, raw.items, raw.users, TieOrder(cfg.ties, cfg.seed))
         say("Auditing")
-        findings = audit(encoded.events, encoded.row, clock=raw.clock)
+        found = [*raw.findings, *audit(encoded.events, encoded.row, clock=raw.clock)]
+        findings = refuse(found, override=cfg.audit == "warn")
         say("Writing")
         store = write_store(
             path,
@@ -135,7 +138,7 @@ def _prepare(cfg: DictConfig) -> tuple[Store, list[str]]:
                 "ties": cfg.ties,
                 "notes": list(raw.notes),
                 "steps": [asdict(step) for step in [*raw.steps, *cleaned]],
-                "audit": [finding.as_dict() for finding in [*raw.findings, *findings]],
+                "audit": [finding.as_dict() for finding in findings],
             },
         )
     return store, [change] if change else []
@@ -149,6 +152,8 @@ def _check(cfg: DictConfig) -> None:
     if unset:
         raise ConfigError(f"source={cfg.source.name} needs {' and '.join(unset)}; set {unset[0]}=VALUE.")
     TieOrder(cfg.ties, cfg.seed)
+    if cfg.audit not in AUDITS:
+        raise ConfigError(f"audit={cfg.audit} must be one of: {', '.join(AUDITS)}.")
 
 
 def _dry_run(cfg: DictConfig) -> Result:
@@ -184,26 +189,21 @@ def _change(path: Path, cfg: DictConfig, inputs: list[dict[str, str]]) -> str | 
     after = {entry["path"]: entry["sha256"] for entry in inputs}
     if manifest["tool_version"] != __version__:
         return f"Prepared again: version {manifest['tool_version']} of ltsi had made it."
-    if manifest["config"] != _identity(cfg):
+    # As text, since the order of cleaning steps counts.
+    if json.dumps(manifest["config"]) != json.dumps(_identity(cfg)):
         return "Prepared again: its settings had been others."
     changed = sorted(path for path in {*before, *after} if before.get(path) != after.get(path))
     return f"Prepared again: {changed[0]} has changed." if changed else None
 
 
 def _tables(store: Store) -> list[Table]:
-    columns = ("severity", "finding", "value", "detail")
-    rows = [[_cell(finding[column], finding["finding"]) for column in columns] for finding in store.manifest["audit"]]
-    tables = [Table(f"Audit of store '{store.name}'", columns, rows)]
+    findings = [Finding(**record) for record in store.manifest["audit"]]
+    tables = [findings_table(f"Audit of store '{store.name}'", findings)]
     steps = store.manifest["steps"]
     if steps:
-        names = tuple(steps[0])
-        tables.append(Table("Dropped events", names, [[step[column] for column in names] for step in steps]))
+        names = ("step", "dropped", "changed", "left")
+        tables.append(Table("Cleaning", names, [[step[column] for column in names] for step in steps]))
     return tables
-
-
-def _cell(value: str | int | float, finding: str) -> Cell | str | int | float:
-    """Shows a share in percent."""
-    return Cell(value, f"{value:.1%}") if finding == "same_time_steps" and isinstance(value, float) else value
 
 
 def _config(group: str, name: str) -> DictConfig:

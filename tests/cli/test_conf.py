@@ -58,7 +58,7 @@ def ways_to(group: str) -> list[tuple[str, list[str]]]:
 
 
 def test_every_composed_command_has_its_configuration() -> None:
-    assert ROOTS == ["decay_fit", "eval", "prepare", "train"]
+    assert ROOTS == ["audit", "decay_fit", "eval", "prepare", "train"]
 
 
 @pytest.mark.usefixtures("configuration")

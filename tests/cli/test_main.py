@@ -31,10 +31,12 @@ COMPOSED = {
 }
 SURFACE = {
     "prepare": COMPOSED | {"--dry-run"},
+    "audit": COMPOSED,
     "decay-fit": COMPOSED,
     "train": COMPOSED,
     "eval": COMPOSED,
     "compare": {"--baseline", "--debug", "--format", "--metric", "--split", "-m", "DIR"},
+    "datasets": {"--debug", "--format", "NAME"},
 }
 
 

@@ -36,7 +36,7 @@ def prepared(name: str, engine: str, *overrides: str) -> Store:
     if engine == "pyspark":
         if shutil.which("java") is None:
             pytest.skip("there is no Java for Spark")
-        settings += ["engine.master=local[2]", "engine.settings={spark.sql.shuffle.partitions: '4'}"]
+        settings += ["engine.master='local[2]'", "engine.settings={spark.sql.shuffle.partitions: '4'}"]
     with initialize_config_module("ltsi.conf", version_base="1.3"):
         prepare.run(compose("prepare", settings))
     return open_store(name)

@@ -13,7 +13,8 @@ from ltsi.features.encoded import EncodedFeatures
 from ltsi.features.encoder import EncodedColumn
 from ltsi.features.space import FeatureSpace
 from ltsi.sequences.split import Split, Targets
-from ltsi.store import EncodedEvents, store_path, write_store
+from ltsi.store import EncodedEvents, store_path
+from ltsi.store_writer import write_store
 
 
 @dataclass

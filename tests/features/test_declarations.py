@@ -82,7 +82,7 @@ def test_auto_refuses_a_column_of_no_kind(make_split: Callable[..., Split]) -> N
 @pytest.mark.parametrize("option", ["none", "auto"])
 def test_the_shipped_options(option: str, store: Store) -> None:
     with initialize_config_module("ltsi.conf", version_base="1.3"):
-        config: Any = OmegaConf.to_container(compose("train", [f"+features={option}"]).features)
+        config: Any = OmegaConf.to_container(compose("audit", [f"features={option}"]).features)
     declared = read_declarations(config, store)
     named = [feature.name for feature in (*declared.item, *declared.user)]
     every = ["item.category", "item.price", "item.keywords", "item.content", "user.segment"]
@@ -91,10 +91,10 @@ def test_the_shipped_options(option: str, store: Store) -> None:
 
 
 def test_features_are_declared_on_the_command_line(store: Store) -> None:
-    overrides = ["+features=none", "features.item={price: {kind: numeric, scale: robust}}"]
+    overrides = ["features=none", "features.item={price: {kind: numeric, scale: robust}}"]
     overrides += ["features.event={hour: hour_of_day}", "features.cross=[]"]
     with initialize_config_module("ltsi.conf", version_base="1.3"):
-        config: Any = OmegaConf.to_container(compose("train", overrides).features)
+        config: Any = OmegaConf.to_container(compose("audit", overrides).features)
     declared = read_declarations(config, store)
     assert declared.item == (Declared("item.price", "price", "numeric", Numeric(scale="robust")),)
     assert declared.event == {"event.hour": "hour_of_day"}

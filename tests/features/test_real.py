@@ -15,7 +15,8 @@ from ltsi.features.space import FeatureSpace
 from ltsi.sequences.global_time import GlobalTime
 from ltsi.sequences.leave_one_out import LeaveOneOut
 from ltsi.sequences.split import Split
-from ltsi.store import EncodedEvents, Store, store_path, write_store
+from ltsi.store import EncodedEvents, Store, store_path
+from ltsi.store_writer import write_store
 
 
 def write(name: str, events: pl.DataFrame, items: pl.DataFrame, users: pl.DataFrame) -> Store:

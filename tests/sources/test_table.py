@@ -3,6 +3,7 @@ import gzip
 import io
 import json
 from collections.abc import Mapping
+from dataclasses import astuple
 from pathlib import Path
 from tempfile import TemporaryDirectory
 from typing import Any
@@ -102,7 +103,7 @@ def test_without_time_the_order_of_the_rows_counts(tmp_path: Path) -> None:
     raw = Table(write(tmp_path / "log.csv"), COLUMNS | {"time": None}).load(engine)
     assert not raw.clock
     assert raw.events.sort("row").collect()["time"].to_list() == [0, 0, 1, 2]
-    assert "has an order but no clock" in raw.notes[-1]
+    assert any("has an order but no clock" in note for note in raw.notes)
 
 
 def test_an_item_gets_the_last_value_that_is_not_missing(tmp_path: Path) -> None:
@@ -118,7 +119,7 @@ def test_filters_drop_rows_in_order_and_count_them(tmp_path: Path) -> None:
         {"column": "who", "not_startswith": "c"},
     ]
     raw = Table(write(tmp_path / "log.csv"), COLUMNS, filters=filters).load(engine)
-    assert [(step.step, step.dropped, step.left) for step in raw.steps] == [
+    assert [astuple(step) for step in raw.steps] == [
         ("how missing", 1, 3),
         ("not price greater_than 3", 1, 2),
         ("not who not_startswith c", 0, 2),
@@ -242,7 +243,7 @@ def test_a_file_that_was_cut_short_is_refused(tmp_path: Path, suffix: str) -> No
 
 
 @pytest.mark.parametrize(
-    "junk", [b"who,what,at\na,b\xff,1318896000\n", b'who,what,at\n"a,b,1318896000\n', b"\x00\x01\x02\x03"]
+    "junk", [b"who,what,at\na\xc3\xa9,b\xff,1318896000\n", b'who,what,at\n"a,b,1318896000\n', b"\x00\x01\x02\x03"]
 )
 def test_junk_is_refused(tmp_path: Path, junk: bytes) -> None:
     path = tmp_path / "log.csv"

@@ -8,14 +8,16 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from ltsi.errors import ConfigError, DataError
-from ltsi.sources.times import UNITS, TimeColumn, parse_times
+from ltsi.findings import Finding
+from ltsi.sources.time_formats import UNITS
+from ltsi.sources.times import TimeColumn, parse_times
 
 MOMENTS = st.datetimes(min_value=datetime(1974, 1, 1), max_value=datetime(2100, 1, 1))
 
 
 def parse(values: list[Any], dtype: Any = None, **settings: Any) -> tuple[list[int], str]:
     table = pl.DataFrame({"time": pl.Series(values, dtype=dtype), "row": range(1, len(values) + 1)})
-    events, note = parse_times(nw.from_native(table.lazy()), TimeColumn("time", "log.csv, column 'at'", **settings))
+    events, note, _ = parse_times(nw.from_native(table.lazy()), TimeColumn("time", "log.csv, column 'at'", **settings))
     return events.collect()["time"].to_list(), note
 
 
@@ -62,6 +64,10 @@ def test_dates_are_midnight(dates: list[Any]) -> None:
         ([" 1293937445 "], pl.String, [1293937445]),
         ([datetime(2011, 1, 2, 3, 4, 5)], pl.Datetime("ns"), [1293937445]),
         ([datetime(2011, 1, 2).date()], pl.Date, [1293926400]),
+        ([-1293937445, -1293937446], pl.Int64, [-1293937445, -1293937446]),
+        (["2012-02-29"], pl.String, [1330473600]),
+        (["2011-01-02 03:04"], pl.String, [1293937440]),
+        (["2011-01-02T03:04+0100"], pl.String, [1293937440 - 3600]),
     ],
 )
 def test_what_files_hold(values: list[Any], dtype: Any, expected: list[int]) -> None:
@@ -86,6 +92,55 @@ def test_a_format() -> None:
     assert parse(["19970102"], format="%Y%m%d")[0] == [epoch("1997-01-02")]
 
 
+@pytest.mark.parametrize(
+    ("values", "written", "expected"),
+    [
+        ([19970102], "%Y%m%d", "1997-01-02 00:00:00"),
+        ([1997], "%Y", "1997-01-01 00:00:00"),
+        (["1997-03"], "%Y-%m", "1997-03-01 00:00:00"),
+        (["1997-03-02 05"], "%Y-%m-%d %H", "1997-03-02 05:00:00"),
+        (["02/01/2011 03:04 PM"], "%d/%m/%Y %I:%M %p", "2011-01-02 15:04:00"),
+    ],
+)
+def test_a_format_may_leave_out_what_is_small(values: list[Any], written: str, expected: str) -> None:
+    assert parse(values, format=written)[0] == [epoch(expected)]
+
+
+def test_days_are_counted_from_1970_or_as_in_spreadsheets() -> None:
+    assert parse([14976, 14977], unit="day")[0] == [14976 * 86_400, 14977 * 86_400]
+    assert parse(["14976.75"], unit="day")[0] == [14976 * 86_400 + 18 * 3_600]
+    # 2011-01-01 06:00 is day 40544.25 of a spreadsheet.
+    assert parse([40544.25], unit="excel")[0] == [epoch("2011-01-01 06:00:00")]
+
+
+def test_fractions_of_a_second_are_left_out_and_it_is_said() -> None:
+    for values in ([1293937445.75, 1293937446.0], ["1293937445.75", "1293937446.0"]):
+        found, note = parse(values)
+        assert found == [1293937445, 1293937446]
+        assert "without the fractions of a second" in note
+
+
+def findings(values: Any, dtype: Any) -> list[Finding]:
+    table = pl.DataFrame({"time": pl.Series(values, dtype=dtype), "row": range(1, len(values) + 1)})
+    return parse_times(nw.from_native(table.lazy()), TimeColumn("time", "log.csv, column 'at'"))[2]
+
+
+def test_times_that_32_bits_have_rounded_are_found() -> None:
+    times = [1293937445 + 1000 * n for n in range(50)]
+    (stored,) = findings(times, pl.Float32)
+    assert (stored.severity, stored.finding, stored.value) == ("error", "precision_loss", 128.0)
+    rounded = pl.Series(times, dtype=pl.Float32).cast(pl.Int64).to_list()
+    for values, dtype in ((rounded, pl.Int64), (rounded, pl.Float64), (list(map(str, rounded)), pl.String)):
+        (guessed,) = findings(values, dtype)
+        assert (guessed.severity, guessed.finding, guessed.value) == ("warn", "precision_loss", 128.0)
+
+
+def test_whole_times_and_whole_days_are_precise() -> None:
+    assert findings([1293937445 + 1000 * n for n in range(50)], pl.Int64) == []
+    assert findings([86_400 * (14976 + n) for n in range(50)], pl.Int64) == []  # a day is 675 times 128 seconds
+    assert findings([1293937408], pl.Int64) == []  # one multiple of 128 is no grid
+
+
 def test_a_unit_that_is_set_is_believed() -> None:
     found, note = parse([5, 1_293_937_445], unit="ms")
     assert found == [0, 1_293_937]
@@ -95,6 +150,25 @@ def test_a_unit_that_is_set_is_believed() -> None:
 @pytest.mark.parametrize(
     ("values", "sentence"),
     [
+        (
+            [19970101000000, 20110102030405],
+            r"look like dates written YYYYMMDDHHMMSS; set source\.time_format='%Y%m%d%H%M%S'",
+        ),
+        ([201101020304], r"look like dates written YYYYMMDDHHMM; set source\.time_format"),
+        ([511, 1111, 1230], r"months and days without a year \(MMDD\); write the year before them"),
+        (["0511", "1111"], r"months and days without a year \(MMDD\)"),
+        ([1999, 2011], r"look like years; set source\.time_format='%Y'"),
+        ([14976, 14977], r"look like days since 1970; set source\.time_unit=day"),
+        ([40544.5, 40545.0], r"days as spreadsheets count them; set source\.time_unit=excel"),
+        ([2**63 - 1, 2**63 - 1], r"such as 9223372036854775807 \(row 1\) cannot be told from their size"),
+        ([-(2**63)], r"such as -9223372036854775808 \(row 1\) cannot be told from their size"),
+        ([1293937445, -1], r"mixes.*'-1' in row 2"),
+        (["02/01/2011", "03/01/2011"], r"set source\.time_format='%d/%m/%Y' or '%m/%d/%Y', whichever is meant"),
+        (["02/01/2011", "31/01/2011"], r"'02/01/2011' in row 1 .*; set source\.time_format='%d/%m/%Y', or drop"),
+        (["02/01/2011 10:00"], r"set source\.time_format='%d/%m/%Y %H:%M' or '%m/%d/%Y %H:%M'"),
+        (["2011/01/02"], r"set source\.time_format='%Y/%m/%d'"),
+        (["Jan 02, 2011"], r"set source\.time_format='%b %d, %Y'"),
+        (["2011-01-02 24:00:00"], r"'2011-01-02 24:00:00' in row 1 is no ISO 8601 time"),
         # Seconds and milliseconds: both would be read without complaint, one of them 50,000 years off.
         (
             [1293937445, 1293937445000, 1293937446],
@@ -134,6 +208,8 @@ def test_a_time_that_the_clocks_change_skips_is_refused() -> None:
         ({"unit": "h"}, r"source\.time_unit=h must be one of: s, ms, us, ns"),
         ({"zone": "Atlantis"}, r"source\.time_zone=Atlantis is no time zone"),
         ({"unit": "s", "format": "%Y"}, r"exclude each other"),
+        ({"format": "%Q"}, r"source\.time_format='%Q' is no strptime format"),
+        ({"format": "yesterday"}, r"source\.time_format='yesterday' names no part of a time"),
     ],
 )
 def test_settings_that_cannot_be_meant_are_refused(settings: dict[str, str], sentence: str) -> None:

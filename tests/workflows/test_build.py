@@ -4,12 +4,12 @@ import pytest
 from omegaconf import OmegaConf
 
 from ltsi.errors import ConfigError
-from ltsi.preparation.clean import KCore
+from ltsi.preparation.cleaning.k_core import KCore
 from ltsi.workflows.build import build
 
 
 def node(**settings: Any) -> Any:
-    return OmegaConf.create({"_target_": "ltsi.preparation.clean.KCore", **settings})
+    return OmegaConf.create({"_target_": "ltsi.preparation.cleaning.k_core.KCore", **settings})
 
 
 def test_a_node_is_instantiated_with_further_arguments() -> None:

@@ -67,7 +67,7 @@ def test_the_manifest_says_where_a_store_came_from(tmp_path: Path) -> None:
     assert manifest["tool_version"] == __version__
     assert manifest["inputs"] == [{"path": str(log), "sha256": hashlib.sha256(log.read_bytes()).hexdigest()}]
     assert manifest["config"]["source"]["columns"]["user"] == "who"
-    assert manifest["steps"] == [{"step": "free", "dropped": 1, "left": 2}]
+    assert manifest["steps"] == [{"step": "free", "dropped": 1, "left": 2, "changed": 0}]
     assert manifest["counts"] == {"users": 1, "items": 1, "events": 2, "repeats": 1}
     assert manifest["time"] == {"clock": True, "first": 1293926400, "last": 1294099200}
     assert "is read as dates" in manifest["notes"][0]
@@ -78,8 +78,8 @@ def test_cleaning_steps_are_chosen_by_name_and_counted(tmp_path: Path) -> None:
     result = run(
         "source=table", f"source.path={log}", "clean=[duplicates,k_core]", "clean.k_core.user=2", "clean.k_core.item=1"
     )
-    (dropped,) = [table for table in result.tables if table.title == "Dropped events"]
-    assert list(dropped.rows) == [["duplicates", 2, 3], ["k_core", 1, 2]]
+    (dropped,) = [table for table in result.tables if table.title == "Cleaning"]
+    assert list(dropped.rows) == [["duplicates", 2, 0, 3], ["k_core", 1, 0, 2]]
     assert open_store("table").n_events == 2
 
 
@@ -88,6 +88,29 @@ def test_a_share_is_shown_in_percent_and_kept_as_a_number(tmp_path: Path) -> Non
     table = run("source=table", f"source.path={log}").tables[0]
     (value,) = [row[2] for row in table.rows if row[1] == "same_time_steps"]
     assert value == Cell(0.5, "50.0%")
+
+
+FUTURE = "user,item,time\na,x,1318896000\na,y,4070908800\n"
+
+
+def test_what_is_certainly_wrong_is_refused_by_name(tmp_path: Path, data_root: Path) -> None:
+    log = write(tmp_path / "log.csv", FUTURE)
+    with pytest.raises(DataError, match=r"The audit refuses this log \(future_dates: .*audit=warn"):
+        run("source=table", f"source.path={log}")
+    assert not data_root.exists()
+
+
+def test_an_override_is_recorded(tmp_path: Path) -> None:
+    log = write(tmp_path / "log.csv", FUTURE)
+    result = run("source=table", f"source.path={log}", "audit=warn")
+    (found,) = [finding for finding in open_store("table").manifest["audit"] if finding["finding"] == "future_dates"]
+    assert found["overridden"] is True
+    assert any(row[1] == "future_dates" for row in result.tables[0].rows)
+
+
+def test_an_audit_that_is_none_is_refused() -> None:
+    with pytest.raises(ConfigError, match=r"audit=ignore must be one of: refuse, warn"):
+        run(*SMALL, "audit=ignore")
 
 
 def test_a_log_without_a_clock_says_so(tmp_path: Path) -> None:
@@ -178,7 +201,7 @@ def test_online_retail(realdata: Path) -> None:
     result = run("source=online_retail", f"source.path={realdata}/uci-online-retail/online_retail.csv.gz")
     store = open_store("online_retail")
     assert (store.n_events, store.n_users, store.n_items) == (397_884, 4_338, 3_665)
-    dropped = {row[0]: row[1] for table in result.tables if table.title == "Dropped events" for row in table.rows}
+    dropped = {row[0]: row[1] for table in result.tables if table.title == "Cleaning" for row in table.rows}
     assert dropped["cancellation"] == 9_288
     assert sum(dropped.values()) == 541_909 - 397_884  # type: ignore[arg-type]
     assert audit_of(store)["first_time"] == "2010-12-01 08:26:00"

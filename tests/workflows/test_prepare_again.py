@@ -59,6 +59,12 @@ def test_other_settings_are(log: Path, override: str) -> None:
     assert written() > before
 
 
+def test_the_order_of_cleaning_steps_is_a_setting(log: Path) -> None:
+    least = ["clean.k_core.user=1", "clean.k_core.item=1"]
+    run(log, "clean=[duplicates,k_core]", *least)
+    assert run(log, "clean=[k_core,duplicates]", *least).messages[-2] == "Prepared again: its settings had been others."
+
+
 def test_a_changed_file_is_noticed(log: Path) -> None:
     run(log)
     touched = log.stat().st_mtime_ns + 10**9

@@ -1,0 +1,185 @@
+"""What is known about items and users: columns of the log itself, and tables beside it."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+import polars as pl
+
+from ltsi.engines.engine import Engine
+from ltsi.engines.polars import Polars
+from ltsi.errors import ConfigError, DataError
+from ltsi.events import Events
+from ltsi.sources.columns import DECIMALS
+from ltsi.sources.delimited import TextFormat
+from ltsi.sources.files import existing_files
+from ltsi.sources.filters import NUMBER
+from ltsi.sources.staging import near_match, stage
+
+COMPACT_ROWS = 2_000_000
+
+
+@dataclass(frozen=True)
+class SideTable:
+    """A table with one row an item, or one row a user.
+
+    Attributes:
+        id: what a row describes: "item" or "user".
+        path: file, folder or pattern, of any format that the log may have.
+        key: its column of ids.
+        columns: columns to take; none given: all.
+        tags: columns that hold several values, with what separates them.
+        delimiter: of delimited text.
+        encoding: of delimited text.
+        header: names of the columns where the file has no header line.
+    """
+
+    id: str
+    path: str | Sequence[str]
+    key: str
+    columns: Sequence[str] = ()
+    tags: Mapping[str, str] = field(default_factory=dict)
+    delimiter: str | None = None
+    encoding: str | None = None
+    header: Sequence[str] | None = None
+
+    @classmethod
+    def parse(cls, entry: Mapping[str, Any], id_column: str) -> SideTable:
+        """Reads `source.items` or `source.users`.
+
+        Raises:
+            ConfigError: it has no path or key, or a setting that is none.
+        """
+        where = f"source.{id_column}s"
+        known = ("path", "key", "columns", "tags", "delimiter", "encoding", "header")
+        for name in entry:
+            if name not in known:
+                raise ConfigError(
+                    f"{where} has no setting '{name}'; it has: {', '.join(known)}.{near_match(name, known)}"
+                )
+        for name in ("path", "key"):
+            if not entry.get(name):
+                raise ConfigError(
+                    f"{where} needs {name}; it reads {{path: FILE, key: COLUMN, columns: [..], tags: {{..}}}}."
+                )
+        return cls(id_column, **entry)
+
+    def files(self) -> list[Path]:
+        """Returns the files."""
+        return existing_files(self.path, f"source.{self.id}s.path")
+
+    def load(self, engine: Engine) -> pl.DataFrame:
+        """Reads the table.
+
+        Args:
+            engine: its folder takes temporary files.
+
+        Returns:
+            One row an id, the ids as text in column `item` or `user`.
+
+        Raises:
+            DataError: a column is missing, or an id is missing or has more than one row.
+        """
+        files = self.files()
+        text = TextFormat(self.delimiter, self.encoding, self.header)
+        staged = stage(files, self._choose, Polars(engine.folder), text)
+        table: pl.DataFrame = staged.rows.to_native().collect().sort("row")
+        table = table.with_columns(_ids(table[self.key]).alias(self.key))
+        for wrong, said in (
+            (table.filter(pl.col(self.key).is_null()), "has no id"),
+            (table.filter(~pl.col(self.key).is_first_distinct()), "repeats the id '{}'"),
+        ):
+            if wrong.height:
+                where = f"{staged.origin}, column '{self.key}': {staged.locate(wrong['row'][0])}"
+                raise DataError(f"{where} {said.format(wrong[self.key][0])}; source.{self.id}s holds one row an id.")
+        columns = [_typed(table, name, self.tags.get(name)) for name in table.columns if name not in {"row", self.key}]
+        return table.select(pl.col(self.key).alias(self.id), *columns)
+
+    def _choose(self, found: Sequence[str]) -> list[tuple[str, str]]:
+        where = f"source.{self.id}s"
+        wanted = [(f"{where}.key", self.key)]
+        named = [(f"{where}.columns[{i}]", name) for i, name in enumerate(self.columns)]
+        wanted += named or [(f"{where}.columns", name) for name in found]
+        wanted += [(f"{where}.tags", name) for name in self.tags]
+        taken = {name for _, name in wanted if name != self.key}
+        if reserved := taken & {self.id, "row"}:
+            raise ConfigError(
+                f"{where} must not take a column '{min(reserved)}' beside its key; set {where}.columns without it."
+            )
+        return wanted
+
+
+def last_values(events: Events, columns: Mapping[str, str], id_column: str, engine: Engine) -> pl.DataFrame:
+    """Returns for each id the last value of each column that is not missing, in one pass over the log.
+
+    Args:
+        events: the log, with the columns, the id and `row`.
+        columns: columns of the log by the name they get.
+        id_column: "item" or "user".
+        engine: computes the log.
+    """
+    names = list(columns)
+    taken = events.select(id_column, "row", *dict.fromkeys(columns.values()))
+    parts: list[pl.DataFrame] = []
+    for batch in engine.batches(taken):
+        parts.append(
+            batch.group_by(id_column).agg(
+                pl.struct("row", pl.col(source).alias("value"))
+                .filter(pl.col(source).is_not_null())
+                .sort_by(pl.col("row").filter(pl.col(source).is_not_null()))
+                .last()
+                .alias(name)
+                for name, source in columns.items()
+            )
+        )
+        if sum(part.height for part in parts) > COMPACT_ROWS:
+            parts = [_latest(pl.concat(parts), id_column, names)]
+    table = _latest(pl.concat(parts), id_column, names)
+    table = table.select(id_column, *(pl.col(name).struct.field("value").alias(name) for name in names))
+    return table.select(id_column, *(_typed(table, name) for name in names))
+
+
+def described(known: pl.DataFrame, side: pl.DataFrame | None, id_column: str) -> pl.DataFrame:
+    """Puts what the log says and what a side table says about ids beside each other.
+
+    Raises:
+        ConfigError: both describe an id by a column of one name.
+    """
+    if side is None:
+        return known
+    if both := set(known.columns) & set(side.columns) - {id_column}:
+        raise ConfigError(
+            f"source.{id_column}_columns and source.{id_column}s both give the column '{min(both)}'; drop one of them."
+        )
+    return known.join(side, on=id_column, how="left", maintain_order="left")
+
+
+def _latest(parts: pl.DataFrame, id_column: str, names: Sequence[str]) -> pl.DataFrame:
+    return parts.group_by(id_column).agg(
+        pl.col(name).drop_nulls().sort_by(pl.col(name).drop_nulls().struct.field("row")).last() for name in names
+    )
+
+
+def _ids(column: pl.Series) -> pl.Series:
+    """Returns ids as text, as those of the log: whole numbers lose their '.0', an empty text is missing."""
+    if column.dtype.is_float() and (column.drop_nulls() == column.drop_nulls().floor()).all():
+        column = column.cast(pl.Int64)
+    text = column.cast(pl.String).replace("", None)
+    return text.str.replace(r"\.0$", "") if text.drop_nulls().str.contains(DECIMALS).all() else text
+
+
+def _typed(table: pl.DataFrame, name: str, separator: str | None = None) -> pl.Series:
+    """Returns a column of texts as numbers if all are numbers, or as lists of tags."""
+    column = table[name]
+    if column.dtype != pl.String:
+        return column
+    column = column.replace("", None)
+    if separator is not None:
+        parts = column.str.split(separator).list.eval(pl.element().str.strip_chars())
+        return parts.list.eval(pl.element().filter(pl.element() != "")).alias(name)
+    known = column.drop_nulls()
+    numbers = len(known) > 0 and known.str.contains(NUMBER).all()
+    return column.str.strip_chars().cast(pl.Float64) if numbers else column

@@ -1,0 +1,125 @@
+"""`ltsi datasets`: the published sets that `ltsi prepare source=NAME` knows, as their configuration describes them."""
+
+from __future__ import annotations
+
+import difflib
+import json
+from collections.abc import Iterator, Mapping, Sequence
+from importlib.resources import files
+from typing import Any, cast
+
+from omegaconf import OmegaConf
+
+from ltsi.errors import ConfigError
+from ltsi.tables import Cell, Entry, Result, Scalar, Table
+
+FACTS = {
+    "title": "title",
+    "home": "home",
+    "licence": "licence",
+    "citation": "citation",
+    "users": "users",
+    "items": "items",
+    "events": "events",
+    "span": "span",
+    "resolution": "resolution of times",
+    "ties": "tied steps",
+    "behaviors": "behaviours",
+    "good_for": "good for",
+    "unfit_for": "unfit for",
+    "get": "how to get it",
+}
+SIZE = ("users", "items", "events", "span", "resolution", "ties", "from", "behaviors", "licence", "get")
+FOR_PROGRAMS = ("behaviors", "licence", "get")
+USE = ("good_for", "unfit_for")
+# What describes a set and its files is no setting of a run.
+NO_SETTINGS = ("_target_", "reader", "name", "folder", "about", "download", "files", "tables", "adapt")
+
+
+def run(name: str | None = None) -> Result:
+    """Describes one set, or lists all.
+
+    Args:
+        name: a set's name; None lists all.
+
+    Raises:
+        ConfigError: there is no set of that name.
+    """
+    sets = dict(_sets())
+    if name is None:
+        notes = [
+            "tied steps: share of a user's steps that carry the time of the one before, where it was counted.",
+            "Licence, citation, addresses and settings of one set: ltsi datasets NAME.",
+            "Your own log: source=table, source=sequences or source=recbole; a synthetic one: source=shop.",
+        ]
+        hidden = [FACTS[key] for key in FOR_PROGRAMS]
+        return Result(
+            tables=[
+                _list("Published data sets", sets, SIZE, notes, data_columns=hidden),
+                _list("What they are good for", sets, USE),
+            ]
+        )
+    if name not in sets:
+        near = difflib.get_close_matches(name, sets, n=1)
+        hint = f" Did you mean '{near[0]}'?" if near else ""
+        raise ConfigError(f"There is no data set '{name}'.{hint} Data sets: {', '.join(sets)}.")
+    cfg = sets[name]
+    facts = [[label, value] for key, label in FACTS.items() if (value := _fact(key, name, cfg)) is not None]
+    settings = [[f"source.{key}", value] for key, value in _settings(cfg)]
+    return Result(
+        tables=[
+            Table(name, ["", "about it"], [*facts, *_files(cfg)]),
+            Table("Settings", ["key", "value"], settings, [f"ltsi prepare source={name} source.path=FOLDER KEY=VALUE"]),
+        ]
+    )
+
+
+def _list(title: str, sets: Mapping[str, Any], keys: Sequence[str], *notes: Any, **settings: Any) -> Table:
+    rows = [[name, *(_fact(key, name, cfg) for key in keys)] for name, cfg in sets.items()]
+    return Table(title, ["data set", *(FACTS.get(key, key) for key in keys)], rows, *notes, **settings)
+
+
+def _sets() -> Iterator[tuple[str, dict[str, Any]]]:
+    """Yields the configuration of each source that describes itself, by name, with what it is based on."""
+    folder = files("ltsi.conf") / "source"
+    own: dict[str, Any] = {
+        entry.name.removesuffix(".yaml"): OmegaConf.create(entry.read_text(encoding="utf-8"))
+        for entry in sorted(folder.iterdir(), key=lambda entry: entry.name)
+        if entry.name.endswith(".yaml")
+    }
+    for name, cfg in own.items():
+        if "about" in cfg:
+            bases = [own[base] for base in cfg.pop("defaults", []) if base != "_self_"]
+            merged = OmegaConf.create({"source": OmegaConf.merge(*bases, cfg)})
+            yield name, cast(dict[str, Any], OmegaConf.to_container(merged.source, resolve=True))
+
+
+def _fact(key: str, name: str, cfg: Mapping[str, Any]) -> Entry:
+    about = cfg["about"]
+    if key == "from":
+        return "download" if cfg.get("download") else "by hand"
+    if key == "get":
+        by_hand = about.get("get")
+        return (
+            f"{by_hand.strip()} Then set source.path=FOLDER." if by_hand else f"ltsi prepare source={name} downloads it"
+        )
+    value: Scalar = about.get(key)
+    return Cell(value, f"{value:.0%}") if key == "ties" and isinstance(value, float) else value
+
+
+def _files(cfg: Mapping[str, Any]) -> Iterator[list[Entry]]:
+    yield ["files", ", ".join(cfg["files"])]
+    for download in cfg.get("download", []):
+        digests = [f"{kind} {download[kind]}" for kind in ("sha256", "md5") if download.get(kind)]
+        yield ["address", " ".join([download["url"], *(f"({digest})" for digest in digests)])]
+        for mirror in download.get("mirrors", []):
+            yield ["mirror", mirror]
+
+
+def _settings(node: Mapping[str, Any], prefix: str = "") -> Iterator[tuple[str, str]]:
+    for key, value in node.items():
+        if prefix or key not in NO_SETTINGS:
+            if isinstance(value, dict) and value:
+                yield from _settings(value, f"{prefix}{key}.")
+            else:
+                yield f"{prefix}{key}", value if isinstance(value, str) else json.dumps(value, ensure_ascii=False)
