@@ -80,12 +80,10 @@ class Named:
 
     def input_files(self) -> list[Path]:
         """Returns the set's files, or the archive that holds them; none where they are still to be fetched."""
-        if self.path is not None and is_archive(Path(self.path).expanduser()):
-            return [existing_file(self.path, "source.path")]
         if self.path is None:
             return list(_look(data_root() / "raw" / self.folder, self.files).values())
         where = Path(self.path).expanduser()
-        return list(self._found(where).values())
+        return [where] if where.is_file() and is_archive(where) else list(self._found(where).values())
 
     def load(self, engine: Engine) -> RawData:
         """Finds the files, or fetches them, and reads them."""

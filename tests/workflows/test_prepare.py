@@ -131,7 +131,7 @@ FUTURE = "user,item,time\na,x,1318896000\na,y,4070908800\n"
 
 def test_what_is_certainly_wrong_is_refused_by_name(tmp_path: Path, data_root: Path) -> None:
     log = write(tmp_path / "log.csv", FUTURE)
-    with pytest.raises(DataError, match=r"The audit refuses this log \(future_dates: .*audit=warn"):
+    with pytest.raises(DataError, match=r"The audit refuses this log \(future_dates \(1\): .*audit=warn"):
         run("source=table", f"source.path={log}")
     assert not data_root.exists()
 
