@@ -99,7 +99,7 @@ class RawData:
 class Source(Protocol):
     """Raw files to events; the config group `source` instantiates one."""
 
-    def files(self) -> list[Path]:
+    def input_files(self) -> list[Path]:
         """Returns the files that will be read.
 
         Raises:

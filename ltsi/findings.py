@@ -50,7 +50,7 @@ def refuse(findings: Sequence[Finding], *, override: bool) -> list[Finding]:
     """
     errors = unresolved(findings)
     if errors and not override:
-        reasons = "; ".join(f"{one.finding}: {one.detail.rstrip('.')}" for one in errors)
+        reasons = "; ".join(f"{one.finding} ({one.value}): {one.detail.rstrip('.')}" for one in errors)
         raise DataError(f"The audit refuses this log ({reasons}); audit=warn prepares it as it is.")
     return [replace(one, overridden=True) if one in errors else one for one in findings]
 

@@ -133,6 +133,23 @@ class Store:
         """Names of the behaviours, indexed by `behavior`."""
         return tuple(self.manifest["behaviors"])
 
+    @property
+    def behavior_weight(self) -> NDArray[np.float64]:
+        """What an event counts in popularity, by its behaviour, `(behaviors,)`; 1 if nothing was declared."""
+        return np.array([self._role(name).get("weight", 1.0) for name in self.behaviors])
+
+    def behaviors_in_role(self, role: str) -> tuple[str, ...]:
+        """Returns the behaviours that were declared for a role, or for both; all of them if nothing was declared.
+
+        Args:
+            role: `input` or `target`.
+        """
+        return tuple(name for name in self.behaviors if self._role(name).get("role", "both") in {role, "both"})
+
+    def _role(self, behavior: str) -> Mapping[str, Any]:
+        found: Mapping[str, Any] = self.manifest.get("roles", {}).get(behavior, {})
+        return found
+
     @cached_property
     def items(self) -> pl.DataFrame:
         """Item table, one row an item index, column `item` is the original id."""

@@ -13,8 +13,8 @@ TIES = Finding("warn", "same_time_steps", 0.4395, "4 of 10 steps.")
 
 def test_errors_refuse_and_are_all_named() -> None:
     sentence = (
-        "The audit refuses this log (future_dates: Events later than today; drop them; "
-        "precision_loss: Every time is rounded; read it again); audit=warn prepares it as it is."
+        "The audit refuses this log (future_dates (3): Events later than today; drop them; "
+        "precision_loss (128): Every time is rounded; read it again); audit=warn prepares it as it is."
     )
     with pytest.raises(DataError, match=f"^{re.escape(sentence)}$"):
         refuse([FUTURE, TIES, ROUNDED], override=False)

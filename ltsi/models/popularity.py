@@ -12,10 +12,10 @@ from ltsi.sequences.split import Split
 
 
 def count_items(split: Split) -> Tensor:
-    """Counts the training events of each item, float32 `(I,)`."""
-    count_I = np.zeros(split.store.n_items, dtype=np.int64)
+    """Counts the training events of each item, each with the weight of its behaviour, float32 `(I,)`."""
+    weight, count_I = split.store.behavior_weight, np.zeros(split.store.n_items)
     for block in split.training_blocks():
-        count_I += np.bincount(block.item, minlength=len(count_I))
+        count_I += np.bincount(block.item, weight[block.behavior], minlength=len(count_I))
     return torch.from_numpy(count_I.astype(np.float32))
 
 

@@ -55,8 +55,8 @@ class Cutter(ABC):
     Attributes:
         target: `next`: the first target event from the cut on, asked for when it happened; `all`: every target event of
             the part, each with the same history, the one before the cut.
-        target_behaviors: behaviours that are predicted, in every part; None: all.
-        input_behaviors: behaviours that histories are made of; None: all.
+        target_behaviors: behaviours that are predicted, in every part; None: those that the store declares, else all.
+        input_behaviors: behaviours that histories are made of; None: those that the store declares, else all.
     """
 
     target: str = NEXT

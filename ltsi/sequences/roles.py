@@ -65,8 +65,8 @@ def take_roles(
 
     Args:
         store: the store.
-        inputs: names of the behaviours that histories are made of; None: all.
-        targets: names of the behaviours that are predicted; None: all.
+        inputs: names of the behaviours that histories are made of; None: those that the store declares.
+        targets: names of the behaviours that are predicted; None: those that the store declares.
 
     Returns:
         The store without the events of neither role (itself, if there are none), and the roles.
@@ -91,7 +91,13 @@ def take_roles(
 def _codes(store: Store, key: str, names: Sequence[str] | str | None) -> NDArray[np.bool_]:
     """Returns which behaviours are named, bool `(behaviors,)`."""
     known = store.behaviors
-    names = known if names is None else [names] if isinstance(names, str) else names
+    names = (
+        store.behaviors_in_role(key.partition("_")[0])
+        if names is None
+        else [names]
+        if isinstance(names, str)
+        else names
+    )
     for name in names:
         if name not in known:
             near = difflib.get_close_matches(str(name), known, n=1)

@@ -67,7 +67,7 @@ class SideTable:
                 )
         return cls(id_column, **entry)
 
-    def files(self) -> list[Path]:
+    def input_files(self) -> list[Path]:
         """Returns the files."""
         return existing_files(self.path, f"source.{self.id}s.path")
 
@@ -83,7 +83,7 @@ class SideTable:
         Raises:
             DataError: a column is missing, or an id is missing or has more than one row.
         """
-        files = self.files()
+        files = self.input_files()
         text = TextFormat(self.delimiter, self.encoding, self.header)
         staged = stage(files, self._choose, Polars(engine.folder), text)
         table: pl.DataFrame = staged.rows.to_native().collect().sort("row")

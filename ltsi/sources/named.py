@@ -78,6 +78,13 @@ class Named:
             raise ConfigError(f"source.path={self.path} must be one folder, archive or file of {self.about['title']}.")
         self.reader(path=self.files[0], **self.settings)
 
+    def input_files(self) -> list[Path]:
+        """Returns the set's files, or the archive that holds them; none where they are still to be fetched."""
+        if self.path is None:
+            return list(_look(data_root() / "raw" / self.folder, self.files).values())
+        where = Path(self.path).expanduser()
+        return [where] if where.is_file() and is_archive(where) else list(self._found(where).values())
+
     def load(self, engine: Engine) -> RawData:
         """Finds the files, or fetches them, and reads them."""
         files = self._locate(engine)
@@ -139,15 +146,20 @@ class Named:
     def _locate(self, engine: Engine) -> dict[str, Path]:
         """Returns the files that are there, by name, the log among them."""
         where = self.fetch() if self.path is None else Path(self.path).expanduser()
-        if where.is_dir():
-            files = _look(where, self.files)
-        elif where.is_file() and is_archive(where):
+        if where.is_file() and is_archive(where):
             unpacked = engine.folder / "raw"
             extract(where, [*self.files, *(name + end for name in self.files for end in COMPRESSED)], unpacked)
-            files = _look(unpacked, self.files)
-        else:
-            log_file = existing_file(str(where), "source.path")
-            files = {**_look(where.parent, self.files), self.files[0]: log_file}
+            return self._require_log(where, _look(unpacked, self.files))
+        return self._found(where)
+
+    def _found(self, where: Path) -> dict[str, Path]:
+        """Returns the files in a folder, or beside the log, by name."""
+        if where.is_dir():
+            return self._require_log(where, _look(where, self.files))
+        log_file = existing_file(str(where), "source.path")
+        return self._require_log(where, {**_look(where.parent, self.files), self.files[0]: log_file})
+
+    def _require_log(self, where: Path, files: Files) -> dict[str, Path]:
         if self.files[0] not in files:
             raise DataError(
                 f"{where} does not hold {self.files[0]}, the log of {self.about['title']}; set source.path to the "

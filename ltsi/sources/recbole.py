@@ -75,6 +75,12 @@ class RecBole:
         )
         object.__setattr__(self, "_table", table)
 
+    def input_files(self) -> list[Path]:
+        """Returns the interactions, and the items and users if their files are there."""
+        file = _interactions(self.path)
+        sides = (_beside(file, ending) for ending in (".item", ".user"))
+        return [file, *(path for path in sides if path is not None)]
+
     def load(self, engine: Engine) -> RawData:
         """Reads the interactions, and the items and users if their files are there."""
         file = _interactions(self.path)
@@ -117,8 +123,7 @@ class RecBole:
 
     def _side(self, file: Path, ending: str, key: str, role: str) -> tuple[Path | None, nw.DataFrame[Any] | None]:
         """Reads the `.item` or `.user` file beside the interactions."""
-        stem = file.name.removesuffix(".gz").removesuffix(".inter")
-        path = next((p for end in ("", ".gz") if (p := file.with_name(f"{stem}{ending}{end}")).is_file()), None)
+        path = _beside(file, ending)
         if path is None:
             return None, None
         return path, nw.from_native(self._read_side(path, key, role), eager_only=True)
@@ -163,6 +168,12 @@ def _interactions(path: str) -> Path:
     beside = [given.with_name(f"{given.name}.inter{end}") for end in ("", ".gz")]
     found = [p for p in beside if p.is_file()]
     return existing_file(str(found[0] if found and not given.is_file() else given), "source.path")
+
+
+def _beside(file: Path, ending: str) -> Path | None:
+    """Returns the file of items or users that belongs to the interactions, or None."""
+    stem = file.name.removesuffix(".gz").removesuffix(".inter")
+    return next((p for end in ("", ".gz") if (p := file.with_name(f"{stem}{ending}{end}")).is_file()), None)
 
 
 def _fields(file: Path, separator: str) -> dict[str, str]:

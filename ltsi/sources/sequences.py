@@ -49,7 +49,7 @@ class Sequences:
         """Refuses a unit that is none."""
         check_time_settings(self.time_unit, None, "UTC")
 
-    def files(self) -> list[Path]:
+    def input_files(self) -> list[Path]:
         """Returns the files that will be read.
 
         Raises:
@@ -60,7 +60,7 @@ class Sequences:
 
     def load(self, engine: Engine) -> RawData:
         """Reads the sequences, and their times if there are any."""
-        files = self.files()
+        files = self.input_files()
         folder = engine.folder / uuid.uuid4().hex
         folder.mkdir()
         parts: list[Path] = []

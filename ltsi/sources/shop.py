@@ -84,7 +84,7 @@ class Shop:
         if min(self.half_life_days, default=0) <= 0:
             raise ConfigError("source.half_life_days must be a list of numbers of days above 0, one a category.")
 
-    def files(self) -> list[Path]:
+    def input_files(self) -> list[Path]:
         """Returns nothing: the shop is made up."""
         return []
 

@@ -98,13 +98,13 @@ class Table:
         object.__setattr__(self, "_filters", tuple(Filter.parse(entry, i) for i, entry in enumerate(self.filters)))
         object.__setattr__(self, "_behaviors", declared_behaviors(self.behaviors or {}))
 
-    def files(self) -> list[Path]:
+    def input_files(self) -> list[Path]:
         """Returns the files that will be read.
 
         Raises:
             DataError: a file is missing or empty.
         """
-        beside = [file for side in self._sides.values() for file in side.files()]
+        beside = [file for side in self._sides.values() for file in side.input_files()]
         return [*existing_files(self.path, "source.path"), *beside]
 
     def load(self, engine: Engine) -> RawData:
@@ -131,7 +131,7 @@ class Table:
         return RawData(
             events=events.select(*(name for name in ("row", *ROLES) if name in events.collect_schema())),
             clock=self.columns.get("time") is not None,
-            inputs=self.files(),
+            inputs=self.input_files(),
             items=tables["item"],
             users=tables["user"],
             steps=steps,
@@ -268,7 +268,7 @@ class Table:
         if side is not None:
             table = side.load(engine)
             n = known.join(table, on=role, how="semi").height
-            file = side.files()[0]
+            file = side.input_files()[0]
             if not n:
                 raise DataError(f"{file} describes none of the log's {role}s; is source.{role}s.key={side.key} right?")
             notes.append(f"{file} describes {n:,} of {known.height:,} {role}s.")

@@ -27,6 +27,7 @@ from ltsi.preparation.audit import audit
 from ltsi.preparation.clean import clean
 from ltsi.preparation.encode import TieOrder, encode
 from ltsi.preparation.estimate import LONG, estimate
+from ltsi.sources.named import Named
 from ltsi.store import Store, open_store, store_path
 from ltsi.store_writer import write_store, writing
 from ltsi.tables import Result, Table
@@ -104,13 +105,15 @@ def _prepare(cfg: DictConfig) -> tuple[Store, list[str]]:
     """Prepares a store unless it is there already; returns it and what to say about that."""
     _check(cfg)
     source, path = build(cfg.source), store_path(cfg.name)
+    if isinstance(source, Named) and source.path is None:
+        source.fetch()  # before the spinner: it draws a bar of its own
     with writing(path) as folder, _progress() as say:
         engine = build(cfg.engine, folder=folder)
-        inputs = [{"path": str(file), "sha256": _sha256(file)} for file in source.files()]
+        inputs = [{"path": str(file), "sha256": _sha256(file)} for file in source.input_files()]
         change = _change(path, cfg, inputs)
         if change is None:
             return open_store(str(path)), ["Nothing to do: it was prepared from the same files with the same settings."]
-        expected = estimate(source.files(), cfg.engine.name)
+        expected = estimate(source.input_files(), cfg.engine.name)
         if expected.events >= LONG:
             log.info("%s", expected)
         say("Reading")
@@ -136,6 +139,7 @@ def _prepare(cfg: DictConfig) -> tuple[Store, list[str]]:
                 "inputs": inputs,
                 "time": {"clock": raw.clock},
                 "ties": cfg.ties,
+                "roles": {name: asdict(behavior) for name, behavior in raw.behaviors.items()},
                 "notes": list(raw.notes),
                 "steps": [asdict(step) for step in [*raw.steps, *cleaned]],
                 "audit": [finding.as_dict() for finding in findings],
@@ -159,7 +163,11 @@ def _check(cfg: DictConfig) -> None:
 def _dry_run(cfg: DictConfig) -> Result:
     """Says what would be read and what that would take; writes nothing."""
     _check(cfg)
-    files = build(cfg.source).files()
+    source = build(cfg.source)
+    files = source.input_files()
+    said = [f"Nothing was written; the store would be {store_path(cfg.name)}"]
+    if isinstance(source, Named) and source.path is None and not files:
+        return Result(messages=[f"{source.about['title']} would be fetched from {source.about['home']}.", *said])
     rows = [[str(file), file.stat().st_size / 1e6] for file in files]
     expected = estimate(files, cfg.engine.name)
     tables = [Table(f"Files of source={cfg.source.name}", ("file", "MB"), rows)] if files else []

@@ -120,9 +120,9 @@ def test_filters_drop_rows_in_order_and_count_them(tmp_path: Path) -> None:
     ]
     raw = Table(write(tmp_path / "log.csv"), COLUMNS, filters=filters).load(engine)
     assert [astuple(step) for step in raw.steps] == [
-        ("how missing", 1, 3),
-        ("not price greater_than 3", 1, 2),
-        ("not who not_startswith c", 0, 2),
+        ("how missing", 1, 3, 0),
+        ("not price greater_than 3", 1, 2, 0),
+        ("not who not_startswith c", 0, 2, 0),
     ]
     assert raw.events.sort("row").collect()["row"].to_list() == [1, 3]
 

@@ -9,6 +9,9 @@ from omegaconf import DictConfig
 
 from ltsi import __version__
 from ltsi.errors import ConfigError, DataError, UserError
+from ltsi.models.popularity import count_items
+from ltsi.sequences.column import Column
+from ltsi.sequences.leave_one_out import LeaveOneOut
 from ltsi.store import Store, available_stores, open_store
 from ltsi.tables import Cell, Result
 from ltsi.workflows import prepare
@@ -83,6 +86,39 @@ def test_cleaning_steps_are_chosen_by_name_and_counted(tmp_path: Path) -> None:
     assert open_store("table").n_events == 2
 
 
+VIEWS = "user,item,time,how\n" + "".join(
+    f"{user},{item},{1318896000 + n},{how}\n"
+    for user in "ab"
+    for n, (item, how) in enumerate(
+        [("x", "view"), ("y", "view"), ("x", "buy"), ("z", "view"), ("y", "buy"), ("x", "buy")]
+    )
+)
+
+
+def test_declared_behaviors_reach_splits_and_counts(tmp_path: Path) -> None:
+    log = write(tmp_path / "log.csv", VIEWS)
+    run(
+        "source=table", f"source.path={log}", "source.columns.behavior=how", "name=mine",
+        "source.behaviors={view: {role: input}, buy: {weight: 4, role: target}}",
+    )  # fmt: skip
+    store = open_store("mine")
+    assert store.manifest["roles"] == {"buy": {"weight": 4, "role": "target"}, "view": {"weight": 1, "role": "input"}}
+    assert (store.behaviors_in_role("input"), store.behaviors_in_role("target")) == (("view",), ("buy",))
+    split = LeaveOneOut()(store)
+    assert store.items["item"].gather(split.store.item[split.test.event]).to_list() == ["x", "x"]  # the last buys
+    # Trained on until before the last but one purchase: views of x, y and z, and the purchase of x, which counts 4.
+    assert count_items(split).tolist() == [2 * (1 + 4), 2 * 1, 2 * 1]
+
+
+def test_the_users_own_split_goes_through(tmp_path: Path) -> None:
+    parts = ["train", "train", "valid", "test"]
+    rows = "".join(f"{user},i{n},{1318896000 + n},{part}\n" for user in "ab" for n, part in enumerate(parts))
+    log = write(tmp_path / "log.csv", "user,item,time,part\n" + rows)
+    run("source=table", f"source.path={log}", "source.columns.part=part", "name=mine")
+    split = Column()(open_store("mine"))
+    assert [int(event) for event in (*split.valid.event, *split.test.event)] == [2, 6, 3, 7]
+
+
 def test_a_share_is_shown_in_percent_and_kept_as_a_number(tmp_path: Path) -> None:
     log = write(tmp_path / "log.csv", "user,item,time\na,x,1318896000\na,y,1318896000\na,z,1318896001\n")
     table = run("source=table", f"source.path={log}").tables[0]
@@ -95,7 +131,7 @@ FUTURE = "user,item,time\na,x,1318896000\na,y,4070908800\n"
 
 def test_what_is_certainly_wrong_is_refused_by_name(tmp_path: Path, data_root: Path) -> None:
     log = write(tmp_path / "log.csv", FUTURE)
-    with pytest.raises(DataError, match=r"The audit refuses this log \(future_dates: .*audit=warn"):
+    with pytest.raises(DataError, match=r"The audit refuses this log \(future_dates \(1\): .*audit=warn"):
         run("source=table", f"source.path={log}")
     assert not data_root.exists()
 
