@@ -157,7 +157,7 @@ def test_a_model_is_shown_the_history_and_the_now_of_the_target(
     split = cut(name, random_log(seed), target=target, **roles)
     store, targets = split.store, split.test
     for batch in RankingBatches(store, targets, 5, hide_seen=True, roles=split.roles):
-        assert batch.histories.now_B.tolist() == targets.now[batch.index_B].tolist()
+        assert batch.histories.now_B.tolist() == targets.now[batch.index_B.numpy()].tolist()
         for b, index in enumerate(batch.index_B.tolist()):
             rows = history(split, targets, index)
             length = int(batch.histories.length_B[b])
