@@ -117,16 +117,27 @@ class Ledger:
         Raises:
             RunError: see `ranks`.
         """
+        return len(self.first_targets)
+
+    @cached_property
+    def first_targets(self) -> NDArray[np.int64]:
+        """Column of each user's first target in `ranks`, `(users,)`; a user's targets follow each other."""
+        user = self._questions["user"]
+        return np.flatnonzero((user != user.shift(1)).fill_null(value=True).to_numpy())
+
+    @property
+    def n_targets(self) -> int:
+        """Number of targets ranked."""
         return self._questions.height
 
     def ranks(self, entry: Entry) -> NDArray[np.int64]:
-        """Reads the ranks of a model's targets; column i is the same user in every entry of this ledger.
+        """Reads the ranks of a model's targets; column i is the same target in every entry of this ledger.
 
         Args:
             entry: an entry of this ledger.
 
         Returns:
-            `(seeds, users)`.
+            `(seeds, targets)`, targets in the order of their users.
 
         Raises:
             RunError: a run's per-user results are missing, unreadable, or of other users or targets.
@@ -143,13 +154,8 @@ class Ledger:
         return np.stack(ranks)
 
     def _answers(self, record: Record) -> pl.DataFrame:
-        answers = record.folder.per_user(self.part, ["user", "target", "rank"]).sort("user")
-        if answers["user"].n_unique() != answers.height:
-            raise RunError(
-                f"Run {record.path} has users with several targets in {self.part}; comparing needs a split "
-                "with one target per user."
-            )
-        return answers
+        # Equal targets of a user have equal histories, so equal ranks.
+        return record.folder.per_user(self.part, ["user", "target", "rank"]).sort("user", "target", maintain_order=True)
 
 
 def read_ledgers(directories: Sequence[Path], part: str) -> tuple[list[Ledger], list[Path]]:

@@ -90,13 +90,15 @@ def _progress() -> Progress:
 def _table(ledger: Ledger, names: Sequence[str], baseline: str, progress: Progress) -> Table:
     task = progress.add_task(f"Reading {len(ledger.entries)} models on {ledger.store}", total=None)
     entries, n_users = ledger.entries, ledger.n_users
+    targets_U = np.diff(np.append(ledger.first_targets, ledger.n_targets)).astype(np.float64)
     main = names.index(MAIN_METRIC) if MAIN_METRIC in names else 0
-    users_EMN = np.stack([_user_means(ledger, entry, names) for entry in entries])
+    users_EMN = np.stack([_user_sums(ledger, entry, names) for entry in entries])
     progress.update(task, description=f"Resampling {n_users:,} users")
-    replicates_REM = bootstrap_means(users_EMN.reshape(-1, n_users).T, REPLICATES).reshape(
-        REPLICATES, len(entries), len(names)
-    )
-    metrics_EM = _Estimate(users_EMN.mean(axis=2), *percentile_interval(replicates_REM, LEVEL))
+    # A mean over the targets of the resampled users: users are the sample, and some have several targets.
+    columns_UC = np.concatenate([users_EMN.reshape(-1, n_users), targets_U[None]]).T
+    replicates_RC = bootstrap_means(columns_UC, REPLICATES)
+    replicates_REM = (replicates_RC[:, :-1] / replicates_RC[:, -1:]).reshape(REPLICATES, len(entries), len(names))
+    metrics_EM = _Estimate(users_EMN.sum(axis=2) / targets_U.sum(), *percentile_interval(replicates_REM, LEVEL))
     progress.update(task, description=f"Testing {len(entries)} models")
     against = _baseline(entries, baseline)
     gains = None if against is None else _gains(users_EMN[:, main], replicates_REM[:, :, main], against)
@@ -113,7 +115,7 @@ def _table(ledger: Ledger, names: Sequence[str], baseline: str, progress: Progre
             row += [*_estimate_cells(gains.percent, (e,), "+.1f"), _p_cell(float(gains.p_value[e]))]
         rows.append([*row, *_cost_cells(entries[e])])
     return Table(
-        title=f"{ledger.store}: {ledger.part} of {ledger.first.evaluation.split}, {n_users:,} users",
+        title=f"{ledger.store}: {ledger.part} of {ledger.first.evaluation.split}, {_sample(ledger)}",
         columns=[*columns, "parameters", "train s"],
         rows=rows,
         notes=[_protocol(ledger), _gain_note(entries, names[main], baseline, gains), *_warnings(ledger)],
@@ -121,10 +123,16 @@ def _table(ledger: Ledger, names: Sequence[str], baseline: str, progress: Progre
     )
 
 
-def _user_means(ledger: Ledger, entry: Entry, names: Sequence[str]) -> NDArray[np.float64]:
-    """Averages each user's metrics over the seeds, `(metrics, users)`."""
+def _user_sums(ledger: Ledger, entry: Entry, names: Sequence[str]) -> NDArray[np.float64]:
+    """Averages the metrics over the seeds and adds them up over each user's targets, `(metrics, users)`."""
     ranks_SN = ledger.ranks(entry)
-    return np.stack([parse(name)(ranks_SN).mean(axis=0) for name in names])
+    metrics_MN = np.stack([parse(name)(ranks_SN).mean(axis=0) for name in names])
+    return np.add.reduceat(metrics_MN, ledger.first_targets, axis=1)
+
+
+def _sample(ledger: Ledger) -> str:
+    users = f"{ledger.n_users:,} users"
+    return users if ledger.n_targets == ledger.n_users else f"{ledger.n_targets:,} targets of {users}"
 
 
 def _baseline(entries: Sequence[Entry], name: str) -> int | None:

@@ -119,11 +119,12 @@ def test_runs_on_other_targets_are_refused(make_run: MakeRun, tmp_path: Path, ot
         ledger.ranks(ledger.entries[1])
 
 
-def test_a_user_with_several_targets_is_refused(make_run: MakeRun, tmp_path: Path) -> None:
-    make_run("a", users=[1, 1, 2])
+def test_a_users_targets_follow_each_other(make_run: MakeRun, tmp_path: Path) -> None:
+    make_run("a", users=[2, 1, 2], targets=[100, 101, 102], ranks=[1, 2, 3])
     ledger = only(tmp_path)
-    with pytest.raises(RunError, match="users with several targets in test"):
-        ledger.ranks(ledger.entries[0])
+    assert (ledger.n_users, ledger.n_targets) == (2, 3)
+    assert ledger.first_targets.tolist() == [0, 1]
+    assert ledger.ranks(ledger.entries[0]).tolist() == [[2, 1, 3]]
 
 
 def test_runs_not_evaluated_are_left_out_and_named(make_run: MakeRun, tmp_path: Path) -> None:

@@ -72,6 +72,21 @@ def test_numbers_by_hand(make_run: MakeRun, tmp_path: Path) -> None:
     assert lstm["p"] == pytest.approx(1 / 2, abs=0.03)
 
 
+def test_users_with_several_targets_are_one_draw_each(make_run: MakeRun, tmp_path: Path) -> None:
+    """The mean is over targets, the sample is of users: a user's targets come and go together."""
+    users, ours, base = [1, 1, 1, 2, 3], [1, 1, 20, 20, 1], [20, 20, 20, 20, 1]
+    make_run("s/0", "lstm", users=users, ranks=ours)
+    make_run("s/1", "exp_decay", users=users, ranks=base)
+    table = one_table(tmp_path / "s", metrics=["hr@10"])
+    assert table.title == "shop: test of leave_one_out, 5 targets of 3 users"
+    lstm = records(table)["lstm"]
+    assert lstm["hr@10"] == pytest.approx(3 / 5)
+    drawn = bootstrap_means(np.array([[2.0, 3.0], [0.0, 1.0], [1.0, 1.0]]), 10_000)  # hits and targets of each user
+    low, high = percentile_interval(drawn[:, :1] / drawn[:, 1:])
+    assert (lstm["hr@10 low"], lstm["hr@10 high"]) == pytest.approx((low[0], high[0]), abs=0.05)
+    assert lstm["p"] == 1.0  # one user alone differs, so both signs are as far from zero
+
+
 def test_interval_is_the_bootstrap_over_users_of_seed_means(make_run: MakeRun, tmp_path: Path) -> None:
     first, second, base = noisy(8, 1), noisy(8, 2), noisy(4, 3)
     make_run("s/0", "lstm", seed=1, ranks=first)
