@@ -24,6 +24,11 @@ LONGEST = 60  # characters of a value in an error
 LARGEST = 3.4e38  # of a float of 32 bits, in which a store keeps values
 
 
+def how_many(condition: nw.Expr) -> nw.Expr:
+    """Counts the rows for which a condition holds; not every engine adds up truths."""
+    return condition.cast(nw.Int64).sum()
+
+
 def shown(value: object) -> str:
     """Returns a value as an error shows it: on one line, and not too long."""
     text = str(value)
@@ -94,11 +99,11 @@ class TextColumn(Column):
     def questions(self) -> dict[str, nw.Expr]:
         """Returns what to ask of the column."""
         column = nw.col(self.source)
-        asked = {f"{self.role}_missing": column.is_null().sum()}
+        asked = {f"{self.role}_missing": how_many(column.is_null())}
         if self.dtype.is_float():
-            asked[f"{self.role}_odd"] = self._odd().sum()
+            asked[f"{self.role}_odd"] = how_many(self._odd())
         elif self.dtype == nw.String:
-            asked[f"{self.role}_plain"] = (~column.str.contains(DECIMALS)).sum()
+            asked[f"{self.role}_plain"] = how_many(~column.str.contains(DECIMALS))
         return asked
 
     def read(self, rows: Events, answers: Mapping[str, Any], locate: Locate) -> tuple[nw.Expr, list[str]]:
@@ -117,7 +122,7 @@ class TextColumn(Column):
                 )
             return column.cast(nw.Int64).cast(nw.String), [self._note]
         if self.dtype == nw.String and not answers[f"{name}_plain"]:
-            return column.str.replace(r"\.0$", ""), [self._note]
+            return column.str.replace_all(r"\.0$", ""), [self._note]
         return column.cast(nw.String), []
 
     @property
@@ -139,7 +144,7 @@ class NumberColumn(Column):
 
     def questions(self) -> dict[str, nw.Expr]:
         """Returns what to ask of the column and of what is computed from it."""
-        return {f"{self.role}_junk": self._junk(nw.col(self._number)).sum()}
+        return {f"{self.role}_junk": how_many(self._junk(nw.col(self._number)))}
 
     def read(self, rows: Events, answers: Mapping[str, Any], locate: Locate) -> tuple[nw.Expr, list[str]]:
         """Returns the column as Float64, and nothing to tell.

@@ -15,7 +15,7 @@ from ltsi.errors import ConfigError, DataError
 from ltsi.events import ID_COLUMNS, INTERACTION, Behavior, Events, RawData, Step
 from ltsi.findings import Finding
 from ltsi.sources.behaviors import completed_behaviors, declared_behaviors
-from ltsi.sources.columns import NumberColumn, TextColumn, ask, shown
+from ltsi.sources.columns import NumberColumn, TextColumn, ask, how_many, shown
 from ltsi.sources.delimited import TextFormat
 from ltsi.sources.descriptions import SideTable, described, last_values
 from ltsi.sources.files import existing_files, readable
@@ -166,9 +166,9 @@ class Table:
             name = _FILE + each.column
             column, dtype = nw.col(name), schema[name]
             if each.on_numbers:
-                asked[f"junk{i}"] = (kept & ~is_number(column, dtype)).sum()
+                asked[f"junk{i}"] = how_many(kept & ~is_number(column, dtype))
             kept = kept & each.condition(column, dtype)
-            asked[f"left{i}"] = kept.sum()
+            asked[f"left{i}"] = how_many(kept)
             keep.append(kept)
         answers = ask(rows, asked)
         steps, before = [], staged.ends[-1]
@@ -194,7 +194,7 @@ class Table:
         asked = {name: question for column in columns for name, question in column.questions().items()}
         computed = {name: expression for column in columns for name, expression in column.computed().items()}
         if way is not None:
-            asked |= {"time_missing": nw.col("time").is_null().sum(), **way.questions()}
+            asked |= {"time_missing": how_many(nw.col("time").is_null()), **way.questions()}
             computed |= way.computed()
         answers = ask(rows, asked, computed)
         self._require(rows, staged, answers)
@@ -228,7 +228,8 @@ class Table:
             origin, time = _origin(staged, names[0]), nw.col(_FILE + names[0])
         else:
             origin = f"{staged.origin}, columns {', '.join(map(repr, names))}"
-            parts = (nw.col(_FILE + name).cast(nw.String) for name in names)
+            # Spark reads days and months of two digits only.
+            parts = (nw.col(_FILE + name).cast(nw.String).str.zfill(2) for name in names)
             time = nw.concat_str(*parts, separator="-")
         rows = rows.with_columns(time.alias("time"))
         column = TimeColumn("time", origin, staged.locate, self.time_unit, self.time_format, self.time_zone)
