@@ -150,11 +150,14 @@ def validate_events(events: Events, origin: str) -> Events:
             raise TypeError(f"{origin} yields no column '{name}'; it has {list(schema)}")
         if name in schema and schema[name] != dtype:
             raise TypeError(f"{origin} yields column '{name}' as {schema[name]}, not {dtype}")
-    if count(events) == 0:
+    keys = (*ID_COLUMNS, "time")
+    asked = events.select(
+        nw.len().alias("n"), *(how_many(nw.col(name).is_null()).alias(name) for name in keys)
+    ).collect()
+    if asked.item(0, "n") == 0:
         raise DataError(f"{origin} holds no events; there is nothing to prepare.")
-    missing = events.select(nw.col(*ID_COLUMNS, "time").null_count()).collect()
-    for name in missing.columns:
-        if missing.item(0, name):
+    for name in keys:
+        if asked.item(0, name):
             first = events.filter(nw.col(name).is_null()).select(nw.col("row").min()).collect().item()
-            raise DataError(f"{origin}: {missing.item(0, name):,} events have no {name}, the first in row {first}.")
+            raise DataError(f"{origin}: {asked.item(0, name):,} events have no {name}, the first in row {first}.")
     return events.select(*REQUIRED, *(name for name in OPTIONAL if name in schema))

@@ -2,15 +2,14 @@
 
 from __future__ import annotations
 
-import gzip
 from collections.abc import Sequence
-from contextlib import nullcontext
 from dataclasses import dataclass
 from pathlib import Path
 
+import pyarrow as pa
 import pyarrow.parquet as pq
 
-from ltsi.sources.files import is_gzip
+from ltsi.sources.files import compression_of
 
 SAMPLE_BYTES = 1_000_000
 LONG = 3_000_000
@@ -71,9 +70,11 @@ def _events(file: Path) -> int:
     with file.open("rb") as stream:
         if stream.read(4) == b"PAR1":
             return int(pq.read_metadata(file).num_rows)
-    zipped = is_gzip(file)
-    with file.open("rb") as raw, gzip.GzipFile(fileobj=raw) if zipped else nullcontext(raw) as stream:
-        lines = max(stream.read(SAMPLE_BYTES).count(b"\n"), 1)
+    compression = compression_of(file)
+    with file.open("rb") as raw:
+        stream = pa.PythonFile(raw, mode="r")
+        text = pa.CompressedInputStream(stream, compression) if compression else stream
+        lines: int = max(text.read(SAMPLE_BYTES).count(b"\n"), 1)
         # Of a compressed file, what has been read from the disk for the sample.
         read = min(raw.tell(), file.stat().st_size)
-    return round(lines * file.stat().st_size / read)
+        return round(lines * file.stat().st_size / read)

@@ -87,11 +87,15 @@ def is_gzip(file: Path) -> bool:
 
 
 def open_bytes(file: Path) -> BinaryIO:
-    """Opens a file for reading; gzip and zstd, told by the first bytes, are decompressed on the way."""
+    """Opens a file for reading; gzip and zstd are decompressed on the way."""
+    return io.BufferedReader(pa.input_stream(str(file), compression=compression_of(file)), 1 << 20)
+
+
+def compression_of(file: Path) -> str | None:
+    """Tells gzip and zstd by the first bytes of a file."""
     with file.open("rb") as stream:
         magic = stream.read(4)
-    compression = "gzip" if magic[:2] == GZIP_MAGIC else "zstd" if magic == ZSTD_MAGIC else None
-    return io.BufferedReader(pa.input_stream(str(file), compression=compression), 1 << 20)
+    return "gzip" if magic[:2] == GZIP_MAGIC else "zstd" if magic == ZSTD_MAGIC else None
 
 
 def text_lines(file: Path, encoding: str = "utf-8-sig") -> Iterator[str]:

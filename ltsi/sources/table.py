@@ -228,7 +228,8 @@ class Table:
             origin, time = _origin(staged, names[0]), nw.col(_FILE + names[0])
         else:
             origin = f"{staged.origin}, columns {', '.join(map(repr, names))}"
-            parts = (nw.col(_FILE + name).cast(nw.String) for name in names)
+            # Spark reads days and months of two digits only.
+            parts = (nw.col(_FILE + name).cast(nw.String).str.zfill(2) for name in names)
             time = nw.concat_str(*parts, separator="-")
         rows = rows.with_columns(time.alias("time"))
         column = TimeColumn("time", origin, staged.locate, self.time_unit, self.time_format, self.time_zone)

@@ -165,14 +165,14 @@ def _written_as(events: Events, raw: nw.Expr, low: float, high: float) -> str | 
 def _all_dates(events: Events, number: nw.Expr) -> bool:
     month, day = (number / 100).floor() % 100, number % 100
     valid = (month >= 1) & (month <= 12) & (day >= 1) & (day <= 31)
-    return not events.select(how_many(~valid)).collect().item()
+    return not events.select(wrong=how_many(~valid)).collect().item()
 
 
 def _tally(events: Events, column: Column, matches: dict[str, nw.Expr]) -> dict[str, tuple[int, Any, int]]:
     """Counts the rows of each class; returns first row, its value and the count of those that occur."""
     names = {f"class{i}": name for i, name in enumerate(matches)}
     marked = events.select("row", column.name, **{alias: matches[name] for alias, name in names.items()})
-    counts = marked.select(how_many(nw.col(*names))).collect()
+    counts = marked.select(**{name: how_many(nw.col(name)) for name in names}).collect()
     found = {}
     for alias, name in names.items():
         if counts.item(0, alias):

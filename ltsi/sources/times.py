@@ -27,6 +27,7 @@ from ltsi.sources.time_formats import INTEGERS, KINDS, UNITS, completed_format, 
 from ltsi.sources.zones import changes, is_doubtful, to_utc
 
 DAY = 86_400
+EPOCH = 719_163  # days from the first of January of the year 1 to 1970-01-01, both counted
 DAY_UNITS = {"day": 0, "excel": 25_569}
 """Units of days, by the number that 1970-01-01 has. Spreadsheets count from 1899-12-30."""
 
@@ -148,7 +149,7 @@ class TimeWay:
         dtype = events.collect_schema()[column.name]
         text = nw.col(column.name)
         if column.format is not None and (dtype == nw.String or dtype.is_integer()):
-            return _by_format(column, text.cast(nw.String))
+            return _by_format(events, column, text.cast(nw.String))
         if dtype.is_numeric():
             return _numbers(events, column, dtype)
         if dtype == nw.String:
@@ -156,7 +157,7 @@ class TimeWay:
         if isinstance(dtype, (nw.Datetime, nw.Date)):
             zone = dtype.time_zone if isinstance(dtype, nw.Datetime) else None
             moments = text.cast(nw.Datetime("us", zone))
-            return cls(column, "dates and times", _epoch(moments), local=zone is None, fallible=True)
+            return cls(column, "dates and times", _epoch(moments, events), local=zone is None, fallible=True)
         raise DataError(f"{column.origin} holds {dtype}, which is no time; set source.columns.time=COLUMN.")
 
     def computed(self) -> dict[str, nw.Expr]:
@@ -198,8 +199,9 @@ class TimeWay:
         seconds, how = self.seconds, self.how
         if self.local and column.zone != "UTC":
             start, found = changes(ZoneInfo(column.zone), answers["time_first"], answers["time_last"])
-            doubtful = events.filter(is_doubtful(seconds, found)) if found else None
-            if doubtful is not None and (row := doubtful.select(nw.col("row").min()).collect().item()) is not None:
+            odd = is_doubtful(seconds, found)
+            if found and ask(events, {"odd": how_many(odd)})["odd"]:
+                row = events.filter(odd).select(nw.col("row").min()).collect().item()
                 raise unreadable(events, column, row, "the clocks skip or repeat it")
             seconds, how = to_utc(seconds, start, found), f"{how} in zone {column.zone}"
         parsed = events.with_columns(seconds.alias(column.name))
@@ -264,16 +266,28 @@ def looks_like_dates(low: float, high: float) -> bool:
     return any(190001 * scale <= low and high < 210000 * scale for scale in (10**6, 10**8))
 
 
-def _epoch(moments: nw.Expr) -> nw.Expr:
-    return moments.dt.timestamp("ms") // 1_000
+def _epoch(moments: nw.Expr, events: Events) -> nw.Expr:
+    """Returns seconds since epoch of datetimes."""
+    if events.implementation.is_polars() or events.implementation.is_pandas():
+        return moments.dt.timestamp("ms") // 1_000
+    # DuckDB and Spark know no timestamp behind narwhals, but the parts of one: days before the year, and in it.
+    before = moments.dt.year().cast(nw.Int64) - 1
+    days = before * 365 + before // 4 - before // 100 + before // 400 + moments.dt.ordinal_day().cast(nw.Int64) - EPOCH
+    clock = (moments.dt.hour(), 3_600), (moments.dt.minute(), 60), (moments.dt.second(), 1)
+    seconds = days * DAY
+    for part, size in clock:
+        seconds = seconds + part.cast(nw.Int64) * size
+    return seconds
 
 
-def _by_format(column: TimeColumn, text: nw.Expr) -> TimeWay:
+def _by_format(events: Events, column: TimeColumn, text: nw.Expr) -> TimeWay:
     assert column.format is not None
     written, suffix = completed_format(column.format)
     text = text.str.strip_chars()
     moments = (nw.concat_str(text, nw.lit(suffix)) if suffix else text).str.to_datetime(format=written)
-    return TimeWay(column, f"'{column.format}' times", _epoch(moments), local="%z" not in written, fallible=True)
+    return TimeWay(
+        column, f"'{column.format}' times", _epoch(moments, events), local="%z" not in written, fallible=True
+    )
 
 
 def _sample(events: Events, column: TimeColumn) -> list[Any]:
@@ -331,17 +345,17 @@ def _texts(events: Events, column: TimeColumn) -> TimeWay:
         fractions = any(re.search(r"\.0*[1-9]", value) for value in sample)
         return replace(way, how=way.how + WITHOUT_FRACTIONS) if fractions else way
     if kind == "date":
-        return TimeWay(column, "dates", _epoch(written.str.to_datetime(format="%Y-%m-%d")))
+        return TimeWay(column, "dates", _epoch(written.str.to_datetime(format="%Y-%m-%d"), events))
     minutes, zoned = "to the minute" in kind, "with zone" in kind
     wall = written.str.slice(0, 16 if minutes else 19).str.replace_all("T", " ", literal=True)
-    seconds = _epoch(wall.str.to_datetime(format="%Y-%m-%d %H:%M" if minutes else "%Y-%m-%d %H:%M:%S"))
+    seconds = _epoch(wall.str.to_datetime(format="%Y-%m-%d %H:%M" if minutes else "%Y-%m-%d %H:%M:%S"), events)
     if not zoned:
         return TimeWay(column, "dates and times", seconds)
     return TimeWay(column, "dates and times with a zone", seconds - _offset_seconds(written), local=False)
 
 
 def _offset_seconds(text: nw.Expr) -> nw.Expr:
-    digits = text.str.replace_all(r"Z$", "+00:00").str.replace_all(r":([0-9]{2})$", "$1").str.tail(5)
+    digits = text.str.replace_all("Z", "+0000", literal=True).str.replace_all(":", "", literal=True).str.tail(5)
     hours, minutes = digits.str.slice(1, 2).cast(nw.Int64), digits.str.slice(3, 2).cast(nw.Int64)
     size = hours * 3_600 + minutes * 60
     return nw.when(digits.str.contains(r"^-")).then(-size).otherwise(size)

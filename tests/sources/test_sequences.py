@@ -3,12 +3,14 @@ from pathlib import Path
 from tempfile import TemporaryDirectory
 from typing import Any
 
+import pyarrow as pa
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
 from ltsi.engines.polars import Polars
 from ltsi.errors import DataError
+from ltsi.sources import sequences
 from ltsi.sources.sequences import Sequences
 
 WORK = TemporaryDirectory(prefix="ltsi-test-")
@@ -125,3 +127,25 @@ def test_what_is_no_text_is_refused(tmp_path: Path) -> None:
     path.write_bytes(b"1 2 3\n2 \xff\xfe 4\n")
     with pytest.raises(DataError, match=r"log\.txt is no UTF-8 text"):
         Sequences(str(path)).load(engine)
+
+
+def test_lines_are_read_in_chunks(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(sequences, "CHUNK_CHARS", 10)
+    items = [f"{user} {user} {user + 1} {user}" for user in range(1, 30)]
+    times = [f"{user} {10**9 + user} {10**9 + user + 1} {10**9 + user + 2}" for user in range(1, 30)]
+    source = Sequences(write(tmp_path / "log.txt", *items), write(tmp_path / "time.txt", *times))
+    assert rows(source)[-1] == ("29", "29", 10**9 + 31, 29 * 3)
+    assert [row[3] for row in rows(source)] == list(range(1, 29 * 3 + 1))
+    source = Sequences(write(tmp_path / "log.txt", *items, "7 1"), None)
+    with pytest.raises(DataError, match=r"line 30: user 7 has a line already, line 7"):
+        source.load(engine)
+    late = Sequences(write(tmp_path / "log.txt", *items), write(tmp_path / "time.txt", *times[:-1], "29 1 2 soon"))
+    with pytest.raises(DataError, match=r"'soon' in line 29 \(user 29\), position 3"):
+        late.load(engine)
+
+
+def test_compressed_by_zstd(tmp_path: Path) -> None:
+    path = tmp_path / "log.txt.zst"
+    with pa.output_stream(str(path), compression="zstd") as stream:
+        stream.write(b"7 1 2\n")
+    assert rows(Sequences(str(path))) == [("7", "1", 0, 1), ("7", "2", 1, 2)]

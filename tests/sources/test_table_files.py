@@ -203,8 +203,8 @@ def test_zstd(tmp_path: Path) -> None:
         ('{"user":"a"}\n{"user":\n', r"log\.jsonl, row 2 is no JSON"),
         ('{"user":"a"}\n\n[1]\n', r"log\.jsonl, row 2 is no JSON object \{\.\.\.\}, but \[1\]"),
         (
-            '{"user":"a","item":1,"time":2}\n{"user":[1]}\n',
-            r"log\.jsonl, column 'user': row 2 holds a list, row 1 text or a number",
+            '{"user":1,"item":1,"time":1}\n{"user":true}\n',
+            r"log\.jsonl, column 'user': row 2 holds true or false, row 1 text or a number",
         ),
         ('{"user":NaN}\n', r"log\.jsonl, row 1 is no JSON \(NaN is no value of JSON\)"),
         ('[{"user":"a"}]\n', r"log\.jsonl is one JSON array; write one object a line"),

@@ -4,7 +4,7 @@ from zoneinfo import ZoneInfo
 import narwhals as nw
 import polars as pl
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from ltsi.sources.zones import Change, changes, is_doubtful, to_utc
@@ -26,6 +26,7 @@ def test_a_summer_has_two_changes() -> None:
 
 
 @pytest.mark.parametrize("zone", ZONES)
+@settings(max_examples=15)
 @given(st.lists(st.datetimes(datetime(1990, 1, 1), datetime(2037, 1, 1)), min_size=1, max_size=5))
 def test_it_agrees_with_the_standard_library(zone: str, moments: list[datetime]) -> None:
     wall = [int(moment.replace(tzinfo=UTC).timestamp()) for moment in moments]
