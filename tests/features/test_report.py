@@ -41,7 +41,8 @@ def test_shares_by_hand(make_split: Callable[..., Split]) -> None:
 
 def test_parts_without_targets_have_no_share(make_split: Callable[..., Split]) -> None:
     split = make_split(*EVENTS, items=ITEMS, of_users={"segment": ["s", "t"]})
-    nobody = type(split.valid)(*(array[:0] for array in (split.valid.user, split.valid.event, split.valid.history_end)))
+    targets = split.valid
+    nobody = type(targets)(*(array[:0] for array in (targets.user, targets.event, targets.history_end, targets.now)))
     split = Split(split.store, split.train_end, nobody, split.test)
     space = FeatureSpace.fit(split, read_declarations(CONFIG, split.store))
     rows = report(space, space.encode(split.store), split).rows
