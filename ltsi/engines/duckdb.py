@@ -65,7 +65,7 @@ class DuckDb:
         """Opens JSON lines; see `Engine.scan_json_lines`. By polars, file by file, so that types are found alike."""
         return self._staged(wrapped(pl.scan_ndjson(list(files), infer_schema_length=None)))
 
-    def scan_parquet(self, files: Sequence[Path]) -> Frame:
+    def scan_parquet(self, files: Sequence[Path | str]) -> Frame:
         """Opens Parquet; see `Engine.scan_parquet`."""
         return wrapped(self._connection.read_parquet([str(file) for file in files]))
 

@@ -46,8 +46,8 @@ class Engine(Protocol):
         """Opens files of one JSON object a line, in reading order."""
         ...
 
-    def scan_parquet(self, files: Sequence[Path]) -> Frame:
-        """Opens Parquet files, in reading order."""
+    def scan_parquet(self, files: Sequence[Path | str]) -> Frame:
+        """Opens Parquet, in reading order: files, or addresses such as s3://bucket/log.parquet that it can reach."""
         ...
 
     def from_polars(self, table: pl.DataFrame) -> Frame:

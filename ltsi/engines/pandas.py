@@ -45,7 +45,7 @@ class Pandas:
         """Reads JSON lines; see `Engine.scan_json_lines`. By polars, since pandas guesses at times and numbers."""
         return self._joined(pl.read_ndjson(file, infer_schema_length=None).to_pandas() for file in files)
 
-    def scan_parquet(self, files: Sequence[Path]) -> Frame:
+    def scan_parquet(self, files: Sequence[Path | str]) -> Frame:
         """Reads Parquet; see `Engine.scan_parquet`."""
         return self._joined(pd.read_parquet(file, dtype_backend="numpy_nullable") for file in files)
 

@@ -36,9 +36,9 @@ class Polars:
         """Opens JSON lines; see `Engine.scan_json_lines`."""
         return wrapped(pl.scan_ndjson(list(files), infer_schema_length=None))
 
-    def scan_parquet(self, files: Sequence[Path]) -> Frame:
+    def scan_parquet(self, files: Sequence[Path | str]) -> Frame:
         """Opens Parquet; see `Engine.scan_parquet`."""
-        return wrapped(pl.scan_parquet(list(files)))
+        return wrapped(pl.scan_parquet([str(file) for file in files]))
 
     def from_polars(self, table: pl.DataFrame) -> Frame:
         """Takes a table as it is; see `Engine.from_polars`."""

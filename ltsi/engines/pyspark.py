@@ -5,6 +5,7 @@ from __future__ import annotations
 import uuid
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
+from functools import reduce
 from pathlib import Path
 from typing import Any
 
@@ -67,9 +68,10 @@ class PySpark:
         """Opens JSON lines; see `Engine.scan_json_lines`. By polars, so that types are found alike."""
         return self._staged(pl.scan_ndjson(list(files), infer_schema_length=None))
 
-    def scan_parquet(self, files: Sequence[Path]) -> Frame:
-        """Opens Parquet; see `Engine.scan_parquet`."""
-        return wrapped(self._session.read.parquet(*(str(file) for file in files)))
+    def scan_parquet(self, files: Sequence[Path | str]) -> Frame:
+        """Opens Parquet; see `Engine.scan_parquet`. File by file: Spark would read the largest first."""
+        tables = [self._session.read.parquet(str(file)) for file in files]
+        return wrapped(reduce(lambda above, below: above.unionByName(below), tables))
 
     def from_polars(self, table: pl.DataFrame) -> Frame:
         """Takes a table over by way of the disk; see `Engine.from_polars`."""

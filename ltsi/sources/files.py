@@ -23,6 +23,11 @@ ZIP_MAGIC = b"PK\x03\x04"
 BOM_UTF8 = b"\xef\xbb\xbf"
 
 
+def is_address(path: str | Sequence[str]) -> bool:
+    """Tells whether a path is an address, such as s3://bucket/log.parquet, that only an engine can open."""
+    return isinstance(path, str) and "://" in path
+
+
 def existing_file(path: str, key: str) -> Path:
     """Returns the file.
 

@@ -17,6 +17,7 @@ import pyarrow.parquet as pq
 
 from ltsi.engines.engine import Engine, Frame
 from ltsi.errors import DataError
+from ltsi.events import count
 from ltsi.sources.columns import shown
 from ltsi.sources.delimited import Delimited, TextFormat
 from ltsi.sources.files import BOM_UTF8, open_bytes, readable
@@ -39,7 +40,7 @@ class Staged:
     """
 
     rows: Frame
-    files: Sequence[Path]
+    files: Sequence[Path | str]
     ends: Sequence[int]
     origin: str
     notes: Sequence[str]
@@ -98,6 +99,30 @@ def stage(files: Sequence[Path], choose: Choose, engine: Engine, said: TextForma
     )
 
 
+def stage_address(address: str, choose: Choose, engine: Engine, prefix: str) -> Staged:
+    """Stages Parquet that only the engine can reach, in the order in which it reads it.
+
+    Args:
+        address: file or folder, such as hdfs://host/logs or s3://bucket/log.parquet.
+        choose: tells the needed columns.
+        engine: opens the address.
+        prefix: goes before the names of the columns.
+
+    Raises:
+        DataError: nothing can be read there, or a column is missing.
+    """
+    try:
+        table = engine.scan_parquet([address])
+        columns = _chosen([address], [table.collect_schema().names()], choose)
+        rows = engine.stage(engine.with_rows(table.select(nw.col(name).alias(prefix + name) for name in columns)))
+    except DataError:
+        raise
+    except Exception as error:
+        reason = str(error).strip().splitlines()[0] if str(error).strip() else type(error).__name__
+        raise DataError(f"{address} cannot be read as Parquet by engine={engine.name}: {reason}.") from error
+    return Staged(rows, [address], [count(rows)], address, [f"{address} is read by the engine, in its order."])
+
+
 def near_match(name: str, known: Iterable[str]) -> str:
     """Returns a question after the nearest name, with a blank before it; empty if none is near."""
     near = difflib.get_close_matches(name, [str(each) for each in known], n=1)
@@ -122,7 +147,7 @@ def _kind(file: Path) -> str:
     return "JSON lines" if start.startswith(b"{") else "delimited text"
 
 
-def _chosen(files: Sequence[Path], found: Sequence[Sequence[str]], choose: Choose) -> list[str]:
+def _chosen(files: Sequence[Path | str], found: Sequence[Sequence[str]], choose: Choose) -> list[str]:
     """Returns the columns that are needed, which each file has."""
     wanted = choose(found[0])
     for key, column in wanted:

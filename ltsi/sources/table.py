@@ -18,9 +18,9 @@ from ltsi.sources.behaviors import completed_behaviors, declared_behaviors
 from ltsi.sources.columns import NumberColumn, TextColumn, ask, shown
 from ltsi.sources.delimited import TextFormat
 from ltsi.sources.descriptions import SideTable, described, last_values
-from ltsi.sources.files import existing_files, readable
+from ltsi.sources.files import existing_files, is_address, readable
 from ltsi.sources.filters import Filter, is_number
-from ltsi.sources.staging import Staged, near_match, stage
+from ltsi.sources.staging import Staged, near_match, stage, stage_address
 from ltsi.sources.times import TimeColumn, TimeWay, check_time_settings
 
 ROLES = ("user", "item", "time", "behavior", "value", "part")
@@ -105,15 +105,17 @@ class Table:
             DataError: a file is missing or empty.
         """
         beside = [file for side in self._sides.values() for file in side.input_files()]
-        return [*existing_files(self.path, "source.path"), *beside]
+        return beside if is_address(self.path) else [*existing_files(self.path, "source.path"), *beside]
 
     def load(self, engine: Engine) -> RawData:
         """Reads the table: once to disk, and from there in one pass for all questions, one more for filters."""
-        files = existing_files(self.path, "source.path")
-        staged = stage(files, self._wanted, engine, self._text, _FILE)
+        if is_address(self.path):
+            staged = stage_address(str(self.path), self._wanted, engine, _FILE)
+        else:
+            staged = stage(existing_files(self.path, "source.path"), self._wanted, engine, self._text, _FILE)
         if not staged.ends[-1]:
             raise DataError(f"{staged.origin} has a header and no rows; there is nothing to prepare.")
-        with readable(files[0]):
+        with readable(Path(staged.origin)):
             return self._load(staged, engine)
 
     def _load(self, staged: Staged, engine: Engine) -> RawData:

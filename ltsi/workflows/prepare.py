@@ -27,6 +27,7 @@ from ltsi.preparation.audit import audit
 from ltsi.preparation.clean import clean
 from ltsi.preparation.encode import TieOrder, encode
 from ltsi.preparation.estimate import LONG, estimate
+from ltsi.sources.files import is_address
 from ltsi.sources.named import Named
 from ltsi.store import Store, open_store, store_path
 from ltsi.store_writer import write_store, writing
@@ -200,6 +201,8 @@ def _change(path: Path, cfg: DictConfig, inputs: list[dict[str, str]]) -> str | 
     # As text, since the order of cleaning steps counts.
     if json.dumps(manifest["config"]) != json.dumps(_identity(cfg)):
         return "Prepared again: its settings had been others."
+    if is_address(cfg.source.get("path") or ""):
+        return f"Prepared again: what {cfg.source.path} holds may have changed."
     changed = sorted(path for path in {*before, *after} if before.get(path) != after.get(path))
     return f"Prepared again: {changed[0]} has changed." if changed else None
 

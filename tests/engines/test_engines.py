@@ -13,6 +13,7 @@ import polars as pl
 import pytest
 from hydra import compose, initialize_config_module
 
+from ltsi.errors import DataError
 from ltsi.store import Store, open_store, store_path
 from ltsi.workflows import prepare
 
@@ -94,6 +95,37 @@ def test_parquet_becomes_the_same_store(tmp_path: Path, engine: str) -> None:
     pl.DataFrame(rows, schema=["user", "item", "time", "value"], orient="row").write_parquet(file, row_group_size=64)
     overrides = ["source=table", f"source.path={file}", "source.columns.value=value", "ties=shuffle"]
     assert content(prepared("found", engine, *overrides)) == content(prepared("expected", "polars", *overrides))
+
+
+def test_files_follow_each_other_whatever_their_sizes(tmp_path: Path) -> None:
+    folder = tmp_path / "logs"
+    folder.mkdir()
+    for name, n in (("a", 5), ("b", 4_000), ("c", 60)):
+        rows = [(k % 7, k * 5 % 11, 1_318_896_000, name) for k in range(n)]
+        pl.DataFrame(rows, schema=["user", "item", "time", "how"], orient="row").write_parquet(
+            folder / f"{name}.parquet"
+        )
+    overrides = ["source=table", f"source.path={folder}", "source.columns.behavior=how"]
+    expected = prepared("expected", "polars", *overrides)
+    first = expected.behavior[expected.offsets[0] : expected.offsets[1]]
+    assert first[:2].tolist() == [0, 1]  # one event of the first file, then those of the second
+    for engine in ENGINES:
+        assert content(prepared(engine, engine, *overrides)) == content(expected), engine
+
+
+@pytest.mark.parametrize("engine", ["polars", *ENGINES])
+def test_an_address_is_opened_by_the_engine(tmp_path: Path, engine: str) -> None:
+    file = tmp_path / "log.parquet"
+    rows = [(n % 7, n * 5 % 11, 1_318_896_000 + n) for n in range(100)]
+    pl.DataFrame(rows, schema=["user", "item", "time"], orient="row").write_parquet(file)
+    local = prepared("local", "polars", "source=table", f"source.path={file}")
+    remote = prepared("remote", engine, "source=table", f"source.path=file://{file}")
+    assert remote.fingerprint == local.fingerprint
+    assert remote.manifest["inputs"] == []
+    with pytest.raises(DataError, match=r"file://\S+/none\.parquet cannot be read as Parquet by engine="):
+        prepared("none", engine, "source=table", f"source.path=file://{tmp_path}/none.parquet")
+    with pytest.raises(DataError, match=r"has no column 'who'; it has: user, item, time"):
+        prepared("none", engine, "source=table", f"source.path=file://{file}", "source.columns.user=who")
 
 
 @pytest.mark.parametrize("engine", ENGINES)
