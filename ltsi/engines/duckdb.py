@@ -46,25 +46,6 @@ class DuckDb:
             raise ConfigError(f"engine.memory_limit={self.memory_limit} is refused by DuckDB: {error}.") from error
         object.__setattr__(self, "_connection", connection)
 
-    def scan_csv(self, files: Sequence[Path], delimiter: str, header: Sequence[str] | None = None) -> Frame:
-        """Opens delimited text; see `Engine.scan_csv`."""
-        relation = self._connection.read_csv(
-            [str(file) for file in files],
-            sep=delimiter,
-            header=header is None,
-            names=None if header is None else list(header),
-            all_varchar=True,
-            quotechar='"',
-            escapechar='"',
-            strict_mode=True,
-            auto_detect=False if header is not None else None,
-        )
-        return wrapped(relation)
-
-    def scan_json_lines(self, files: Sequence[Path]) -> Frame:
-        """Opens JSON lines; see `Engine.scan_json_lines`. By polars, file by file, so that types are found alike."""
-        return self._staged(wrapped(pl.scan_ndjson(list(files), infer_schema_length=None)))
-
     def scan_parquet(self, files: Sequence[Path | str]) -> Frame:
         """Opens Parquet; see `Engine.scan_parquet`."""
         return wrapped(self._connection.read_parquet([str(file) for file in files]))

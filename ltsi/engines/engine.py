@@ -29,23 +29,6 @@ class Engine(Protocol):
     @property
     def folder(self) -> Path: ...  # noqa: D102
 
-    def scan_csv(self, files: Sequence[Path], delimiter: str, header: Sequence[str] | None = None) -> Frame:
-        """Opens delimited UTF-8 text, quoted by '"', plain, gzipped or zstd-compressed.
-
-        Args:
-            files: in reading order; their rows follow each other.
-            delimiter: one character.
-            header: names of the columns where the files have no header line; None reads them from the first line.
-
-        Returns:
-            The table; every column is text, an empty field is missing.
-        """
-        ...
-
-    def scan_json_lines(self, files: Sequence[Path]) -> Frame:
-        """Opens files of one JSON object a line, in reading order."""
-        ...
-
     def scan_parquet(self, files: Sequence[Path | str]) -> Frame:
         """Opens Parquet, in reading order: files, or addresses such as s3://bucket/log.parquet that it can reach."""
         ...

@@ -24,27 +24,6 @@ class Pandas:
     folder: Path
     name: str = "pandas"
 
-    def scan_csv(self, files: Sequence[Path], delimiter: str, header: Sequence[str] | None = None) -> Frame:
-        """Reads delimited text; see `Engine.scan_csv`."""
-        names = None if header is None else list(header)
-        return self._joined(
-            pd.read_csv(
-                file,
-                sep=delimiter,
-                header=0 if names is None else None,
-                names=names,
-                dtype="str",
-                keep_default_na=False,
-                na_values=[""],
-                encoding="utf-8-sig",
-            )
-            for file in files
-        )
-
-    def scan_json_lines(self, files: Sequence[Path]) -> Frame:
-        """Reads JSON lines; see `Engine.scan_json_lines`. By polars, since pandas guesses at times and numbers."""
-        return self._joined(pl.read_ndjson(file, infer_schema_length=None).to_pandas() for file in files)
-
     def scan_parquet(self, files: Sequence[Path | str]) -> Frame:
         """Reads Parquet; see `Engine.scan_parquet`."""
         return self._joined(pd.read_parquet(file, dtype_backend="numpy_nullable") for file in files)

@@ -23,19 +23,6 @@ class Polars:
     folder: Path
     name: str = "polars"
 
-    def scan_csv(self, files: Sequence[Path], delimiter: str, header: Sequence[str] | None = None) -> Frame:
-        """Opens delimited text; see `Engine.scan_csv`."""
-        names = None if header is None else list(header)
-        return wrapped(
-            pl.scan_csv(
-                list(files), separator=delimiter, has_header=names is None, new_columns=names, infer_schema=False
-            )
-        )
-
-    def scan_json_lines(self, files: Sequence[Path]) -> Frame:
-        """Opens JSON lines; see `Engine.scan_json_lines`."""
-        return wrapped(pl.scan_ndjson(list(files), infer_schema_length=None))
-
     def scan_parquet(self, files: Sequence[Path | str]) -> Frame:
         """Opens Parquet; see `Engine.scan_parquet`."""
         return wrapped(pl.scan_parquet([str(file) for file in files]))

@@ -56,18 +56,6 @@ class PySpark:
         session.sparkContext.setLogLevel("ERROR")
         object.__setattr__(self, "_session", session)
 
-    def scan_csv(self, files: Sequence[Path], delimiter: str, header: Sequence[str] | None = None) -> Frame:
-        """Opens delimited text; see `Engine.scan_csv`."""
-        reader = self._session.read.option("sep", delimiter).option("header", header is None).option("quote", '"')
-        # Fields may hold line breaks. Blanks count, as on the other engines.
-        reader = reader.option("escape", '"').option("multiLine", True).option("mode", "FAILFAST")
-        table = reader.csv([str(file) for file in files])
-        return wrapped(table if header is None else table.toDF(*header))
-
-    def scan_json_lines(self, files: Sequence[Path]) -> Frame:
-        """Opens JSON lines; see `Engine.scan_json_lines`. By polars, so that types are found alike."""
-        return self._staged(pl.scan_ndjson(list(files), infer_schema_length=None))
-
     def scan_parquet(self, files: Sequence[Path | str]) -> Frame:
         """Opens Parquet; see `Engine.scan_parquet`. File by file: Spark would read the largest first."""
         tables = [self._session.read.parquet(str(file)) for file in files]

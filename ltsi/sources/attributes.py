@@ -9,7 +9,6 @@ from pathlib import Path
 
 import polars as pl
 
-from ltsi.engines.engine import Engine
 from ltsi.errors import DataError
 from ltsi.sources.files import text_lines
 
@@ -24,7 +23,7 @@ class Attributes:
 
     file: str
 
-    def read(self, files: Mapping[str, Path], engine: Engine, role: str) -> pl.DataFrame | None:  # noqa: ARG002
+    def read(self, files: Mapping[str, Path], role: str) -> pl.DataFrame | None:
         """Returns `attributes` of each item, see `named.TableReader`.
 
         Raises:

@@ -6,7 +6,6 @@ import csv
 from collections.abc import Mapping
 from pathlib import Path
 
-from ltsi.engines.engine import Engine
 from ltsi.errors import DataError
 from ltsi.sources.files import text_lines
 
@@ -15,7 +14,7 @@ FIELDS = 4  # customer, date, number of CDs, dollars
 ITEM = "cd"
 
 
-def transactions(files: Mapping[str, Path], target: Path, engine: Engine) -> None:  # noqa: ARG001
+def transactions(files: Mapping[str, Path], target: Path) -> None:
     """Writes the transactions as CSV, see `named.Adapter`; what was bought is not known, so all have one item."""
     (file,) = files.values()
     with target.open("w", encoding="utf-8", newline="") as stream:

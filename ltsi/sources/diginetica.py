@@ -10,17 +10,16 @@ from pathlib import Path
 
 import narwhals as nw
 
-from ltsi.engines.engine import Engine, Frame
+from ltsi.engines.engine import Frame
+from ltsi.sources.files import scan_text
 
 BEHAVIORS = {"train-item-views.csv": "view", "train-purchases.csv": "purchase"}
 DAY = "%Y-%m-%d"
 
 
-def sessions(files: Mapping[str, Path], target: Path, engine: Engine) -> None:
+def sessions(files: Mapping[str, Path], target: Path) -> None:
     """Writes views, then purchases, as one table with times in seconds; see `named.Adapter`."""
-    parts = [
-        _events(engine.scan_csv([files[name]], ";"), behavior) for name, behavior in BEHAVIORS.items() if name in files
-    ]
+    parts = [_events(scan_text([files[name]], ";"), behavior) for name, behavior in BEHAVIORS.items() if name in files]
     nw.concat(parts).sink_parquet(target)
 
 

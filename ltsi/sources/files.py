@@ -9,12 +9,13 @@ import zlib
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
-from typing import BinaryIO
+from typing import Any, BinaryIO
 
 import polars as pl
 import pyarrow as pa
 from narwhals.exceptions import NarwhalsError
 
+from ltsi.engines.engine import Frame, wrapped
 from ltsi.errors import DataError
 
 GZIP_MAGIC = b"\x1f\x8b"
@@ -115,6 +116,22 @@ def text_lines(file: Path, encoding: str = "utf-8-sig") -> Iterator[str]:
     """
     with readable(file), io.TextIOWrapper(open_bytes(file), encoding=encoding) as stream:
         yield from stream
+
+
+def scan_text(files: Sequence[Path], delimiter: str, header: Sequence[str] | None = None) -> Frame:
+    """Opens delimited UTF-8 text with polars, whatever the engine: to bring a published file into a common form.
+
+    Args:
+        files: in reading order.
+        delimiter: one character.
+        header: names of the columns where the files have no header line.
+
+    Returns:
+        The table; every column is text, an empty field is missing.
+    """
+    names = None if header is None else list(header)
+    options: dict[str, Any] = {"has_header": names is None, "new_columns": names, "infer_schema": False}
+    return wrapped(pl.scan_csv(list(files), separator=delimiter, **options))
 
 
 @contextmanager

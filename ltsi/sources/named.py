@@ -27,14 +27,14 @@ log = logging.getLogger(__name__)
 
 COMPRESSED = (".gz", ".zst")
 Files = Mapping[str, Path]
-Adapter = Callable[[Files, Path, Engine], None]
-"""Writes the log of a set as a table that a generic source reads: its files, the file to write, the engine."""
+Adapter = Callable[[Files, Path], None]
+"""Writes the log of a set as a table that a generic source reads: its files, the file to write."""
 
 
 class TableReader(Protocol):
     """Reads what a set knows about its items or users."""
 
-    def read(self, files: Files, engine: Engine, role: str) -> pl.DataFrame | None:
+    def read(self, files: Files, role: str) -> pl.DataFrame | None:
         """Returns a table with the ids in the column `role`, or None if its file is not there."""
         ...
 
@@ -97,8 +97,8 @@ class Named:
             raw,
             inputs=list(files.values()),
             notes=notes,
-            items=self._table("item", raw.items, files, engine),
-            users=self._table("user", raw.users, files, engine),
+            items=self._table("item", raw.items, files),
+            users=self._table("user", raw.users, files),
         )
 
     def _read(self, files: Files, engine: Engine) -> RawData:
@@ -109,7 +109,7 @@ class Named:
             return self.reader(path=published, **settings).load(engine)
         adapted = engine.folder / self.folder
         with readable(files[self.files[0]]):
-            self.adapt(files, adapted, engine)
+            self.adapt(files, adapted)
         try:
             raw = self.reader(path=str(adapted), **settings).load(engine)
         except DataError as error:
@@ -172,16 +172,14 @@ class Named:
             return str(files[value]) if value in files else None
         return value
 
-    def _table(
-        self, role: str, own: nw.DataFrame[Any] | None, files: Files, engine: Engine
-    ) -> nw.DataFrame[Any] | None:
+    def _table(self, role: str, own: nw.DataFrame[Any] | None, files: Files) -> nw.DataFrame[Any] | None:
         """Joins what the log and what the set's own table know about items or users."""
         known = None if own is None else own.to_polars()
         if known is not None and role == "item":
             numbers = [name for name in self.codes if name in known.columns and known[name].dtype.is_float()]
             known = known.with_columns(pl.col(numbers).cast(pl.Int64).cast(pl.String))
         reader = self.tables.get(role)
-        table = None if reader is None else reader.read(files, engine, role)
+        table = None if reader is None else reader.read(files, role)
         if known is not None and table is not None:
             table = known.join(table, on=role, how="full", coalesce=True)
         found = known if table is None else table

@@ -10,7 +10,6 @@ from typing import Any
 
 import polars as pl
 
-from ltsi.engines.engine import Engine
 from ltsi.errors import DataError
 from ltsi.sources.records import read_records
 
@@ -45,12 +44,11 @@ class PublishedTable:
     header: Sequence[str] | None = None
     encoding: str = "utf-8"
 
-    def read(self, files: Mapping[str, Path], engine: Engine, role: str) -> pl.DataFrame | None:  # noqa: ARG002
+    def read(self, files: Mapping[str, Path], role: str) -> pl.DataFrame | None:
         """Reads the table.
 
         Args:
             files: the files of the set that are there, by name.
-            engine: not needed, the table is small.
             role: `item` or `user`: name of the column of ids.
 
         Returns:

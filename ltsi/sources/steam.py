@@ -6,13 +6,12 @@ import csv
 from collections.abc import Mapping
 from pathlib import Path
 
-from ltsi.engines.engine import Engine
 from ltsi.sources.records import read_records
 
 COLUMNS = ("username", "product_id", "date", "hours", "early_access")
 
 
-def review_log(files: Mapping[str, Path], target: Path, engine: Engine) -> None:  # noqa: ARG001
+def review_log(files: Mapping[str, Path], target: Path) -> None:
     """Writes who reviewed what when as CSV, see `named.Adapter`; a column that a review lacks is empty."""
     with target.open("w", encoding="utf-8", newline="") as stream:
         writer = csv.writer(stream)

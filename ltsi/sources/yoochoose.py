@@ -7,22 +7,22 @@ from pathlib import Path
 
 import narwhals as nw
 
-from ltsi.engines.engine import Engine
+from ltsi.sources.files import scan_text
 
 CLICKS, BUYS = "yoochoose-clicks.dat", "yoochoose-buys.dat"
 CLICK_COLUMNS = ("session", "time", "item", "category")
 BUY_COLUMNS = ("session", "time", "item", "price", "quantity")
 
 
-def clicks_and_buys(files: Mapping[str, Path], target: Path, engine: Engine) -> None:
+def clicks_and_buys(files: Mapping[str, Path], target: Path) -> None:
     """Writes clicks, then buys, as one table; see `named.Adapter`."""
     names = ("session", "time", "item", "behavior", "category", "price", "quantity")
-    clicks = engine.scan_csv([files[CLICKS]], ",", CLICK_COLUMNS).with_columns(
+    clicks = scan_text([files[CLICKS]], ",", CLICK_COLUMNS).with_columns(
         behavior=nw.lit("click"), price=nw.lit(None, nw.String), quantity=nw.lit(None, nw.String)
     )
     parts = [clicks.select(*names)]
     if BUYS in files:
-        buys = engine.scan_csv([files[BUYS]], ",", BUY_COLUMNS)
+        buys = scan_text([files[BUYS]], ",", BUY_COLUMNS)
         buys = buys.with_columns(behavior=nw.lit("buy"), category=nw.lit(None, nw.String))
         parts.append(buys.select(*names))
     nw.concat(parts).sink_parquet(target)
