@@ -236,8 +236,11 @@ def test_text_for_a_number_may_be_right(ltsi_train: Run, train: Train) -> None:
     assert "Error: ValueError: odd (unexpected" in ltsi_train("data=shop", "engine.devices=2").stderr
 
 
-def test_ctrl_c_during_training(ltsi_train: Run, train: Train) -> None:
+def test_ctrl_c_during_training(ltsi_train: Run, train: Train, request: pytest.FixtureRequest) -> None:
     """Lightning ends the process with exit code 1 after Ctrl-C."""
+    # A shell that starts pytest in the background has it ignore Ctrl-C.
+    before = signal.signal(signal.SIGINT, signal.default_int_handler)
+    request.addfinalizer(lambda: signal.signal(signal.SIGINT, before))
 
     def work(_: Any) -> None:
         try:
