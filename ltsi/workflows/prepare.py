@@ -109,6 +109,7 @@ def _prepare(cfg: DictConfig) -> tuple[Store, list[str]]:
     if isinstance(source, Named) and source.path is None:
         source.fetch()  # before the spinner: it draws a bar of its own
     with writing(path) as folder, _progress() as say:
+        say("Looking for changes")
         engine = build(cfg.engine, folder=folder)
         inputs = [{"path": str(file), "sha256": _sha256(file)} for file in source.input_files()]
         change = _change(path, cfg, inputs)
