@@ -7,6 +7,7 @@ from typing import Any
 from omegaconf import DictConfig, OmegaConf
 
 from ltsi.errors import ConfigError, DataError
+from ltsi.evaluation.feature_leakage import audit_features
 from ltsi.evaluation.leakage import audit_split
 from ltsi.features.declarations import read_declarations
 from ltsi.features.report import report
@@ -41,10 +42,12 @@ def run(cfg: DictConfig) -> Result:
         split = _cut(chosen, store)
         # Splits at one date say when it was.
         of_split = audit_split(split, by_time="cut_test" in split.report)
+        of_features, table = _features(cfg.features, split)
+        of_split += of_features
         subject = f"split={chosen.name} of {subject}"
         tables.append(findings_table(f"Audit of {subject}", of_split))
         findings += of_split
-        tables += _features(cfg.features, split)
+        tables += table
     elif _features_asked_for(cfg.features):
         raise ConfigError("Features are fitted on the training part of a split; add split=leave_one_out.")
     return Result(tables=tables, failure=_failure(subject, findings))
@@ -57,13 +60,14 @@ def _cut(chosen: DictConfig | str, store: Store) -> Split:
     return split
 
 
-def _features(declared: DictConfig, split: Split) -> list[Table]:
-    """Fits the features on the training part, and says what validation and test know of them."""
+def _features(declared: DictConfig, split: Split) -> tuple[list[Finding], list[Table]]:
+    """Fits the features on the training part, audits them, and says what validation and test know of them."""
     if not _features_asked_for(declared):
-        return []
+        return [], []
     config: Any = OmegaConf.to_container(declared, resolve=True)
-    space = FeatureSpace.fit(split, read_declarations(config, split.store))
-    return [report(space, space.encode(split.store), split)]
+    declarations = read_declarations(config, split.store)
+    space = FeatureSpace.fit(split, declarations)
+    return audit_features(space, split, declarations), [report(space, space.encode(split.store), split)]
 
 
 def _features_asked_for(declared: DictConfig) -> bool:
