@@ -21,20 +21,27 @@ class Histories:
         item_BL: int64, dense item index; padding is `n_items`.
         time_BL: int64, seconds since epoch (or positions where there is no clock); padding repeats the last time.
         length_B: int64, number of real positions, at least 1.
-        now_B: int64, the time at which the next item is asked for.
+        now_BL: int64, when the item after each position is asked for: at the last one the "now" of the question, before
+            it the time of the next event (in training: of the target, where there is one). Only the answer at a position
+            may look at it: to what a later position sees of this one, it would say when a hidden target came.
     """
 
     item_BL: Tensor
     time_BL: Tensor
     length_B: Tensor
-    now_B: Tensor
+    now_BL: Tensor
 
     def __len__(self) -> int:
         return len(self.length_B)
 
     def to(self, device: torch.device) -> Histories:
         """Returns the batch on a device."""
-        return Histories(*(getattr(self, name).to(device) for name in ("item_BL", "time_BL", "length_B", "now_B")))
+        return Histories(*(getattr(self, name).to(device) for name in ("item_BL", "time_BL", "length_B", "now_BL")))
+
+    @property
+    def now_B(self) -> Tensor:
+        """When the next item is asked for, int64 `(B,)`."""
+        return self.last(self.now_BL)
 
     def real_BL(self) -> Tensor:
         """Returns which positions are not padding, bool."""
@@ -74,19 +81,17 @@ class TrainingGroup:
     """Histories of similar length and the target at each position: the event that came next.
 
     Attributes:
-        histories: the inputs; `now_B` is the time of the last target.
+        histories: the inputs.
         target_BL: int64, the next item at each position; `n_items` is padding, and a position without a target: what
             came next is not asked for.
-        target_time_BL: int64, when it came: the "now" of that position.
     """
 
     histories: Histories
     target_BL: Tensor
-    target_time_BL: Tensor
 
     def to(self, device: torch.device) -> TrainingGroup:
         """Returns the group on a device."""
-        return TrainingGroup(self.histories.to(device), self.target_BL.to(device), self.target_time_BL.to(device))
+        return TrainingGroup(self.histories.to(device), self.target_BL.to(device))
 
 
 @dataclass(frozen=True)

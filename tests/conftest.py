@@ -106,7 +106,8 @@ def make_histories() -> Callable[..., Histories]:
         length_B = torch.tensor([len(row) for row in items])
         item_BL = torch.tensor([[*row, *[n_items] * (width - len(row))] for row in items])
         time_BL = 1_600_000_000 + torch.minimum(torch.arange(width), length_B[:, None] - 1) * step
-        return Histories(item_BL, time_BL, length_B, time_BL[:, -1] + wait)
+        now_BL = torch.where(torch.arange(width) < length_B[:, None] - 1, time_BL + step, time_BL[:, -1:] + wait)
+        return Histories(item_BL, time_BL, length_B, now_BL)
 
     return make
 

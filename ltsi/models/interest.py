@@ -1,6 +1,6 @@
 """The one contract of every model: a distribution over the next item, given a history and a now.
 
-Shape suffixes: B histories, L positions, I items, D model width, N real positions of a batch.
+Shape suffixes: B histories, I items.
 """
 
 from __future__ import annotations
@@ -14,8 +14,6 @@ from torch import Tensor, nn
 
 from ltsi.histories import Histories, RankingBatch, TrainingBatch
 from ltsi.losses.next_item import NextItemLoss
-from ltsi.models.encoding import encode
-from ltsi.models.layers import Dropout
 
 if TYPE_CHECKING:
     from ltsi.sequences.split import Split
@@ -84,51 +82,3 @@ class InterestModel(nn.Module, ABC):
             if buffer is not None and stored is not None and buffer.shape != stored.shape:
                 self._buffers[name] = torch.empty_like(stored, device=buffer.device)
         super()._load_from_state_dict(state_dict, prefix, *args)
-
-
-class SequenceNetwork(InterestModel):
-    """A network that turns each position of a history into a state and compares it with item vectors.
-
-    The output vectors are the input embeddings (weight tying; Press & Wolf 2017, "Using the Output Embedding to
-    Improve Language Models"). Row `n_items` of the embedding is padding.
-
-    Args:
-        n_items: size of the catalogue.
-        dim: width of states and item vectors.
-        embedding_dropout: dropout on the embedded history.
-    """
-
-    learns = True
-
-    def __init__(self, n_items: int, dim: int, embedding_dropout: float) -> None:
-        super().__init__()
-        self.n_items = n_items
-        self.embedding = nn.Embedding(n_items + 1, dim, padding_idx=n_items)
-        nn.init.normal_(self.embedding.weight, std=dim**-0.5)
-        with torch.no_grad():
-            self.embedding.weight[n_items].zero_()
-        self.embedding_dropout = Dropout(embedding_dropout)
-
-    @abstractmethod
-    def states(self, histories: Histories) -> Tensor:
-        """Encodes histories.
-
-        Returns:
-            state_BLD; the state at a position knows that position and what came before it, nothing later.
-        """
-
-    def item_vectors(self) -> Tensor:
-        """Returns the output vectors, `(I, D)`."""
-        return self.embedding.weight[: self.n_items]
-
-    def forward(self, histories: Histories) -> Tensor:
-        """Scores the catalogue with the state at the last position; see `InterestModel.forward`."""
-        return histories.last(self.states(histories)) @ self.item_vectors().T
-
-    def training_loss(self, batch: TrainingBatch, loss: NextItemLoss) -> Tensor:
-        """Sums the loss over the positions of all groups that have a target; see `InterestModel.training_loss`."""
-        groups = [group.histories for group in batch.groups]
-        state_ND = encode(self.states, groups, list(self.parameters()))
-        target_N = torch.cat([group.target_BL[group.histories.real_BL()] for group in batch.groups])
-        asked_N = target_N < self.n_items
-        return loss(state_ND[asked_N], self.item_vectors(), target_N[asked_N]) / batch.n_targets

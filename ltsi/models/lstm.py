@@ -10,15 +10,16 @@ from __future__ import annotations
 from torch import Tensor, nn
 
 from ltsi.histories import Histories
-from ltsi.models.interest import SequenceNetwork
+from ltsi.models.items import Items
 from ltsi.models.layers import Dropout
+from ltsi.models.network import SequenceNetwork
 
 
 class Lstm(SequenceNetwork):
     """Stacked LSTM whose outputs, normalised and projected, are compared with the item vectors.
 
     Args:
-        n_items: size of the catalogue.
+        items: the catalogue as vectors.
         dim: width of the item vectors.
         hidden: width of the recurrent state.
         layers: stacked layers.
@@ -27,9 +28,9 @@ class Lstm(SequenceNetwork):
     """
 
     def __init__(
-        self, n_items: int, dim: int, hidden: int, layers: int, dropout: float, embedding_dropout: float
+        self, items: Items, dim: int, hidden: int, layers: int, dropout: float, embedding_dropout: float
     ) -> None:
-        super().__init__(n_items, dim, embedding_dropout)
+        super().__init__(items, embedding_dropout)
         self.lstm = nn.ModuleList(nn.LSTM(hidden if i else dim, hidden, batch_first=True) for i in range(layers))
         self.dropout = Dropout(dropout)
         self.out = nn.Linear(hidden, dim)
@@ -37,7 +38,7 @@ class Lstm(SequenceNetwork):
 
     def states(self, histories: Histories) -> Tensor:
         """Encodes histories, `(B, L, D)`; see `SequenceNetwork.states`."""
-        x_BLD = self.embedding_dropout(self.embedding(histories.item_BL))
+        x_BLD = self.embedding_dropout(self.items(histories.item_BL))
         for lstm in self.lstm:
             x_BLD = self.dropout(lstm(x_BLD)[0])
         state_BLD: Tensor = self.norm(self.out(x_BLD))

@@ -10,15 +10,16 @@ import torch
 from torch import Tensor, nn
 
 from ltsi.histories import Histories
-from ltsi.models.interest import SequenceNetwork
+from ltsi.models.items import Items
 from ltsi.models.layers import Dropout, TransformerBlock
+from ltsi.models.network import SequenceNetwork
 
 
 class LstmTransformer(SequenceNetwork):
     """Two encoders over one embedding: an LSTM over the whole history, a Transformer over the last few events.
 
     Args:
-        n_items: size of the catalogue.
+        items: the catalogue as vectors.
         max_length: longest history it is shown.
         fusion: makes one vector of the long and the short view.
         dim: width D.
@@ -32,7 +33,7 @@ class LstmTransformer(SequenceNetwork):
 
     def __init__(
         self,
-        n_items: int,
+        items: Items,
         max_length: int,
         fusion: nn.Module,
         dim: int,
@@ -43,7 +44,7 @@ class LstmTransformer(SequenceNetwork):
         dropout: float,
         embedding_dropout: float,
     ) -> None:
-        super().__init__(n_items, dim, embedding_dropout)
+        super().__init__(items, embedding_dropout)
         self.lstm = nn.LSTM(dim, hidden, batch_first=True)
         self.long = nn.Linear(hidden, dim)
         self.position = nn.Embedding(max_length, dim)
@@ -55,7 +56,7 @@ class LstmTransformer(SequenceNetwork):
 
     def states(self, histories: Histories) -> Tensor:
         """Encodes histories, `(B, L, D)`; see `SequenceNetwork.states`."""
-        embedded_BLD = self.embedding(histories.item_BL)
+        embedded_BLD = self.items(histories.item_BL)
         long_BLD, _ = self.lstm(self.embedding_dropout(embedded_BLD))
         position_L = torch.arange(embedded_BLD.shape[1], device=embedded_BLD.device)
         short_BLD = self.embedding_dropout(embedded_BLD + self.position(position_L))

@@ -11,15 +11,16 @@ import torch
 from torch import Tensor, nn
 
 from ltsi.histories import Histories
-from ltsi.models.interest import SequenceNetwork
+from ltsi.models.items import Items
 from ltsi.models.layers import TransformerBlock
+from ltsi.models.network import SequenceNetwork
 
 
 class Transformer(SequenceNetwork):
     """Causal Transformer with learned positions counted from the start of the history shown.
 
     Args:
-        n_items: size of the catalogue.
+        items: the catalogue as vectors.
         max_length: longest history it is shown.
         dim: width D.
         layers: number of blocks.
@@ -31,7 +32,7 @@ class Transformer(SequenceNetwork):
 
     def __init__(
         self,
-        n_items: int,
+        items: Items,
         max_length: int,
         dim: int,
         layers: int,
@@ -40,7 +41,7 @@ class Transformer(SequenceNetwork):
         embedding_dropout: float,
         window: int | None = None,
     ) -> None:
-        super().__init__(n_items, dim, embedding_dropout)
+        super().__init__(items, embedding_dropout)
         self.position = nn.Embedding(max_length, dim)
         nn.init.normal_(self.position.weight, std=dim**-0.5)
         self.blocks = nn.ModuleList(TransformerBlock(dim, heads, dropout, window) for _ in range(layers))
@@ -49,7 +50,7 @@ class Transformer(SequenceNetwork):
     def states(self, histories: Histories) -> Tensor:
         """Encodes histories, `(B, L, D)`; see `SequenceNetwork.states`."""
         position_L = torch.arange(histories.item_BL.shape[1], device=histories.item_BL.device)
-        x_BLD = self.embedding(histories.item_BL) + self.position(position_L)
+        x_BLD = self.items(histories.item_BL) + self.position(position_L)
         x_BLD = self.embedding_dropout(x_BLD)
         for block in self.blocks:
             x_BLD = block(x_BLD)

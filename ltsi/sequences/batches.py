@@ -112,8 +112,8 @@ class TrainingBatches:
         first, end, until = (column[windows] for column in (self.windows.first, self.windows.end, self.windows.until))
         if not self.roles.restricted:
             histories = gather(self.store, first, end, now=self.store.time[until])
-            item_BL, time_BL, _ = _pad(self.store, first + 1, end + 1, self.roles)
-            return TrainingGroup(histories, torch.from_numpy(item_BL), torch.from_numpy(time_BL))
+            item_BL, _, _ = _pad(self.store, first + 1, end + 1, self.roles)
+            return TrainingGroup(histories, torch.from_numpy(item_BL))
         which, row = ragged(self.roles.row(first) + 1, until + 1)
         asked = self.roles.is_target(self.store.behavior[row])
         which, row = which[asked], row[asked]
@@ -128,10 +128,9 @@ class TrainingBatches:
         first, end, until = (np.repeat(part, copies) for part in (first, end, until))
         histories = gather(self.store, first, end, now=self.store.time[until], roles=self.roles)
         target_BL = torch.full_like(histories.item_BL, self.store.n_items)
-        target_time_BL = histories.time_BL.clone()
         target_BL[line, column] = torch.from_numpy(self.store.item[row].astype(np.int64))
-        target_time_BL[line, column] = torch.from_numpy(np.asarray(self.store.time[row]))
-        return TrainingGroup(histories, target_BL, target_time_BL)
+        histories.now_BL[line, column] = torch.from_numpy(np.asarray(self.store.time[row]))
+        return TrainingGroup(histories, target_BL)
 
 
 class RankingBatches:
@@ -225,12 +224,10 @@ def gather(
         roles: which events histories are made of.
     """
     item_BL, time_BL, length_B = _pad(store, first, end, roles)
-    return Histories(
-        torch.from_numpy(item_BL),
-        torch.from_numpy(time_BL),
-        torch.from_numpy(length_B),
-        torch.from_numpy(np.array(now, dtype=np.int64)),
-    )
+    now_BL = np.concatenate([time_BL[:, 1:], time_BL[:, -1:]], axis=1)
+    # The last real position and the padding behind it.
+    now_BL = np.where(np.arange(time_BL.shape[1]) < length_B[:, None] - 1, now_BL, now[:, None])
+    return Histories(*(torch.from_numpy(column) for column in (item_BL, time_BL, length_B, now_BL)))
 
 
 def _pad(

@@ -141,7 +141,7 @@ def test_evidence_is_a_finite_number_a_history(fitted: InterestModel, shown: His
 def training_batch(items: Sequence[int], make_histories: MakeHistories) -> TrainingBatch:
     histories = make_histories(items[:-1], n_items=N_ITEMS)
     target_BL = torch.tensor([items[1:]])
-    return TrainingBatch([TrainingGroup(histories, target_BL, histories.time_BL + 1)], len(items) - 1)
+    return TrainingBatch([TrainingGroup(histories, target_BL)], len(items) - 1)
 
 
 def training_states(model: InterestModel, items: Sequence[int], make_histories: MakeHistories) -> list[Tensor]:
@@ -175,8 +175,10 @@ def windows(group: TrainingGroup) -> Iterator[TrainingGroup]:
     shown = group.histories
     for row, length in enumerate(shown.length_B.tolist()):
         one, real = slice(row, row + 1), slice(length)
-        alone = Histories(shown.item_BL[one, real], shown.time_BL[one, real], shown.length_B[one], shown.now_B[one])
-        yield TrainingGroup(alone, group.target_BL[one, real], group.target_time_BL[one, real])
+        alone = Histories(
+            shown.item_BL[one, real], shown.time_BL[one, real], shown.length_B[one], shown.now_BL[one, real]
+        )
+        yield TrainingGroup(alone, group.target_BL[one, real])
 
 
 @learning_models

@@ -11,8 +11,9 @@ from torch import Tensor
 
 from ltsi.histories import Histories
 from ltsi.models.encoding import encode
-from ltsi.models.interest import SequenceNetwork
+from ltsi.models.items import Items
 from ltsi.models.lstm import Lstm
+from ltsi.models.network import SequenceNetwork
 from ltsi.models.transformer import Transformer
 
 ITEMS = 20
@@ -29,8 +30,8 @@ def network(kind: type[SequenceNetwork], dropout: float) -> SequenceNetwork:
     torch.manual_seed(0)
     sizes: dict[str, Any] = {"dim": 8, "layers": 2, "dropout": dropout, "embedding_dropout": dropout}
     if kind is Lstm:
-        return Lstm(ITEMS, hidden=8, **sizes).train()
-    return Transformer(ITEMS, max_length=9, heads=2, **sizes).train()
+        return Lstm(Items(ITEMS, 8), hidden=8, **sizes).train()
+    return Transformer(Items(ITEMS, 8), max_length=9, heads=2, **sizes).train()
 
 
 def groups() -> list[Histories]:
@@ -90,9 +91,9 @@ def test_groups_of_one_batch_do_not_share_their_dropout() -> None:
 
 def test_parameters_that_do_not_learn_get_no_gradient() -> None:
     model = network(Transformer, dropout=0.0)
-    model.embedding.weight.requires_grad_(False)
+    model.items.embedding.weight.requires_grad_(False)
     encode(model.states, groups(), list(model.parameters())).sum().backward()
-    assert model.embedding.weight.grad is None
+    assert model.items.embedding.weight.grad is None
     assert model.norm.bias.grad is not None  # type: ignore[union-attr]
 
 

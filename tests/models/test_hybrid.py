@@ -13,6 +13,7 @@ from ltsi.losses.softmax import Softmax
 from ltsi.metrics import summary
 from ltsi.models.hybrid import Hybrid
 from ltsi.models.interest import InterestModel
+from ltsi.models.items import Items
 from ltsi.models.lstm import Lstm
 from ltsi.models.popularity import Popularity
 from ltsi.models.transitions import Transitions
@@ -104,7 +105,7 @@ def test_the_gate_trusts_each_component_where_it_knows(split: Split) -> None:
 def test_each_network_learns_as_it_would_alone(split: Split) -> None:
     def network() -> Lstm:
         torch.manual_seed(0)
-        return Lstm(ITEMS, dim=8, hidden=8, layers=1, dropout=0.0, embedding_dropout=0.0)
+        return Lstm(Items(ITEMS, 8), dim=8, hidden=8, layers=1, dropout=0.0, embedding_dropout=0.0)
 
     alone, inside = network(), network()
     model = Hybrid({"network": inside, "transitions": Transitions(ITEMS)})

@@ -8,9 +8,10 @@ import torch
 from ltsi.histories import Histories, TrainingBatch, TrainingGroup
 from ltsi.losses.softmax import Softmax
 from ltsi.models.fusion import Gate
-from ltsi.models.interest import SequenceNetwork
+from ltsi.models.items import Items
 from ltsi.models.lstm import Lstm
 from ltsi.models.lstm_transformer import LstmTransformer
+from ltsi.models.network import SequenceNetwork
 from ltsi.models.transformer import Transformer
 
 MakeHistories = Callable[..., Histories]
@@ -19,19 +20,21 @@ ITEMS = 20
 
 def lstm(**settings: int) -> Lstm:
     torch.manual_seed(0)
-    return Lstm(ITEMS, **{"dim": 8, "hidden": 16, "layers": 1, **settings}, dropout=0.0, embedding_dropout=0.0).eval()
+    return Lstm(
+        Items(ITEMS, 8), **{"dim": 8, "hidden": 16, "layers": 1, **settings}, dropout=0.0, embedding_dropout=0.0
+    ).eval()
 
 
 def transformer(**settings: int) -> Transformer:
     torch.manual_seed(0)
     sizes = {"max_length": 10, "dim": 8, "layers": 1, "heads": 2, **settings}
-    return Transformer(ITEMS, **sizes, dropout=0.0, embedding_dropout=0.0).eval()
+    return Transformer(Items(ITEMS, 8), **sizes, dropout=0.0, embedding_dropout=0.0).eval()
 
 
 def lstm_transformer(short_length: int = 3) -> LstmTransformer:
     torch.manual_seed(0)
     sizes = {"dim": 8, "hidden": 16, "heads": 2, "layers": 1, "short_length": short_length}
-    return LstmTransformer(ITEMS, 10, Gate(8), **sizes, dropout=0.0, embedding_dropout=0.0).eval()
+    return LstmTransformer(Items(ITEMS, 8), 10, Gate(8), **sizes, dropout=0.0, embedding_dropout=0.0).eval()
 
 
 def moved(network: SequenceNetwork, make_histories: MakeHistories, place: int) -> float:
@@ -72,16 +75,16 @@ def test_scores_compare_the_last_state_with_the_embeddings(
 ) -> None:
     asked = make_histories([1, 2, 3], [4], n_items=ITEMS)
     state_BLD = network.states(asked)
-    expected = torch.stack([state_BLD[0, 2], state_BLD[1, 0]]) @ network.embedding.weight[:ITEMS].T
+    expected = torch.stack([state_BLD[0, 2], state_BLD[1, 0]]) @ network.items.embedding.weight[:ITEMS].T
     torch.testing.assert_close(network(asked), expected)
 
 
 def test_padding_is_no_item_and_stays_at_zero(make_histories: MakeHistories) -> None:
     network = lstm()
     network(make_histories([1, 2], [3], n_items=ITEMS)).sum().backward()
-    gradient = network.embedding.weight.grad
+    gradient = network.items.embedding.weight.grad
     assert gradient is not None
-    assert network.embedding.weight[ITEMS].eq(0).all()
+    assert network.items.embedding.weight[ITEMS].eq(0).all()
     assert gradient[ITEMS].eq(0).all()
 
 
@@ -94,9 +97,9 @@ def test_positions_matter_to_a_transformer(make_histories: MakeHistories) -> Non
 def test_positions_without_a_target_do_not_count(make_histories: MakeHistories) -> None:
     histories = make_histories([1, 2, 3, 4], [5, 6], n_items=ITEMS)
     target_BL = torch.tensor([[ITEMS, 3, ITEMS, 7], [6, ITEMS, ITEMS, ITEMS]])
-    batch = TrainingBatch([TrainingGroup(histories, target_BL, histories.time_BL + 1)], 3)
+    batch = TrainingBatch([TrainingGroup(histories, target_BL)], 3)
     for network in (lstm(), transformer(), lstm_transformer()):
         with torch.no_grad():
-            log_p_BLI = (network.states(histories) @ network.item_vectors().T).log_softmax(-1)
+            log_p_BLI = (network.states(histories) @ network.items.vectors().T).log_softmax(-1)
             expected = -(log_p_BLI[0, 1, 3] + log_p_BLI[0, 3, 7] + log_p_BLI[1, 0, 6]) / 3
             torch.testing.assert_close(network.training_loss(batch, Softmax()), expected)

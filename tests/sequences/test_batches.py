@@ -39,7 +39,7 @@ def windows(batch: TrainingBatch) -> Iterator[tuple[list[int], list[int], list[i
     for group in batch.groups:
         shown = group.histories
         for b, length in enumerate(shown.length_B.tolist()):
-            tensors = (shown.item_BL, shown.time_BL, group.target_BL, group.target_time_BL)
+            tensors = (shown.item_BL, shown.time_BL, group.target_BL, shown.now_BL)
             item, row, target, target_row = (tensor[b, :length].tolist() for tensor in tensors)
             yield item, row, target, target_row, int(shown.now_B[b])
 

@@ -41,7 +41,7 @@ def test_every_epoch_has_its_own_order_and_starts_anew(split: Split) -> None:
     def first_targets(epoch: int) -> list[int]:
         loader = on_device(data(split), 0, 1, epoch).train_dataloader()
         assert len(list(loader)) == len(loader)
-        return [int(time) for time in next(iter(loader)).groups[0].target_time_BL.flatten()]
+        return [int(time) for time in next(iter(loader)).groups[0].histories.now_BL.flatten()]
 
     assert first_targets(3) == first_targets(3) != first_targets(4)
 

@@ -51,7 +51,7 @@ def learned(split: Split, max_length: int = 10) -> list[tuple[list[int], int, in
             for b, p in np.argwhere(group.target_BL.numpy() < n_items):
                 shown = group.histories.time_BL[b, : p + 1].tolist()
                 assert p < group.histories.length_B[b]
-                found.append((shown, int(group.target_time_BL[b, p]), int(group.target_BL[b, p])))
+                found.append((shown, int(group.histories.now_BL[b, p]), int(group.target_BL[b, p])))
                 n_targets += 1
         assert batch.n_targets == n_targets
     assert batches.n_targets == len(found)

@@ -13,6 +13,7 @@ from pytorch_lightning import Trainer
 from torch.optim import SGD
 
 from ltsi.losses.softmax import Softmax
+from ltsi.models.items import Items
 from ltsi.models.lstm import Lstm
 from ltsi.runs.folder import RunFolder
 from ltsi.sequences.batches import TrainingBatches
@@ -31,7 +32,7 @@ def split(make_store: Callable[..., Store]) -> Split:
 
 def train(split: Split, folder: RunFolder, epochs: int = 1, lr: float = 0.0) -> InterestModule:
     torch.manual_seed(0)
-    model = Lstm(7, dim=4, hidden=4, layers=1, dropout=0.0, embedding_dropout=0.0)
+    model = Lstm(Items(7, 4), dim=4, hidden=4, layers=1, dropout=0.0, embedding_dropout=0.0)
     module = InterestModule(model, Softmax(), partial(SGD, lr=lr), ["hr@1"], seed=1)
     quiet: dict[str, Any] = {
         "accelerator": "cpu",

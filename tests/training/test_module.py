@@ -15,6 +15,7 @@ from ltsi.errors import ConfigError
 from ltsi.histories import Histories, TrainingBatch, TrainingGroup
 from ltsi.losses.softmax import Softmax
 from ltsi.models.interest import InterestModel
+from ltsi.models.items import Items
 from ltsi.models.lstm import Lstm
 from ltsi.training.module import MONITOR, InterestModule
 
@@ -23,7 +24,7 @@ ITEMS = 6
 
 def module(lr: float = 0.1, **settings: Any) -> InterestModule:
     torch.manual_seed(0)
-    model: InterestModel = Lstm(ITEMS, dim=4, hidden=4, layers=1, dropout=0.5, embedding_dropout=0.5)
+    model: InterestModel = Lstm(Items(ITEMS, 4), dim=4, hidden=4, layers=1, dropout=0.5, embedding_dropout=0.5)
     return InterestModule(model, Softmax(), partial(SGD, lr=lr), **{"metrics": ["hr@1"], "seed": 1, **settings})
 
 
@@ -36,7 +37,7 @@ def attached(found: InterestModule, **facts: int) -> InterestModule:
 @pytest.fixture
 def batch(make_histories: Callable[..., Histories]) -> TrainingBatch:
     shown = make_histories([1, 2, 3], [4, 5, 0], n_items=ITEMS)
-    return TrainingBatch([TrainingGroup(shown, torch.tensor([[2, 3, 4], [5, 0, 1]]), shown.time_BL + 1)], 6)
+    return TrainingBatch([TrainingGroup(shown, torch.tensor([[2, 3, 4], [5, 0, 1]]))], 6)
 
 
 def test_the_monitored_metric_is_always_measured_and_none_twice() -> None:
@@ -56,7 +57,7 @@ def test_an_optimizer_that_refuses_is_a_mistake_of_the_configuration() -> None:
 
 def test_weights_that_are_frozen_are_not_handed_over() -> None:
     found = module()
-    found.model.get_parameter("embedding.weight").requires_grad_(False)
+    found.model.get_parameter("items.embedding.weight").requires_grad_(False)
     handed = found.configure_optimizers().param_groups[0]["params"]
     assert len(handed) == len(list(found.model.parameters())) - 1
 
