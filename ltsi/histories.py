@@ -22,8 +22,8 @@ class Histories:
         time_BL: int64, seconds since epoch (or positions where there is no clock); padding repeats the last time.
         length_B: int64, number of real positions, at least 1.
         now_BL: int64, when the item after each position is asked for: at the last one the "now" of the question, before
-            it the time of the next event (in training: of the target, where there is one). Only the answer at a position
-            may look at it: to what a later position sees of this one, it would say when a hidden target came.
+            it the time of the next event (in training: of the target, where there is one). Only the answer at a
+            position may look at it: to what a later position sees of this one, it would say when a hidden target came.
     """
 
     item_BL: Tensor
