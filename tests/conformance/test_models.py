@@ -19,6 +19,7 @@ from ltsi.histories import Histories, RankingBatch, TrainingBatch, TrainingGroup
 from ltsi.losses.softmax import Softmax
 from ltsi.models.hybrid import Hybrid
 from ltsi.models.interest import InterestModel
+from ltsi.models.popularity import count_items
 from ltsi.sequences.batches import RankingBatches, TrainingBatches
 from ltsi.sequences.leave_one_out import LeaveOneOut
 from ltsi.sequences.split import Split
@@ -102,6 +103,26 @@ def test_a_history_scores_alone_as_in_a_padded_batch(
 def test_order_in_the_batch_does_not_matter(fitted: InterestModel, make_histories: MakeHistories) -> None:
     forth, back = (make_histories(*SHOWN[::way], n_items=N_ITEMS) for way in (1, -1))
     torch.testing.assert_close(distribution(fitted, forth), distribution(fitted, back).flip(0), rtol=1e-4, atol=1e-6)
+
+
+@every_model
+def test_an_empty_history_is_answered_with_what_everybody_takes(
+    fitted: InterestModel, log: Log, make_histories: MakeHistories
+) -> None:
+    alone, together = (make_histories(*rows, n_items=N_ITEMS) for rows in ([[]], [[3, 1], [], [1, 2, 3], []]))
+    assert_distribution(fitted, alone)
+    assert_distribution(fitted, together)
+    p_BI = distribution(fitted, together)
+    for row in (1, 3):
+        torch.testing.assert_close(distribution(fitted, alone)[0], p_BI[row], rtol=1e-4, atol=1e-6)
+    torch.testing.assert_close(
+        distribution(fitted, make_histories([3, 1], n_items=N_ITEMS))[0], p_BI[0], rtol=1e-4, atol=1e-6
+    )
+    with torch.no_grad():
+        assert fitted.evidence(fitted(together)).isfinite().all()
+    count_I = count_items(LeaveOneOut()(log(name="again")))
+    best, worst = int(count_I.argmax()), int(count_I.argmin())
+    assert p_BI[1, best] == p_BI[1].max() > p_BI[1, worst] == p_BI[1].min()
 
 
 @every_model
