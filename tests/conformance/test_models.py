@@ -109,7 +109,8 @@ def test_order_in_the_batch_does_not_matter(fitted: InterestModel, make_historie
 def test_an_empty_history_is_answered_with_what_everybody_takes(
     fitted: InterestModel, log: Log, make_histories: MakeHistories
 ) -> None:
-    alone, together = (make_histories(*rows, n_items=N_ITEMS) for rows in ([[]], [[3, 1], [], [1, 2, 3], []]))
+    alone = make_histories([], n_items=N_ITEMS)
+    together = make_histories([3, 1], [], [1, 2, 3], [], n_items=N_ITEMS)
     assert_distribution(fitted, alone)
     assert_distribution(fitted, together)
     p_BI = distribution(fitted, together)
