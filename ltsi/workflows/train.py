@@ -15,7 +15,6 @@ from pytorch_lightning.callbacks import ModelCheckpoint
 from ltsi.errors import ConfigError, RunError
 from ltsi.runs.environment import describe_environment, now
 from ltsi.runs.folder import Evaluation, RunFolder
-from ltsi.sequences.batches import TrainingBatches
 from ltsi.sequences.datamodule import SplitDataModule
 from ltsi.tables import Result, Table
 from ltsi.training.callbacks import EpochLog
@@ -43,13 +42,15 @@ def run(cfg: DictConfig) -> Result:
     store = experiment.store
     with open_dict(cfg):
         cfg.n_items = store.n_items
-    data = SplitDataModule(experiment.split, cfg.max_length, cfg.batch_size, experiment.seen == "hide", cfg.seed)
+    steps = list(build(cfg.augmentation).values())
+    hide = experiment.seen == "hide"
+    data = SplitDataModule(experiment.split, cfg.max_length, cfg.batch_size, hide, cfg.seed, steps)
     seed_everything(cfg.seed, verbose=False)
     model = build_model(cfg)
     if cfg.resume:
         _require_same_run(folder, cfg, store.fingerprint)
     module = InterestModule(model, build(cfg.loss), build(cfg.optimizer), cfg.metrics, cfg.seed)
-    trainer = build_trainer(cfg, _callbacks(cfg, experiment, folder) if model.learns else ())
+    trainer = build_trainer(cfg, _callbacks(cfg, folder) if model.learns else ())
     if model.learns:
         _require_training(trainer, module, data)
     if trainer.is_global_zero:
@@ -89,14 +90,13 @@ def _begin(folder: RunFolder, cfg: DictConfig, experiment: Experiment, trainer: 
     folder.update_environment(environment)
 
 
-def _callbacks(cfg: DictConfig, experiment: Experiment, folder: RunFolder) -> list[Callback]:
-    windows = TrainingBatches(experiment.split, cfg.max_length, cfg.batch_size, cfg.seed)
+def _callbacks(cfg: DictConfig, folder: RunFolder) -> list[Callback]:
     place = folder.path / "checkpoints"
     best = ModelCheckpoint(place, "best", monitor=MONITOR, mode="max", enable_version_counter=False)
     # Not by `save_last`, which only saves when the best one is saved.
     last = ModelCheckpoint(place, "last", enable_version_counter=False)
     # The row of an epoch is written before its checkpoint: a killed run does the epoch again and replaces the row.
-    return [EpochLog(folder, windows.n_targets), build(cfg.early_stopping), best, last]
+    return [EpochLog(folder), build(cfg.early_stopping), best, last]
 
 
 def _refuse_trained(folder: RunFolder) -> None:
