@@ -6,13 +6,13 @@ Sources: system B of the project's seeds; the two views follow Yu et al. 2019 (S
 
 from __future__ import annotations
 
-import torch
 from torch import Tensor, nn
 
 from ltsi.histories import Histories
 from ltsi.models.items import Items
 from ltsi.models.layers import Dropout, TransformerBlock
 from ltsi.models.network import SequenceNetwork
+from ltsi.models.positions import Positions
 
 
 class LstmTransformer(SequenceNetwork):
@@ -47,8 +47,7 @@ class LstmTransformer(SequenceNetwork):
         super().__init__(items, embedding_dropout)
         self.lstm = nn.LSTM(dim, hidden, batch_first=True)
         self.long = nn.Linear(hidden, dim)
-        self.position = nn.Embedding(max_length, dim)
-        nn.init.normal_(self.position.weight, std=dim**-0.5)
+        self.position = Positions(max_length, dim)
         self.blocks = nn.ModuleList(TransformerBlock(dim, heads, dropout, short_length) for _ in range(layers))
         self.long_norm, self.short_norm, self.norm = nn.LayerNorm(dim), nn.LayerNorm(dim), nn.LayerNorm(dim)
         self.dropout = Dropout(dropout)
@@ -58,8 +57,7 @@ class LstmTransformer(SequenceNetwork):
         """Encodes histories, `(B, L, D)`; see `SequenceNetwork.states`."""
         embedded_BLD = self.items(histories.item_BL)
         long_BLD, _ = self.lstm(self.embedding_dropout(embedded_BLD))
-        position_L = torch.arange(embedded_BLD.shape[1], device=embedded_BLD.device)
-        short_BLD = self.embedding_dropout(embedded_BLD + self.position(position_L))
+        short_BLD = self.embedding_dropout(self.position(embedded_BLD))
         for block in self.blocks:
             short_BLD = block(short_BLD)
         fused_BLD = self.fusion(self.long_norm(self.long(self.dropout(long_BLD))), self.short_norm(short_BLD))

@@ -7,13 +7,13 @@ sampled negative follows Klenitskiy & Vasilev 2023, "Turning Dross Into Gold Los
 
 from __future__ import annotations
 
-import torch
 from torch import Tensor, nn
 
 from ltsi.histories import Histories
 from ltsi.models.items import Items
 from ltsi.models.layers import TransformerBlock
 from ltsi.models.network import SequenceNetwork
+from ltsi.models.positions import Positions
 
 
 class Transformer(SequenceNetwork):
@@ -42,16 +42,13 @@ class Transformer(SequenceNetwork):
         window: int | None = None,
     ) -> None:
         super().__init__(items, embedding_dropout)
-        self.position = nn.Embedding(max_length, dim)
-        nn.init.normal_(self.position.weight, std=dim**-0.5)
+        self.position = Positions(max_length, dim)
         self.blocks = nn.ModuleList(TransformerBlock(dim, heads, dropout, window) for _ in range(layers))
         self.norm = nn.LayerNorm(dim)
 
     def states(self, histories: Histories) -> Tensor:
         """Encodes histories, `(B, L, D)`; see `SequenceNetwork.states`."""
-        position_L = torch.arange(histories.item_BL.shape[1], device=histories.item_BL.device)
-        x_BLD = self.items(histories.item_BL) + self.position(position_L)
-        x_BLD = self.embedding_dropout(x_BLD)
+        x_BLD = self.embedding_dropout(self.position(self.items(histories.item_BL)))
         for block in self.blocks:
             x_BLD = block(x_BLD)
         state_BLD: Tensor = self.norm(x_BLD)

@@ -21,6 +21,7 @@ from pytorch_lightning.callbacks import RichProgressBar
 from ltsi.errors import ConfigError, DataError
 from ltsi.metrics import summary
 from ltsi.models.interest import InterestModel
+from ltsi.models.positions import require_positions
 from ltsi.runs.folder import Evaluation, RunFolder
 from ltsi.sequences.batches import history_positions
 from ltsi.sequences.split import Split
@@ -83,11 +84,12 @@ def build_model(cfg: DictConfig) -> InterestModel:
     """Builds the model of a resolved configuration.
 
     Raises:
-        ConfigError: `model._target_` is not a model.
+        ConfigError: `model._target_` is not a model, or it cannot be shown `max_length` events.
     """
     model = build(cfg.model)
     if not isinstance(model, InterestModel):
         raise ConfigError(f"model._target_={cfg.model._target_} is not an ltsi model (ltsi.models.interest).")
+    require_positions(model, cfg.max_length)
     return model
 
 
