@@ -68,7 +68,7 @@ def test_label_smoothing_is_that_of_torch(smoothing: float, items: int) -> None:
 
 @pytest.mark.parametrize("smoothing", [-0.1, 1.1, float("nan")])
 def test_label_smoothing_is_a_probability(smoothing: float) -> None:
-    with pytest.raises(ValueError, match="label_smoothing=.* must be from 0 to 1"):
+    with pytest.raises(ValueError, match=r"label_smoothing=.* must be from 0 to 1"):
         Softmax(8, smoothing)
 
 
