@@ -83,7 +83,8 @@ class ContentItems(Items):
         if self.training:
             # That an item was never taken because it was not there says nothing about its features.
             content_ID = torch.where(self.trained_J[:-1, None], content_ID, content_ID.detach())
-        return super().outputs() * self._known(item_I) + content_ID
+        vector_ID: Tensor = super().outputs() * self._known(item_I) + content_ID
+        return vector_ID
 
     def biases(self) -> Tensor | None:
         """Returns the bias of each item, `(I,)`, if they have one; that of a cold item is zero."""
