@@ -183,25 +183,36 @@ def main(words: Sequence[str] | None = None) -> int:
     """Measures, writes the page and returns the exit code."""
     given = _arguments(words)
     results, failures = Results(given.results), []
-    if given.work and not given.table:
-        # Ends as by Ctrl-C: the command that runs is ended too.
-        signal.signal(signal.SIGTERM, lambda *_: sys.exit(143))
-        logs = Path(os.environ.get("LTSI_REALDATA") or "nowhere").resolve()
-        given.work.mkdir(parents=True, exist_ok=True)
-        work = given.work.resolve()
-        names = [given.ablation] if given.ablation else given.only
-        data = _there([each for each in DATA if each.name in names], logs)
-        if given.ablation:
-            cells = [cell for each in data for cell in plan_ablation(each, given.models, given.seeds)]
-        else:
-            cells = plan(data, given.models, given.seeds)
-        failures = measure_all(cells, Session(results, Installed(work, logs), work, given.budget * 60))
-    page = write_page(given.page, results)
-    if not given.work or given.table:
+    only_page = given.table or not given.work
+    try:
+        if not only_page:
+            failures = _start(given, results)
+    finally:
+        # Also of what was finished before somebody stopped it.
+        page = write_page(given.page, results)
+    if only_page:
         print(page)
     for failure in failures:
         print(f"failed: {failure}", file=sys.stderr)
     return 1 if failures else 0
+
+
+def _start(given: argparse.Namespace, results: Results) -> list[str]:
+    logs = os.environ.get("LTSI_REALDATA")
+    if not logs:
+        print("skipped everything: LTSI_REALDATA does not say where the real logs are")
+        return []
+    # Ends as by Ctrl-C: the command that runs is ended too.
+    signal.signal(signal.SIGTERM, lambda *_: sys.exit(143))
+    given.work.mkdir(parents=True, exist_ok=True)
+    work, folder = given.work.resolve(), Path(logs).resolve()
+    names = [given.ablation] if given.ablation else given.only
+    data = _there([each for each in DATA if each.name in names], folder)
+    if given.ablation:
+        cells = [cell for each in data for cell in plan_ablation(each, given.models, given.seeds)]
+    else:
+        cells = plan(data, given.models, given.seeds)
+    return measure_all(cells, Session(results, Installed(work, folder), work, given.budget * 60))
 
 
 if __name__ == "__main__":

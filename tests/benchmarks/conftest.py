@@ -22,7 +22,7 @@ class FakeLtsi:
     Attributes:
         commands: what was asked so far, a line each.
         broken: words; a command that holds one fails.
-        dies_in: `train` or `eval`: the process is killed while that runs, once.
+        dies_in: `eval` or the name of a model in training: the process is killed while that runs, once.
         ndcg: what the models reach on the test part.
         ended: time at which the next training ends.
     """
@@ -69,7 +69,7 @@ class FakeLtsi:
                 run.append_epoch({**row, "epoch_seconds": 10.0, "valid_seconds": 2.0})
             run.checkpoint_path("last").parent.mkdir(exist_ok=True)
             run.checkpoint_path("last").touch()
-        self._dies("train")
+        self._dies(given["model"])
         seconds = 5.0 if "resume" in given else 40.0
         self.ended += 1
         run.update_environment({"finished": f"{self.ended:03}", "train_seconds": seconds, "n_parameters": 1234})

@@ -66,7 +66,7 @@ def test_the_digest_is_of_the_configuration_and_the_source_but_not_of_the_seed(l
 
 
 def test_a_killed_training_goes_on_and_all_its_epochs_count(log: Data, session: Session, fake: Any) -> None:
-    cells, fake.dies_in = plan([log], ["lstm"], [1]), "train"
+    cells, fake.dies_in = plan([log], ["lstm"], [1]), "lstm"
     with pytest.raises(KeyboardInterrupt):
         measure_all(cells, session)
     assert session.results.read(cells[0].place) is None
@@ -81,7 +81,7 @@ def test_a_killed_training_goes_on_and_all_its_epochs_count(log: Data, session: 
 
 
 def test_a_training_that_cannot_go_on_begins_again(log: Data, session: Session, fake: Any) -> None:
-    cells, fake.dies_in = plan([log], ["lstm"], [1]), "train"
+    cells, fake.dies_in = plan([log], ["lstm"], [1]), "lstm"
     with pytest.raises(KeyboardInterrupt):
         measure_all(cells, session)
     stale = fake.work / "runs" / "beauty" / "lstm-1" / "stale"
@@ -94,7 +94,7 @@ def test_a_training_that_cannot_go_on_begins_again(log: Data, session: Session, 
 
 
 def test_a_training_that_was_begun_otherwise_begins_again(log: Data, session: Session, fake: Any) -> None:
-    fake.dies_in = "train"
+    fake.dies_in = "lstm"
     with pytest.raises(KeyboardInterrupt):
         measure_all(plan([log], ["lstm"], [1]), session)
     fake.commands.clear()
@@ -217,6 +217,22 @@ def test_logs_that_are_not_there_are_skipped(
     assert start("--models", "popularity") == 0
     assert "skipped uci: $LTSI_REALDATA/uci-online-retail is not there" in capsys.readouterr().out
     assert [path.name for path in (tmp_path / "results").iterdir()] == ["lastfm"]
+    assert "| `popularity` | 1 | 0.4000 | 0.2000 |" in (tmp_path / "page.md").read_text()
+
+
+def test_without_logs_everything_is_skipped(
+    start: Callable[..., int], fake: Any, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.delenv("LTSI_REALDATA")
+    assert start() == 0
+    assert fake.commands == []
+    assert capsys.readouterr().out.startswith("skipped everything: LTSI_REALDATA")
+
+
+def test_a_stopped_start_still_writes_the_page(start: Callable[..., int], fake: Any, tmp_path: Path) -> None:
+    fake.dies_in = "lstm"
+    with pytest.raises(KeyboardInterrupt):
+        start("--only", "lastfm", "--models", "popularity,lstm")
     assert "| `popularity` | 1 | 0.4000 | 0.2000 |" in (tmp_path / "page.md").read_text()
 
 
