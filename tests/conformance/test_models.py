@@ -47,7 +47,7 @@ def models_that(are: Callable[[type[InterestModel]], bool]) -> pytest.MarkDecora
 
 every_model = pytest.mark.parametrize("name", MODELS)
 learning_models = models_that(lambda found: found.learns)
-mixtures = models_that(lambda found: issubclass(found, Hybrid))
+pools = models_that(lambda found: issubclass(found, Hybrid))
 calibrated_models = models_that(lambda found: found.calibrates)
 
 
@@ -343,18 +343,29 @@ def test_ranks_do_not_depend_on_the_batch(
     assert ranks(fitted, split) == whole
 
 
-@mixtures
-def test_the_parts_of_a_mixture_add_up_to_its_probability(fitted: InterestModel, shown: Histories) -> None:
-    mixture = fitted
-    assert isinstance(mixture, Hybrid)
+@pools
+def test_the_parts_of_a_pool_add_up_to_its_score(fitted: InterestModel, shown: Histories) -> None:
+    pool = fitted
+    assert isinstance(pool, Hybrid)
     with torch.no_grad():
-        parts, weight_BK = mixture.parts(shown)
-        total = torch.stack(parts).sum(dim=0)
-    assert len(parts) == weight_BK.shape[1] == len(mixture.components)
-    torch.testing.assert_close(weight_BK.sum(dim=1), torch.ones(len(shown)))
-    assert (weight_BK >= 0).all()
-    torch.testing.assert_close(torch.stack([part.sum(dim=1) for part in parts], dim=1), weight_BK)
-    torch.testing.assert_close(total.double(), distribution(mixture, shown), rtol=1e-5, atol=1e-7)
+        parts, weight_BK = pool.parts(shown)
+        total_BI = torch.stack(parts).double().sum(dim=0)
+    assert len(parts) == weight_BK.shape[1] == len(pool.components)
+    assert (weight_BK > 0).all()
+    torch.testing.assert_close(total_BI.softmax(dim=1), distribution(pool, shown), rtol=1e-5, atol=1e-7)
+
+
+@pools
+def test_a_part_is_its_weight_times_what_its_component_says(fitted: InterestModel, shown: Histories) -> None:
+    pool = fitted
+    assert isinstance(pool, Hybrid)
+    with torch.no_grad():
+        parts, weight_BK = pool.parts(shown)
+    floors = pool.pool.floor_K.tolist()
+    for place, model in enumerate(pool.components.values()):
+        assert isinstance(model, InterestModel)
+        p_BI = distribution(model, shown) + floors[place]
+        torch.testing.assert_close(parts[place].double(), weight_BK[:, place, None] * p_BI.log(), rtol=1e-3, atol=1e-3)
 
 
 @calibrated_models
