@@ -6,6 +6,7 @@ Shape suffixes: B histories, L positions, I items, D model width, N real positio
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
+from typing import TYPE_CHECKING
 
 import torch
 from torch import Tensor, nn
@@ -16,6 +17,9 @@ from ltsi.models.encoding import encode
 from ltsi.models.interest import InterestModel
 from ltsi.models.items import Items
 from ltsi.models.layers import Dropout
+
+if TYPE_CHECKING:
+    from ltsi.sequences.split import Split
 
 
 class Encoder(nn.Module, ABC):
@@ -31,6 +35,13 @@ class Encoder(nn.Module, ABC):
 
         Returns:
             state_BLD, normalised; the state at a position knows that position and what came before it, nothing later.
+        """
+
+    def fit_statistics(self, split: Split) -> None:
+        """Counts what the encoder needs on the training part of a split; see `InterestModel.fit_statistics`.
+
+        Raises:
+            DataError: the encoder needs times and the log has none.
         """
 
 

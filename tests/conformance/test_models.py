@@ -126,7 +126,7 @@ def test_scores_are_the_callers_to_change(fitted: InterestModel, shown: Historie
 def test_what_is_kept_beside_a_rank_is_one_number_a_history(fitted: InterestModel, shown: Histories) -> None:
     with torch.no_grad():
         score_BI, columns = fitted.scores_and_state(shown)
-    assert torch.equal(score_BI.softmax(1), fitted(shown).softmax(1))
+        assert torch.equal(score_BI.softmax(1), fitted(shown).softmax(1))
     assert all(column.shape == (len(shown),) and column.isfinite().all() for column in columns.values())
 
 
