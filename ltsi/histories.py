@@ -25,19 +25,24 @@ class Histories:
         now_BL: int64, when the item after each position is asked for: at the last one the "now" of the question, before
             it the time of the next event (in training: of the target, where there is one). Only the answer at a
             position may look at it: to what a later position sees of this one, it would say when a hidden target came.
+        user_B: int64, dense user index; -1 is somebody the store does not know. None: nobody is known.
     """
 
     item_BL: Tensor
     time_BL: Tensor
     length_B: Tensor
     now_BL: Tensor
+    user_B: Tensor | None = None
 
     def __len__(self) -> int:
         return len(self.length_B)
 
     def to(self, device: torch.device) -> Histories:
         """Returns the batch on a device."""
-        return Histories(*(getattr(self, name).to(device) for name in ("item_BL", "time_BL", "length_B", "now_BL")))
+        columns = [self.item_BL, self.time_BL, self.length_B, self.now_BL]
+        if self.user_B is not None:
+            columns.append(self.user_B)
+        return Histories(*(column.to(device) for column in columns))
 
     @property
     def now_B(self) -> Tensor:

@@ -148,7 +148,7 @@ def test_scores_are_the_callers_to_change(fitted: InterestModel, shown: Historie
 def test_what_is_kept_beside_a_rank_is_one_number_a_history(fitted: InterestModel, shown: Histories) -> None:
     with torch.no_grad():
         score_BI, columns = fitted.scores_and_state(shown)
-    assert torch.equal(score_BI.softmax(1), fitted(shown).softmax(1))
+        assert torch.equal(score_BI.softmax(1), fitted(shown).softmax(1))
     assert all(column.shape == (len(shown),) and column.isfinite().all() for column in columns.values())
 
 
@@ -395,5 +395,5 @@ def test_a_sign_from_some_time_ago_is_remembered(
         events = [sign, *random.integers(2, 6, 4), 6, 7 + sign, *[9] * shown]
         users.append([(int(item), day * 86_400) for day, item in enumerate(events)])
     split = LeaveOneOut()(make_store(*users))
-    found = np.array(ranks(fit(build(name, n_items=10), split, epochs=20, lr=2e-3), split))
+    found = np.array(ranks(fit(build(name, n_items=10), split, epochs=20, lr=4e-3, batch_size=32), split))
     assert np.mean(found[np.arange(360) % 6 == 5] == 1) > 0.9
