@@ -49,7 +49,9 @@ def require_positions(model: nn.Module, max_length: int) -> None:
     """
     for name, module in model.named_modules():
         if isinstance(module, Positions) and module.num_embeddings < max_length:
-            key = ".".join(["model", *name.split(".")[:-1], "max_length"])
+            # The encoder of a single network is configured by the network's own keys.
+            path = [part for part in name.split(".")[:-1] if part != "encoder"]
+            key = ".".join(["model", *path, "max_length"])
             raise ConfigError(
                 f"{key}={module.num_embeddings} is below max_length={max_length}, the events of a history that a model "
                 f"is shown; give {key} at least as many positions, or a smaller max_length."

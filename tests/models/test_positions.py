@@ -23,7 +23,7 @@ def test_a_longer_history_is_refused_in_a_sentence() -> None:
     ("model", "key"),
     [
         ("transformer", "model.max_length"),
-        ("lstm_transformer", "model.max_length"),
+        ("lstm_transformer", "model.short.max_length"),
         ("hybrid", "model.components.short.max_length"),
     ],
 )
