@@ -28,10 +28,8 @@ MODELS: Mapping[str, bool] = {
 
 # The hybrid without one of its parts: overrides by the variant's name, which is also a file's.
 VARIANTS: Mapping[str, tuple[str, ...]] = {
-    "no_short": ("~model.components.short",),
-    "no_long": ("~model.components.long",),
-    "no_transitions": ("~model.components.transitions",),
-    "no_repeats": ("~model.components.repeats",),
+    name: (f"ablation={name}",)
+    for name in ("no_long", "no_short", "no_transitions", "no_repeats", "no_time", "no_gate")
 }
 
 

@@ -32,6 +32,7 @@ class Hybrid(InterestModel):
         components: models by name; those that learn are trained, each for itself, the others counted.
         without: names of components to leave out, for ablation.
         gate: whether the weights depend on the user's state.
+        time: whether the gate sees the time since the last event.
 
     Raises:
         ConfigError: there is no such component, or none is left.
@@ -39,7 +40,9 @@ class Hybrid(InterestModel):
 
     calibrates = True
 
-    def __init__(self, components: Mapping[str, InterestModel], without: Sequence[str] = (), gate: bool = True) -> None:
+    def __init__(
+        self, components: Mapping[str, InterestModel], without: Sequence[str] = (), gate: bool = True, time: bool = True
+    ) -> None:
         super().__init__()
         unknown = sorted({*without} - {*components})
         if unknown:
@@ -50,7 +53,8 @@ class Hybrid(InterestModel):
         self.components = nn.ModuleDict(kept)
         self.learns = any(model.learns for model in kept.values())
         # The gate sees each component's evidence, the history's length and the time since its last event.
-        self.pool = Pool(len(kept) + 2, floored=[not model.learns for model in kept.values()], gated=gate)
+        self.time = time
+        self.pool = Pool(len(kept) + 1 + time, floored=[not model.learns for model in kept.values()], gated=gate)
 
     def fit_statistics(self, split: Split) -> None:
         """Lets every component count what it needs."""
@@ -99,5 +103,8 @@ class Hybrid(InterestModel):
             score_BI = model(histories)
             evidence.append(model.evidence(score_BI))
             scores.append(score_BI.sub_(score_BI.logsumexp(dim=1, keepdim=True)))
-        gap_B = (histories.now_B - histories.last(histories.time_BL)).clamp(min=0).float()
-        return scores, torch.stack([*evidence, histories.length_B.float().log1p(), gap_B.log1p()], dim=1)
+        seen = [*evidence, histories.length_B.float().log1p()]
+        if self.time:
+            gap_B = (histories.now_B - histories.last(histories.time_BL)).clamp(min=0).float()
+            seen.append(gap_B.log1p())
+        return scores, torch.stack(seen, dim=1)

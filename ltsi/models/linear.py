@@ -109,7 +109,7 @@ def leave_out(split: Split) -> LeftOut:
 
 
 def fit_sharpness(scores: Callable[[Histories], Tensor], batches: RankingBatches) -> float:
-    """Fits the sharpness by maximum likelihood: it lowers the mean over N of `logsumexp(β s) − β s_target`, convex in β.
+    """Fits the sharpness by maximum likelihood: it lowers the mean of `logsumexp(β s) − β s_target`, convex in β.
 
     Args:
         scores: gives s_BI of histories.
