@@ -20,6 +20,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
+from ltsi.errors import ConfigError
 from ltsi.histories import Histories, TrainingBatch, TrainingGroup
 from ltsi.sequences.batches import Shard, TrainingBatches
 
@@ -43,10 +44,13 @@ class Crop:
 
     Args:
         least: smallest share of a window's positions that is shown.
+
+    Raises:
+        ConfigError: it is not from 0 to 1.
     """
 
     def __init__(self, least: float) -> None:
-        self.least = _share("least", least)
+        self.least = _share("crop.least", least)
 
     def __call__(self, group: TrainingGroup, random: np.random.Generator, n_items: int) -> TrainingGroup:
         """Crops windows; see `Augmentation`."""
@@ -62,10 +66,13 @@ class ItemDrop:
 
     Args:
         share: probability of an input to be taken out.
+
+    Raises:
+        ConfigError: it is not from 0 to 1.
     """
 
     def __init__(self, share: float) -> None:
-        self.share = _share("share", share)
+        self.share = _share("item_drop.share", share)
 
     def __call__(self, group: TrainingGroup, random: np.random.Generator, n_items: int) -> TrainingGroup:
         """Drops inputs; see `Augmentation`."""
@@ -78,10 +85,13 @@ class Mask:
 
     Args:
         share: probability of an input to be hidden.
+
+    Raises:
+        ConfigError: it is not from 0 to 1.
     """
 
     def __init__(self, share: float) -> None:
-        self.share = _share("share", share)
+        self.share = _share("mask.share", share)
 
     def __call__(self, group: TrainingGroup, random: np.random.Generator, n_items: int) -> TrainingGroup:
         """Masks inputs; see `Augmentation`."""
@@ -98,10 +108,13 @@ class Reorder:
 
     Args:
         share: share of a window's positions that is shuffled, at least two of them.
+
+    Raises:
+        ConfigError: it is not from 0 to 1.
     """
 
     def __init__(self, share: float) -> None:
-        self.share = _share("share", share)
+        self.share = _share("reorder.share", share)
 
     def __call__(self, group: TrainingGroup, random: np.random.Generator, n_items: int) -> TrainingGroup:
         """Reorders inputs; see `Augmentation`."""
@@ -162,9 +175,9 @@ def augmented(batches: TrainingBatches, steps: Sequence[Augmentation]) -> Traini
     return AugmentedBatches(batches, steps) if steps else batches
 
 
-def _share(name: str, value: float) -> float:
+def _share(key: str, value: float) -> float:
     if not 0 <= value <= 1:
-        raise ValueError(f"{name}={value} must be from 0 to 1")
+        raise ConfigError(f"augmentation.{key}={value} must be from 0 to 1.")
     return value
 
 

@@ -122,8 +122,7 @@ def test_an_empty_history_is_answered_with_what_everybody_takes(
     with torch.no_grad():
         assert fitted.evidence(fitted(together)).isfinite().all()
     count_I = count_items(LeaveOneOut()(log(name="again")))
-    best, worst = int(count_I.argmax()), int(count_I.argmin())
-    assert p_BI[1, best] == p_BI[1].max() > p_BI[1, worst] == p_BI[1].min()
+    assert p_BI[1, count_I.argmax()] > p_BI[1, count_I > 0].mean() > p_BI[1, count_I == 0].max()
 
 
 @every_model

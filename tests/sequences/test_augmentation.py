@@ -13,6 +13,7 @@ from hydra import compose, initialize_config_module
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
+from ltsi.errors import ConfigError
 from ltsi.histories import TrainingBatch, TrainingGroup
 from ltsi.sequences.augmentation import (
     Augmentation,
@@ -203,7 +204,7 @@ def test_windows_are_left_as_they_were(group: TrainingGroup, kind: Callable[[flo
 @pytest.mark.parametrize("kind", KINDS)
 @pytest.mark.parametrize("share", [-0.1, 1.1, float("nan")])
 def test_a_share_is_from_nothing_to_all(kind: Callable[[float], Augmentation], share: float) -> None:
-    with pytest.raises(ValueError, match="must be from 0 to 1"):
+    with pytest.raises(ConfigError, match=r"augmentation\.\w+\.\w+=.* must be from 0 to 1"):
         kind(share)
 
 
