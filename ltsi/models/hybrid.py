@@ -26,7 +26,8 @@ class Hybrid(InterestModel):
 
     An item must be plausible to all components at once, which ranks better than a linear mixture, where one component
     is enough. Networks learn on training positions; gate and floors are chosen for ranking on validation events,
-    because on training positions the networks remember and the counts contain the answer.
+    because on training positions the networks remember and the counts contain the answer. Until then the networks
+    answer alone, with equal weights: by them the best epoch is found.
 
     Args:
         components: models by name; those that learn are trained, each for itself, the others counted.
@@ -85,7 +86,10 @@ class Hybrid(InterestModel):
         return self.scores_and_state(histories)[0]
 
     def scores_and_state(self, histories: Histories) -> tuple[Tensor, dict[str, Tensor]]:
-        """Scores the catalogue and tells the weight of each component."""
+        """Scores the catalogue and tells the weight of each component, once the weights are chosen."""
+        if self.learns and not self.pool.chosen:
+            learning = [model(histories).log_softmax(dim=1) for model in self._models() if model.learns]
+            return torch.stack(learning).mean(dim=0), {}
         parts, weight_BK = self.parts(histories)
         total_BI = parts[0]
         for part_BI in parts[1:]:

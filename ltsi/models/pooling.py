@@ -52,6 +52,7 @@ class Pool(nn.Module):
     floor_K: Tensor
     mean_F: Tensor
     scale_F: Tensor
+    chosen: Tensor
 
     def __init__(self, n_features: int, floored: Sequence[bool], gated: bool = True) -> None:
         super().__init__()
@@ -62,6 +63,7 @@ class Pool(nn.Module):
         self.register_buffer("floor_K", torch.where(torch.tensor(self.floored), FLOOR, 0.0))
         self.register_buffer("mean_F", torch.zeros(n_features))
         self.register_buffer("scale_F", torch.ones(n_features))
+        self.register_buffer("chosen", torch.tensor(False))
 
     def gate(self, feature_BF: Tensor) -> Tensor:
         """Returns the weights `w_BK`, each above zero."""
@@ -148,6 +150,7 @@ def choose_pool(pool: Pool, evidence: Evidence) -> None:
             loss.backward()
             optimizer.step()
     pool.weight_FK, pool.bias_K = weight_FK.detach(), bias_K.detach()
+    pool.chosen.fill_(True)
     pool.floor_K = torch.where(floored_K, log_floor_K.detach().exp(), 0.0)
 
 

@@ -160,3 +160,20 @@ def test_a_pool_of_two_opinions_beats_both(split: Split) -> None:
 
     one, other = Half(True), Half(False)
     assert ndcg(calibrated(split, one=one, other=other), split) > max(ndcg(one, split), ndcg(other, split)) + 0.2
+
+
+def test_networks_answer_alone_until_the_weights_are_chosen(split: Split) -> None:
+    torch.manual_seed(0)
+    networks = {
+        name: Lstm(Items(ITEMS, 8), dim=8, hidden=8, layers=1, dropout=0.0, embedding_dropout=0.0)
+        for name in ("one", "other")
+    }
+    model = Hybrid({**networks, "transitions": Transitions(ITEMS)}).eval()
+    model.fit_statistics(split)
+    histories = next(iter(batches(split, "valid"))).histories
+    with torch.no_grad():
+        expected = sum(network(histories).log_softmax(1) for network in networks.values())
+        assert isinstance(expected, Tensor)
+        torch.testing.assert_close(model(histories).softmax(1), (expected / 2).softmax(1))
+        model.calibrate(batches(split, "valid"))
+        assert not torch.allclose(model(histories).softmax(1), (expected / 2).softmax(1))
