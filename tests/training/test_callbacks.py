@@ -13,8 +13,10 @@ from pytorch_lightning import Trainer
 from torch.optim import SGD
 
 from ltsi.losses.softmax import Softmax
+from ltsi.models.interest import InterestModel
 from ltsi.models.items import Items
 from ltsi.models.lstm import Lstm
+from ltsi.objectives.next_item import NextItem
 from ltsi.runs.folder import RunFolder
 from ltsi.sequences.batches import TrainingBatches
 from ltsi.sequences.datamodule import SplitDataModule
@@ -33,7 +35,8 @@ def split(make_store: Callable[..., Store]) -> Split:
 def train(split: Split, folder: RunFolder, epochs: int = 1, lr: float = 0.0) -> InterestModule:
     torch.manual_seed(0)
     model = Lstm(Items(7, 4), dim=4, hidden=4, layers=1, dropout=0.0, embedding_dropout=0.0)
-    module = InterestModule(model, Softmax(), partial(SGD, lr=lr), ["hr@1"], seed=1)
+    task = NextItem().on(split, None)
+    module = InterestModule(task, model, Softmax(), partial(SGD, lr=lr), ["hr@1"], seed=1)
     quiet: dict[str, Any] = {
         "accelerator": "cpu",
         "logger": False,
@@ -44,14 +47,15 @@ def train(split: Split, folder: RunFolder, epochs: int = 1, lr: float = 0.0) -> 
         "use_distributed_sampler": False,
     }
     n_targets = TrainingBatches(split, 5, 4, seed=1).n_targets
-    trainer = Trainer(max_epochs=epochs, callbacks=[EpochLog(folder, n_targets)], **quiet)
-    trainer.fit(module, SplitDataModule(split, 5, 4, hide_seen=False, seed=1))
+    trainer = Trainer(max_epochs=epochs, callbacks=[EpochLog(folder, n_targets, "ndcg@10")], **quiet)
+    trainer.fit(module, SplitDataModule(task, 5, 4, hide_seen=False, seed=1))
     return module
 
 
 def test_the_loss_of_an_epoch_is_the_mean_over_its_targets(split: Split, tmp_path: Path) -> None:
     folder = RunFolder(tmp_path)
     model = train(split, folder).model.eval()
+    assert isinstance(model, InterestModel)
     batches = list(TrainingBatches(split, 5, 4, seed=1).epoch(0))
     with torch.no_grad():
         total = sum(float(model.training_loss(batch, Softmax())) * batch.n_targets for batch in batches)
