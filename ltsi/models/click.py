@@ -180,9 +180,10 @@ def fit_line(score_E: Tensor, label_E: Tensor, steps: int = 50) -> Tensor:
     n_positive = positive_E.sum().double()
     n_negative = len(label_E) - n_positive
     target_E = torch.where(positive_E, (n_positive + 1) / (n_positive + 2), 1 / (n_negative + 2))
+    odds = target_E.mean().logit()
     centre, spread = score_E.mean(), score_E.std(correction=0).clamp(min=1e-12)
     x_E2 = torch.stack([(score_E - centre) / spread, torch.ones_like(score_E)], dim=1)
-    line = x_E2.new_tensor([0.0, float(((n_positive + 1) / (n_negative + 1)).log())])
+    line = torch.stack([torch.zeros_like(odds), odds])
     for _ in range(steps):
         p_E = (x_E2 @ line).sigmoid()
         gradient = x_E2.T @ (target_E - p_E)
@@ -191,5 +192,5 @@ def fit_line(score_E: Tensor, label_E: Tensor, steps: int = 50) -> Tensor:
         line = line + step * (2 / step.norm()).clamp(max=1.0)
     slope, offset = line[0] / spread, line[1] - line[0] * centre / spread
     if slope < FLATTEST:
-        slope, offset = slope.new_tensor(FLATTEST), ((n_positive + 1) / (n_negative + 1)).log() - FLATTEST * centre
+        slope, offset = slope.new_tensor(FLATTEST), odds - FLATTEST * centre
     return torch.stack([slope, offset])
