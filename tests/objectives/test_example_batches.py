@@ -64,7 +64,7 @@ def naive(split: Split, rows: Iterable[int], max_length: int, positive: str) -> 
 
 @pytest.mark.parametrize("roles", [{}, ROLES], ids=["all", "roles"])
 def test_a_part_asks_each_event_when_it_happened(random_log: Store, roles: dict[str, list[str]]) -> None:
-    split = Ratio(valid=0.5, test=0.7, target="all", **roles)(random_log)  # type: ignore[arg-type]
+    split = Ratio(valid=0.5, test=0.7, target="all", **roles)(random_log)
     batches = PartExamples(maker(split, Behavior("buy")), "test", max_length=4, shard=Shard())
     assert Counter(read(batches)) == naive(split, split.test.event.tolist(), 4, "buy")
 

@@ -27,7 +27,7 @@ class Behavior(Labels):
 
     name: ClassVar[str] = "behavior"
 
-    positive: Sequence[str] | str
+    positive: Sequence[str] | str = ()
 
     def on(self, split: Split) -> BehaviorLabeller:
         """Reads the behaviours; see `Labels.on`."""

@@ -24,12 +24,12 @@ class Value(Labels):
 
     name: ClassVar[str] = "value"
 
-    at_least: float
+    at_least: float | None = None
 
     def on(self, split: Split) -> ValueLabeller:
         """Looks for values; see `Labels.on`."""
         if isinstance(self.at_least, bool) or not isinstance(self.at_least, (int, float)):
-            raise ConfigError(f"objective.labels.at_least={self.at_least} must be a number.")
+            raise ConfigError(f"objective.labels.at_least={self.at_least} must be a number, such as 4.")
         store, lacking = split.store, 0
         if store.value is None:
             raise DataError(
