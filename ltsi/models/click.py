@@ -67,8 +67,8 @@ class ClickModel(nn.Module, ABC):
 class ClickNetwork(ClickModel):
     """Dense layers over the user's state, the item, their product and the features; one logit.
 
-    The state is that of any network at the position after which is asked: the views of the user that were concatenated
-    or fused there. The item's vector is the one that histories are embedded with.
+    The state is that of any network at the position and time that is asked about: the views of the user that were
+    concatenated or fused there. The item's vector is the one that histories are embedded with.
 
     Args:
         network: encodes histories.
@@ -98,9 +98,9 @@ class ClickNetwork(ClickModel):
         """Returns the logits, `(E,)`; see `ClickModel.logits`."""
         histories = [group.histories for group in groups]
         if torch.is_grad_enabled():
-            state_ND = encode(self.network.states, histories, list(self.network.parameters()))
+            state_ND = encode(self.network.answers, histories, list(self.network.parameters()))
         else:
-            state_ND = torch.cat([self.network.states(each)[each.real_BL()] for each in histories])
+            state_ND = torch.cat([self.network.answers(each)[each.real_BL()] for each in histories])
         starts = accumulate((int(each.length_B.sum()) for each in histories), initial=0)
         place_E = torch.cat([start + _place(group) for start, group in zip(starts, groups, strict=False)])
         state_ED = state_ND[place_E]

@@ -21,6 +21,7 @@ from ltsi.models.network import SequenceNetwork
 from ltsi.objectives.example_batches import ExampleMaker, PartExamples, TrainingExamples, as_they_happen
 from ltsi.objectives.labels.labels import Labels
 from ltsi.objectives.objective import Answers, Objective, Task, gap_seconds
+from ltsi.sequences.augmentation import Augmentation
 from ltsi.sequences.batches import Shard, history_positions
 from ltsi.sequences.split import Split
 
@@ -92,8 +93,12 @@ class ClickTask(Task[ClickModel, ExampleBatch]):
                 "This loss is none of clicks, and objective=click has two classes; choose loss=two_class."
             )
 
-    def training(self, max_length: int, batch_size: int, seed: int, shard: Shard) -> TrainingExamples:
+    def training(
+        self, max_length: int, batch_size: int, seed: int, shard: Shard, augmentation: Sequence[Augmentation] = ()
+    ) -> TrainingExamples:
         """Returns `ExampleBatch`es over all training positions; see `Task.training`."""
+        if augmentation:
+            raise ConfigError("augmentation changes windows of next items, not examples; choose augmentation=none.")
         return TrainingExamples(self.maker, max_length, batch_size, seed, shard)
 
     def part(

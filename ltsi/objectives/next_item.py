@@ -17,6 +17,7 @@ from ltsi.losses.next_item import NextItemLoss
 from ltsi.metrics import RANKS, summary
 from ltsi.models.interest import InterestModel
 from ltsi.objectives.objective import Answers, Objective, Task, gap_seconds, refuse_features
+from ltsi.sequences.augmentation import Augmentation, AugmentedBatches, augmented
 from ltsi.sequences.batches import RankingBatches, Shard, TrainingBatches, history_positions
 from ltsi.sequences.split import Split
 
@@ -49,9 +50,11 @@ class NextItemTask(Task[InterestModel, TrainingBatch]):
         if isinstance(loss, ClickLoss):
             raise ConfigError("This loss is one of clicks, and objective=next_item ranks items; choose loss=softmax.")
 
-    def training(self, max_length: int, batch_size: int, seed: int, shard: Shard) -> TrainingBatches:
+    def training(
+        self, max_length: int, batch_size: int, seed: int, shard: Shard, augmentation: Sequence[Augmentation] = ()
+    ) -> TrainingBatches | AugmentedBatches:
         """Returns `TrainingBatch`es, one pass over all training windows; see `Task.training`."""
-        return TrainingBatches(self.split, max_length, batch_size, seed, shard)
+        return augmented(TrainingBatches(self.split, max_length, batch_size, seed, shard), augmentation)
 
     def part(
         self, part: str, max_length: int, hide_seen: bool, shard: Shard, limit: int | None = None

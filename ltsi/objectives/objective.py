@@ -16,6 +16,7 @@ from ltsi.features.space import FeatureSpace
 from ltsi.metrics import parse, parse_all
 from ltsi.models.click import ClickModel
 from ltsi.models.interest import InterestModel
+from ltsi.sequences.augmentation import Augmentation
 from ltsi.sequences.batches import Shard
 from ltsi.sequences.serving import PartPass, TrainingPass
 from ltsi.sequences.split import Split
@@ -101,8 +102,14 @@ class Task(ABC, Generic[Model, Batch]):
         """
 
     @abstractmethod
-    def training(self, max_length: int, batch_size: int, seed: int, shard: Shard) -> TrainingPass:
-        """Returns the training batches; see `Serving.training`."""
+    def training(
+        self, max_length: int, batch_size: int, seed: int, shard: Shard, augmentation: Sequence[Augmentation] = ()
+    ) -> TrainingPass:
+        """Returns the training batches; see `Serving.training`.
+
+        Raises:
+            ConfigError: the objective has no windows to augment.
+        """
 
     @abstractmethod
     def part(self, part: str, max_length: int, hide_seen: bool, shard: Shard, limit: int | None = None) -> PartPass:

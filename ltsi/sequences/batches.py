@@ -255,7 +255,8 @@ def gather(
     now_BL = np.concatenate([time_BL[:, 1:], time_BL[:, -1:]], axis=1)
     # The last real position and the padding behind it.
     now_BL = np.where(np.arange(time_BL.shape[1]) < length_B[:, None] - 1, now_BL, now[:, None])
-    return Histories(*(torch.from_numpy(column) for column in (item_BL, time_BL, length_B, now_BL)))
+    user_B = np.searchsorted(store.offsets, roles.row(first), side="right") - 1
+    return Histories(*(torch.from_numpy(column) for column in (item_BL, time_BL, length_B, now_BL, user_B)))
 
 
 def _pad(

@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from typing import Any
 
 import torch
 from pytorch_lightning import LightningDataModule
 
 from ltsi.errors import ConfigError
+from ltsi.sequences.augmentation import Augmentation
 from ltsi.sequences.batches import Shard
 from ltsi.sequences.serving import PartPass, Serving
 
@@ -28,22 +29,31 @@ class SplitDataModule(LightningDataModule):
         batch_size: training windows in a batch, over all devices.
         hide_seen: whether a user's own items are not ranked.
         seed: fixes the order of training.
+        augmentation: what happens to training windows, step by step.
 
     Raises:
         ConfigError: a number is not a whole number in its range.
     """
 
-    def __init__(self, task: Serving, max_length: int, batch_size: int, hide_seen: bool, seed: int) -> None:
+    def __init__(
+        self,
+        task: Serving,
+        max_length: int,
+        batch_size: int,
+        hide_seen: bool,
+        seed: int,
+        augmentation: Sequence[Augmentation] = (),
+    ) -> None:
         super().__init__()
         for key, value, least in (("max_length", max_length, 1), ("batch_size", batch_size, 1), ("seed", seed, 0)):
             if not isinstance(value, int) or value < least:
                 raise ConfigError(f"{key}={value} must be a whole number from {least}.")
         self.task, self.split, self.max_length, self.batch_size = task, task.split, max_length, batch_size
-        self.hide_seen, self.seed = hide_seen, seed
+        self.hide_seen, self.seed, self.augmentation = hide_seen, seed, augmentation
 
     def train_dataloader(self) -> Loader:
         """Returns a loader of one pass over all training windows."""
-        batches = self.task.training(self.max_length, self.batch_size, self.seed, self._shard())
+        batches = self.task.training(self.max_length, self.batch_size, self.seed, self._shard(), self.augmentation)
 
         def epoch() -> Iterator[Any]:
             # Asked for when the first batch is: a resumed trainer opens its loader before it knows its epoch.

@@ -2,20 +2,16 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from typing import Any, Protocol
 
+from ltsi.sequences.augmentation import Augmentation
 from ltsi.sequences.batches import Shard
 from ltsi.sequences.split import Split
 
 
 class TrainingPass(Protocol):
     """Batches for training, drawn anew for each epoch."""
-
-    @property
-    def n_targets(self) -> int:
-        """Training events that an epoch asks for, over all processes."""
-        ...
 
     def __len__(self) -> int: ...
 
@@ -41,7 +37,9 @@ class Serving(Protocol):
 
     split: Split
 
-    def training(self, max_length: int, batch_size: int, seed: int, shard: Shard) -> TrainingPass:
+    def training(
+        self, max_length: int, batch_size: int, seed: int, shard: Shard, augmentation: Sequence[Augmentation] = ()
+    ) -> TrainingPass:
         """Returns the training batches.
 
         Args:
@@ -49,6 +47,7 @@ class Serving(Protocol):
             batch_size: windows in a batch, over all processes.
             seed: fixes what is drawn.
             shard: this process's part.
+            augmentation: what happens to training windows, step by step.
         """
         ...
 

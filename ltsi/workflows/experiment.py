@@ -21,6 +21,7 @@ from ltsi.errors import ConfigError, DataError
 from ltsi.features.declarations import read_declarations
 from ltsi.features.space import FeatureSpace
 from ltsi.models.interest import InterestModel
+from ltsi.models.positions import require_positions
 from ltsi.objectives.next_item import NextItem
 from ltsi.objectives.objective import Objective, Task
 from ltsi.runs.folder import Evaluation, RunFolder
@@ -121,11 +122,12 @@ def build_model(cfg: DictConfig) -> InterestModel:
     """Builds the model of a resolved configuration.
 
     Raises:
-        ConfigError: `model._target_` is not a model.
+        ConfigError: `model._target_` is not a model, or it cannot be shown `max_length` events.
     """
     model = build(cfg.model)
     if not isinstance(model, InterestModel):
         raise ConfigError(f"model._target_={cfg.model._target_} is not an ltsi model (ltsi.models.interest).")
+    require_positions(model, cfg.max_length)
     return model
 
 

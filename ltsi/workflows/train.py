@@ -17,7 +17,6 @@ from ltsi.errors import ConfigError, RunError
 from ltsi.objectives.objective import Task
 from ltsi.runs.environment import describe_environment, now
 from ltsi.runs.folder import Evaluation, RunFolder
-from ltsi.sequences.batches import Shard
 from ltsi.sequences.datamodule import SplitDataModule
 from ltsi.tables import Result, Table
 from ltsi.training.callbacks import EpochLog
@@ -55,13 +54,14 @@ def run(cfg: DictConfig) -> Result:
     task = build_task(cfg, experiment.split, features)
     with open_dict(cfg):
         cfg.n_items, cfg.metrics = store.n_items, list(task.objective.checked_metrics(cfg.metrics))
-    data = SplitDataModule(task, cfg.max_length, cfg.batch_size, experiment.seen == "hide", cfg.seed)
+    steps, hide = list(build(cfg.augmentation).values()), experiment.seen == "hide"
+    data = SplitDataModule(task, cfg.max_length, cfg.batch_size, hide, cfg.seed, steps)
     seed_everything(cfg.seed, verbose=False)
     model = task.model(build_model(cfg))
     if cfg.resume:
         _require_same_run(folder, cfg, store.fingerprint)
     module = InterestModule(task, model, build(cfg.loss), build(cfg.optimizer), cfg.metrics, cfg.seed)
-    trainer = build_trainer(cfg, _callbacks(cfg, task, folder) if model.learns else ())
+    trainer = build_trainer(cfg, _callbacks(cfg, task.objective.monitor, folder) if model.learns else ())
     if model.learns:
         _require_training(trainer, module, data)
     if trainer.is_global_zero:
@@ -103,18 +103,13 @@ def _begin(folder: RunFolder, cfg: DictConfig, experiment: Experiment, trainer: 
     folder.update_environment(environment)
 
 
-def _callbacks(cfg: DictConfig, task: Task[Any, Any], folder: RunFolder) -> list[Callback]:
-    monitor, n_targets = (
-        task.objective.monitor,
-        task.training(cfg.max_length, cfg.batch_size, cfg.seed, Shard()).n_targets,
-    )
+def _callbacks(cfg: DictConfig, monitor: str, folder: RunFolder) -> list[Callback]:
     place = folder.path / "checkpoints"
     best = ModelCheckpoint(place, "best", monitor=monitor, mode="max", enable_version_counter=False)
     # Not by `save_last`, which only saves when the best one is saved.
     last = ModelCheckpoint(place, "last", enable_version_counter=False)
     # The row of an epoch is written before its checkpoint: a killed run does the epoch again and replaces the row.
-    stopping = build(cfg.early_stopping, monitor=monitor, mode="max")
-    return [EpochLog(folder, n_targets, monitor), stopping, best, last]
+    return [EpochLog(folder, monitor), build(cfg.early_stopping, monitor=monitor, mode="max"), best, last]
 
 
 def _refuse_trained(folder: RunFolder) -> None:

@@ -98,7 +98,7 @@ def test_an_example_alone_has_the_same_logit(
         together = network.logits([group])
         vectors = network.features(group.features)
         for e, history in enumerate([[1, 2, 3], [1], [4, 0], [4, 0]]):
-            state_D = network.network.states(make_histories(history, n_items=ITEMS))[0, -1]
+            state_D = network.network.answers(make_histories(history, n_items=ITEMS))[0, -1]
             item_D = network.network.items(group.item_E[e])
             alone = network.dense(torch.cat([state_D, item_D, state_D * item_D, vectors[e]]))
             torch.testing.assert_close(together[e], alone[0])

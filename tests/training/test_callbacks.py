@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from functools import partial
 from pathlib import Path
 from typing import Any
@@ -18,6 +18,7 @@ from ltsi.models.items import Items
 from ltsi.models.lstm import Lstm
 from ltsi.objectives.next_item import NextItem
 from ltsi.runs.folder import RunFolder
+from ltsi.sequences.augmentation import Augmentation, Crop, augmented
 from ltsi.sequences.batches import TrainingBatches
 from ltsi.sequences.datamodule import SplitDataModule
 from ltsi.sequences.leave_one_out import LeaveOneOut
@@ -32,7 +33,9 @@ def split(make_store: Callable[..., Store]) -> Split:
     return LeaveOneOut()(make_store(*([((u + i) % 7, i) for i in range(4 + u)] for u in range(9))))
 
 
-def train(split: Split, folder: RunFolder, epochs: int = 1, lr: float = 0.0) -> InterestModule:
+def train(
+    split: Split, folder: RunFolder, epochs: int = 1, lr: float = 0.0, augmentation: Sequence[Augmentation] = ()
+) -> InterestModule:
     torch.manual_seed(0)
     model = Lstm(Items(7, 4), dim=4, hidden=4, layers=1, dropout=0.0, embedding_dropout=0.0)
     task = NextItem().on(split, None)
@@ -46,17 +49,19 @@ def train(split: Split, folder: RunFolder, epochs: int = 1, lr: float = 0.0) -> 
         "num_sanity_val_steps": 0,
         "use_distributed_sampler": False,
     }
-    n_targets = TrainingBatches(split, 5, 4, seed=1).n_targets
-    trainer = Trainer(max_epochs=epochs, callbacks=[EpochLog(folder, n_targets, "ndcg@10")], **quiet)
-    trainer.fit(module, SplitDataModule(task, 5, 4, hide_seen=False, seed=1))
+    trainer = Trainer(max_epochs=epochs, callbacks=[EpochLog(folder, "ndcg@10")], **quiet)
+    trainer.fit(module, SplitDataModule(task, 5, 4, False, seed=1, augmentation=augmentation))
     return module
 
 
-def test_the_loss_of_an_epoch_is_the_mean_over_its_targets(split: Split, tmp_path: Path) -> None:
+@pytest.mark.parametrize("augmentation", [[], [Crop(0.5)]], ids=["as it happened", "augmented"])
+def test_the_loss_of_an_epoch_is_the_mean_over_its_targets(
+    split: Split, tmp_path: Path, augmentation: list[Augmentation]
+) -> None:
     folder = RunFolder(tmp_path)
-    model = train(split, folder).model.eval()
+    model = train(split, folder, augmentation=augmentation).model.eval()
     assert isinstance(model, InterestModel)
-    batches = list(TrainingBatches(split, 5, 4, seed=1).epoch(0))
+    batches = list(augmented(TrainingBatches(split, 5, 4, seed=1), augmentation).epoch(0))
     with torch.no_grad():
         total = sum(float(model.training_loss(batch, Softmax())) * batch.n_targets for batch in batches)
     targets = sum(batch.n_targets for batch in batches)

@@ -141,6 +141,7 @@ def refused(ltsi: Ltsi, command: list[str], exit_code: int = 2) -> str:
         ("lstm", ["metrics=[auc]"], 2, "Metric 'auc' does not fit: objective=next_item has the ranks"),
         ("lstm", [CLICK, "loss=softmax"], 2, "objective=click has two classes; choose loss=two_class"),
         ("lstm", ["loss=two_class"], 2, "objective=next_item ranks items; choose loss=softmax"),
+        ("lstm", [CLICK, "augmentation=crop"], 2, "augmentation changes windows of next items, not examples"),
         ("hybrid", [CLICK], 2, "objective=click has no use for Hybrid: it takes one network"),
         ("lstm", ["features=auto"], 2, "features are declared, and objective=next_item uses none"),
         ("lstm", ["objective=clicks"], 2, "there is no objective 'clicks': did you mean objective=click?"),
