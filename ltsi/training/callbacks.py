@@ -10,7 +10,6 @@ import torch
 from pytorch_lightning import Callback, LightningModule, Trainer
 
 from ltsi.runs.folder import RunFolder
-from ltsi.training.module import MONITOR
 
 log = logging.getLogger(__name__)
 
@@ -20,10 +19,11 @@ class EpochLog(Callback):
 
     Args:
         folder: the run folder.
+        monitor: the metric that a person is shown.
     """
 
-    def __init__(self, folder: RunFolder) -> None:
-        self.folder, self.n_targets = folder, 0
+    def __init__(self, folder: RunFolder, monitor: str) -> None:
+        self.folder, self.monitor, self.n_targets = folder, monitor, 0
         self._start = self._train_end = 0.0
         self._loss = torch.zeros(())
 
@@ -51,4 +51,5 @@ class EpochLog(Callback):
         row["events_per_second"] = self.n_targets / max(seconds, 1e-9)
         row["valid_seconds"] = time.perf_counter() - self._train_end
         self.folder.append_epoch({name: round(value, 6) for name, value in row.items()})
-        log.info("epoch %d: loss %.4f, valid %s %.4f, %.1f s", row["epoch"], loss, MONITOR, row[MONITOR], seconds)
+        shown = row[self.monitor]
+        log.info("epoch %d: loss %.4f, valid %s %.4f, %.1f s", row["epoch"], loss, self.monitor, shown, seconds)

@@ -13,8 +13,10 @@ from pytorch_lightning import Trainer
 from torch.optim import SGD
 
 from ltsi.losses.softmax import Softmax
+from ltsi.models.interest import InterestModel
 from ltsi.models.items import Items
 from ltsi.models.lstm import Lstm
+from ltsi.objectives.next_item import NextItem
 from ltsi.runs.folder import RunFolder
 from ltsi.sequences.augmentation import Augmentation, Crop, augmented
 from ltsi.sequences.batches import TrainingBatches
@@ -36,7 +38,8 @@ def train(
 ) -> InterestModule:
     torch.manual_seed(0)
     model = Lstm(Items(7, 4), dim=4, hidden=4, layers=1, dropout=0.0, embedding_dropout=0.0)
-    module = InterestModule(model, Softmax(), partial(SGD, lr=lr), ["hr@1"], seed=1)
+    task = NextItem().on(split, None)
+    module = InterestModule(task, model, Softmax(), partial(SGD, lr=lr), ["hr@1"], seed=1)
     quiet: dict[str, Any] = {
         "accelerator": "cpu",
         "logger": False,
@@ -46,8 +49,8 @@ def train(
         "num_sanity_val_steps": 0,
         "use_distributed_sampler": False,
     }
-    trainer = Trainer(max_epochs=epochs, callbacks=[EpochLog(folder)], **quiet)
-    trainer.fit(module, SplitDataModule(split, 5, 4, False, seed=1, augmentation=augmentation))
+    trainer = Trainer(max_epochs=epochs, callbacks=[EpochLog(folder, "ndcg@10")], **quiet)
+    trainer.fit(module, SplitDataModule(task, 5, 4, False, seed=1, augmentation=augmentation))
     return module
 
 
@@ -57,6 +60,7 @@ def test_the_loss_of_an_epoch_is_the_mean_over_its_targets(
 ) -> None:
     folder = RunFolder(tmp_path)
     model = train(split, folder, augmentation=augmentation).model.eval()
+    assert isinstance(model, InterestModel)
     batches = list(augmented(TrainingBatches(split, 5, 4, seed=1), augmentation).epoch(0))
     with torch.no_grad():
         total = sum(float(model.training_loss(batch, Softmax())) * batch.n_targets for batch in batches)
