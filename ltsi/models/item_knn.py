@@ -66,7 +66,7 @@ class ItemKnn(NeighbourModel):
         neighbours: int = 200,
         fade: float = 0.7,
         half_life: float | None = None,
-        pair_fade: float = 1.0,
+        pair_fade: float = 0.8,
         pair_half_life: float | None = None,
     ) -> None:
         super().__init__(n_items, Fading(fade, half_life), neighbours)
