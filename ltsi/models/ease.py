@@ -37,7 +37,7 @@ class Ease(NeighbourModel):
         l2: weight of the penalty, in users.
         fade: weight of an event of the history relative to the one after it; 1: a plain history.
         half_life: days after which half of an event's weight is left; None: time does not matter.
-        neighbours: weights an item keeps, those of largest magnitude.
+        neighbours: weights an item keeps, those of largest magnitude; 500 rank as well as all (Beauty, MovieLens-1M).
         max_items: items that take part, at most.
 
     Raises:
@@ -50,16 +50,15 @@ class Ease(NeighbourModel):
         l2: float = 50.0,
         fade: float = 0.7,
         half_life: float | None = None,
-        neighbours: int = 1000,
+        neighbours: int = 500,
         max_items: int = 20_000,
     ) -> None:
-        super().__init__(n_items, Fading(fade, half_life))
+        super().__init__(n_items, Fading(fade, half_life), neighbours)
         if l2 <= 0:
             raise ConfigError(f"model.l2={l2} must be above 0.")
-        for key, value in (("neighbours", neighbours), ("max_items", max_items)):
-            if value < 1:
-                raise ConfigError(f"model.{key}={value} must be at least 1.")
-        self.l2, self.neighbours, self.max_items = l2, neighbours, max_items
+        if max_items < 1:
+            raise ConfigError(f"model.max_items={max_items} must be at least 1.")
+        self.l2, self.max_items = l2, max_items
 
     def fit_statistics(self, split: Split) -> None:
         """Solves for B on the training part, first without the users that the sharpness is fitted on.
@@ -93,10 +92,10 @@ class Ease(NeighbourModel):
         return size_I, torch.from_numpy(kept_K)[columns], values
 
 
-def _inverse(taken: sparse.csr_array, l2: float) -> Tensor:
+def _inverse(taken: sparse.csr_matrix, l2: float) -> Tensor:
     """Returns `(XᵀX + l2 · I)⁻¹`, float32 `(I, I)`, the only dense matrix on the way."""
     n_items = taken.shape[1]
-    users_of_item = sparse.csr_array(taken.T)
+    users_of_item = sparse.csr_matrix(taken.T)
     matrix_II: NDArray[np.float32] = np.empty((n_items, n_items), dtype=np.float32)
     for first in range(0, n_items, BLOCK):
         matrix_II[first : first + BLOCK] = (users_of_item[first : first + BLOCK] @ taken).toarray()
@@ -119,7 +118,7 @@ def _mirrored(upper_II: Tensor) -> Tensor:
     return upper_II
 
 
-def _add_users(inverse_II: Tensor, taken_NI: sparse.csr_array) -> None:
+def _add_users(inverse_II: Tensor, taken_NI: sparse.csr_matrix) -> None:
     """Brings users into an inverse that was computed without them, in place, by Woodbury's identity."""
     seen_NI = torch.from_numpy(taken_NI @ inverse_II.numpy())
     core_NN = torch.from_numpy(taken_NI @ seen_NI.T.numpy())

@@ -136,20 +136,23 @@ def fit_sharpness(scores: Callable[[Histories], Tensor], batches: RankingBatches
     return float(np.exp(found.x)) / largest
 
 
-def count_interactions(split: Split) -> sparse.csr_array:
+def count_interactions(split: Split) -> sparse.csr_matrix:
     """Counts how often each user took each item in training, by the weights of the behaviours, float32 `(users, I)`."""
     weight, n_items, blocks = split.store.behavior_weight.astype(np.float32), split.store.n_items, []
     for block in split.training_blocks():
-        n_users = len(block.offsets) - 1
         where = (block.user() - block.first_user, block.item)
-        blocks.append(sparse.csr_array((weight[block.behavior], where), shape=(n_users, n_items)))
-    counts = sparse.csr_array(sparse.vstack(blocks, format="csr"))
+        blocks.append(sparse.csr_matrix((weight[block.behavior], where), shape=(len(block.offsets) - 1, n_items)))
+    # The library `implicit` takes matrices, not arrays.
+    counts = sparse.csr_matrix(sparse.vstack(blocks, format="csr"))
     counts.eliminate_zeros()
     return counts
 
 
-def without_users(counts: sparse.csr_array, user_N: NDArray[np.int64]) -> sparse.csr_array:
-    """Returns a table of users and items without the rows of some users."""
+def without_users(counts: sparse.csr_matrix, user_N: NDArray[np.int64]) -> sparse.csr_matrix:
+    """Returns the table with the rows of some users empty."""
     kept = np.ones(counts.shape[0], dtype=bool)
     kept[user_N] = False
-    return counts[np.flatnonzero(kept)]
+    rest = counts.copy()
+    rest.data[~np.repeat(kept, np.diff(counts.indptr))] = 0.0
+    rest.eliminate_zeros()
+    return rest

@@ -10,6 +10,7 @@ from collections.abc import Iterable
 import torch
 from torch import Tensor
 
+from ltsi.errors import ConfigError
 from ltsi.histories import Histories
 from ltsi.models.fading import Fading
 from ltsi.models.linear import LinearModel
@@ -23,14 +24,21 @@ class NeighbourModel(LinearModel):
     Args:
         n_items: size of the catalogue.
         fading: what past events still weigh.
+        neighbours: weights an item keeps.
+
+    Raises:
+        ConfigError: an item keeps no weight.
     """
 
     offset_I: Tensor
     next_E: Tensor
     weight_E: Tensor
 
-    def __init__(self, n_items: int, fading: Fading) -> None:
+    def __init__(self, n_items: int, fading: Fading, neighbours: int) -> None:
         super().__init__(n_items, fading)
+        if neighbours < 1:
+            raise ConfigError(f"model.neighbours={neighbours} must be at least 1.")
+        self.neighbours = neighbours
         self.register_buffer("offset_I", torch.zeros(n_items + 1, dtype=torch.int64))
         self.register_buffer("next_E", torch.zeros(0, dtype=torch.int32))
         self.register_buffer("weight_E", torch.zeros(0))
