@@ -69,7 +69,8 @@ class Ease(NeighbourModel):
         self._require_clock(split)
         taken = count_interactions(split)
         taken.data[:] = 1.0
-        kept_K = np.sort(np.argsort(-taken.sum(axis=0), kind="stable")[: self.max_items])
+        taken_I = np.asarray(taken.sum(axis=0)).ravel()
+        kept_K = np.sort(np.argsort(-taken_I, kind="stable")[: self.max_items])
         taken = taken[:, kept_K]
         left_out = leave_out(split)
         inverse_KK = _inverse(without_users(taken, left_out.targets.user), self.l2)
