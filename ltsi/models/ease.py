@@ -66,7 +66,7 @@ class Ease(NeighbourModel):
         Raises:
             DataError: `half_life` is given and the log has no clock.
         """
-        self._require_clock(split)
+        super().fit_statistics(split)
         taken = count_interactions(split)
         taken.data[:] = 1.0
         taken_I = np.asarray(taken.sum(axis=0)).ravel()

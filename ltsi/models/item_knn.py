@@ -84,7 +84,7 @@ class ItemKnn(NeighbourModel):
         Raises:
             DataError: `half_life` or `pair_half_life` is given and the log has no clock.
         """
-        self._require_clock(split)
+        super().fit_statistics(split)
         if self.pair_half_life is not None:
             split.store.require_clock("model.pair_half_life")
         counts = count_interactions(split)

@@ -84,7 +84,7 @@ class MatrixFactorisation(LinearModel):
         Raises:
             DataError: `half_life` is given and the log has no clock.
         """
-        self._require_clock(split)
+        super().fit_statistics(split)
         # torch is seeded by the run, the library wants a seed of its own.
         seed = int(torch.randint(2**31, ()))
         counts = count_interactions(split)
