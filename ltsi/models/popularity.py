@@ -1,4 +1,8 @@
-"""What everybody takes: the training counts of the items. Shape suffixes: B histories, I items."""
+"""What everybody takes: the training counts of the items.
+
+Shape suffixes: B histories, I items.
+Source: Cremonesi et al. 2010, "Performance of Recommender Algorithms on Top-N Recommendation Tasks" (TopPop).
+"""
 
 from __future__ import annotations
 
