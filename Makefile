@@ -4,10 +4,11 @@ VENV ?= .venv
 BIN := $(VENV)/bin
 INSTALLED := $(VENV)/.installed
 DEMO := outputs/demo
+QUALITY ?= outputs/quality
 MODELS := exp_decay,popularity,transitions,lstm,transformer,lstm_transformer,hybrid
 
 .DEFAULT_GOAL := help
-.PHONY: help install demo lint format type pytest test bench build clean
+.PHONY: help install demo lint format type pytest test bench quality build clean
 
 help: ## List the targets
 	@awk -F ':.*## ' '/^[a-z]+:.*## / {printf "  %-10s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -47,6 +48,9 @@ test: lint type pytest ## Run every check: lint, types and tests
 
 bench: $(INSTALLED) ## Run the measurements in benchmarks/
 	@for script in benchmarks/*.py; do echo "== $$script"; $(BIN)/python "$$script" || exit 1; done
+
+quality: $(INSTALLED) ## Measure every model on the real logs in LTSI_REALDATA, for hours; stores and runs go to QUALITY
+	$(BIN)/python benchmarks/quality.py --work $(QUALITY)
 
 build: $(INSTALLED) ## Build the source archive and the wheel into dist/
 	$(BIN)/python -m build

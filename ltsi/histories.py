@@ -20,23 +20,29 @@ class Histories:
     Attributes:
         item_BL: int64, dense item index; padding is `n_items`.
         time_BL: int64, seconds since epoch (or positions where there is no clock); padding repeats the last time.
-        length_B: int64, number of real positions, at least 1.
+        length_B: int64, number of real positions. 0 is a user nobody has seen: padding alone, at least one position of
+            it, whose time is the now.
         now_BL: int64, when the item after each position is asked for: at the last one the "now" of the question, before
             it the time of the next event (in training: of the target, where there is one). Only the answer at a
             position may look at it: to what a later position sees of this one, it would say when a hidden target came.
+        user_B: int64, dense user index; -1 is somebody the store does not know. None: nobody is known.
     """
 
     item_BL: Tensor
     time_BL: Tensor
     length_B: Tensor
     now_BL: Tensor
+    user_B: Tensor | None = None
 
     def __len__(self) -> int:
         return len(self.length_B)
 
     def to(self, device: torch.device) -> Histories:
         """Returns the batch on a device."""
-        return Histories(*(getattr(self, name).to(device) for name in ("item_BL", "time_BL", "length_B", "now_BL")))
+        columns = [self.item_BL, self.time_BL, self.length_B, self.now_BL]
+        if self.user_B is not None:
+            columns.append(self.user_B)
+        return Histories(*(column.to(device) for column in columns))
 
     @property
     def now_B(self) -> Tensor:
@@ -49,7 +55,7 @@ class Histories:
         return position_L < self.length_B[:, None]
 
     def last(self, values_BLX: Tensor) -> Tensor:
-        """Picks the values at each history's last real position.
+        """Picks the values at each history's last real position; at the first one, of an empty history.
 
         Args:
             values_BLX: `(B, L, ...)`.
@@ -57,7 +63,7 @@ class Histories:
         Returns:
             `(B, ...)`.
         """
-        return values_BLX[torch.arange(len(self), device=values_BLX.device), self.length_B - 1]
+        return values_BLX[torch.arange(len(self), device=values_BLX.device), (self.length_B - 1).clamp(min=0)]
 
     def recent(self, n: int) -> tuple[Tensor, Tensor, Tensor]:
         """Returns the last `n` events, most recent first.

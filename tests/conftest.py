@@ -102,11 +102,12 @@ def make_histories() -> Callable[..., Histories]:
         *items: Sequence[int], n_items: int, step: int = 86_400, wait: int = 86_400, padding: int = 0
     ) -> Histories:
         """One event every `step` seconds, asked `wait` seconds after the last one, `padding` more than is needed."""
-        width = max(map(len, items)) + padding
+        width = max(1, *map(len, items)) + padding
         length_B = torch.tensor([len(row) for row in items])
         item_BL = torch.tensor([[*row, *[n_items] * (width - len(row))] for row in items])
-        time_BL = 1_600_000_000 + torch.minimum(torch.arange(width), length_B[:, None] - 1) * step
+        time_BL = 1_600_000_000 + torch.minimum(torch.arange(width), (length_B[:, None] - 1).clamp(min=0)) * step
         now_BL = torch.where(torch.arange(width) < length_B[:, None] - 1, time_BL + step, time_BL[:, -1:] + wait)
+        time_BL[length_B == 0] = now_BL[length_B == 0]
         return Histories(item_BL, time_BL, length_B, now_BL)
 
     return make

@@ -9,6 +9,7 @@ from typing import Any
 
 import torch
 from torch import Tensor
+from torch.nn import functional
 
 from ltsi.side_by_side import side_by_side
 
@@ -75,17 +76,29 @@ class Softmax:
 
     Computed in the precision of the item vectors: mixed precision hands over states of half precision.
 
+    With label smoothing ε the right answer is the target with probability 1 − ε and any item with ε / I. This adds ε
+    times (the target's logit − the mean logit), and the mean logit is the state's product with the mean vector: no
+    logit is looked at a second time.
+
+    Source: Szegedy et al. 2016, "Rethinking the Inception Architecture", section 7 (label smoothing).
+
     Args:
         block: positions whose logits are held at a time, by each thread.
+        label_smoothing: ε, from 0 to 1.
     """
 
-    def __init__(self, block: int = 32) -> None:
+    def __init__(self, block: int = 32, label_smoothing: float = 0.0) -> None:
         if block < 1:
             raise ValueError(f"block={block} must be at least 1")
-        self.block = block
+        if not 0 <= label_smoothing <= 1:
+            raise ValueError(f"label_smoothing={label_smoothing} must be from 0 to 1")
+        self.block, self.label_smoothing = block, label_smoothing
 
     def __call__(self, state_ND: Tensor, vector_ID: Tensor, target_N: Tensor) -> Tensor:
         """Returns the summed loss, a scalar; see `NextItemLoss`."""
         state_ND = state_ND.to(vector_ID.dtype)
         loss: Tensor = _BlockedSoftmax.apply(state_ND, vector_ID, target_N, self.block)  # type: ignore[no-untyped-call]
+        if self.label_smoothing:
+            ahead_ND = functional.embedding(target_N, vector_ID) - vector_ID.mean(0)
+            loss = loss + self.label_smoothing * (state_ND * ahead_ND).sum()
         return loss

@@ -1,6 +1,9 @@
-"""Ranking metrics, one per file, by name: `ndcg@10`, `hr@10`, `mrr`, `mrr@10`.
+"""Metrics, one per file, by name. Some read the ranks of targets, the others labels and probabilities of examples.
 
-A metric is a function of the rank of each target, so ranking is done once and every metric is read off it.
+- Of ranks (`ndcg@10`, `hr@10`, `mrr`, `mrr@10`): a function of the rank of each target, so ranking is done once and
+  every metric is read off it.
+- Of labels (`accuracy`, `precision`, `recall`, `f1`, `log_loss`, `gauc`, `auc`): all but `auc` are `Terms`, a ratio of
+  two sums over examples, so users can be resampled.
 """
 
 from __future__ import annotations
@@ -15,18 +18,59 @@ import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
 from ltsi.errors import ConfigError, DataError
+from ltsi.metrics.accuracy import accuracy
+from ltsi.metrics.auc import auc
+from ltsi.metrics.f1 import f1
+from ltsi.metrics.gauc import gauc
 from ltsi.metrics.hr import hit_rate
+from ltsi.metrics.log_loss import log_loss
 from ltsi.metrics.mrr import reciprocal_rank
 from ltsi.metrics.ndcg import discounted_gain
+from ltsi.metrics.precision import precision
+from ltsi.metrics.recall import recall
+from ltsi.metrics.terms import Floats, Labels, Terms
 
-__all__ = ["Metric", "discounted_gain", "hit_rate", "parse", "per_user", "reciprocal_rank", "summary"]
+__all__ = [
+    "LABELS",
+    "RANKS",
+    "Metric",
+    "Terms",
+    "accuracy",
+    "auc",
+    "discounted_gain",
+    "f1",
+    "gauc",
+    "hit_rate",
+    "label_summary",
+    "log_loss",
+    "parse",
+    "parse_all",
+    "per_user",
+    "precision",
+    "recall",
+    "reciprocal_rank",
+    "summary",
+    "terms",
+]
 
-_FUNCTIONS: dict[str, Callable[..., NDArray[np.float64]]] = {
+RANKS, LABELS = "ranks", "labels"
+"""What a metric reads."""
+
+_OF_RANKS: dict[str, Callable[..., NDArray[np.float64]]] = {
     "hr": hit_rate,
     "mrr": reciprocal_rank,
     "ndcg": discounted_gain,
 }
-_WITHOUT_CUTOFF = frozenset({"mrr"})
+_OF_LABELS: dict[str, Callable[..., Terms]] = {
+    "accuracy": accuracy,
+    "f1": f1,
+    "gauc": gauc,
+    "log_loss": log_loss,
+    "precision": precision,
+    "recall": recall,
+}
+_NAMES = {RANKS: sorted(_OF_RANKS), LABELS: sorted([*_OF_LABELS, "auc"])}
+_WITHOUT_CUTOFF = frozenset({"mrr", *_NAMES[LABELS]})
 
 
 @dataclass(frozen=True)
@@ -34,7 +78,7 @@ class Metric:
     """A metric by name and cut-off.
 
     Attributes:
-        name: `hr`, `mrr` or `ndcg`.
+        name: such as `ndcg` or `auc`.
         k: the cut-off, or None.
     """
 
@@ -44,8 +88,18 @@ class Metric:
     def __str__(self) -> str:
         return self.name if self.k is None else f"{self.name}@{self.k}"
 
+    @property
+    def reads(self) -> str:
+        """`ranks` or `labels`."""
+        return RANKS if self.name in _OF_RANKS else LABELS
+
+    @property
+    def lower_is_better(self) -> bool:
+        """Whether a better model has less of it."""
+        return self.name == "log_loss"
+
     def __call__(self, ranks: ArrayLike) -> NDArray[np.float64]:
-        """Evaluates the metric for each target.
+        """Evaluates a metric of ranks for each target.
 
         Args:
             ranks: whole numbers `(N,)`, 1 is best.
@@ -60,7 +114,7 @@ class Metric:
         if not np.issubdtype(array.dtype, np.integer) or (array.size and array.min() < 1):
             raise ValueError(f"ranks must be whole numbers from 1, got {array.dtype} from {array.min()}")
         arguments: dict[str, Any] = {} if self.k is None else {"k": self.k}
-        return _FUNCTIONS[self.name](array, **arguments)
+        return _OF_RANKS[self.name](array, **arguments)
 
 
 def parse(name: str) -> Metric:
@@ -73,17 +127,20 @@ def parse(name: str) -> Metric:
         The metric.
 
     Raises:
-        ConfigError: there is no such metric, or its cut-off is missing or not a positive whole number.
+        ConfigError: there is no such metric, or its cut-off is missing, too much, or not a positive whole number.
 
     Example:
         >>> parse("ndcg@10")
         Metric(name='ndcg', k=10)
     """
     stem, at, cutoff = name.partition("@")
-    if stem not in _FUNCTIONS:
-        near = difflib.get_close_matches(stem.lower(), _FUNCTIONS, n=1)
-        hint = f"did you mean '{near[0]}{at}{cutoff}'?" if near else f"there are: {', '.join(_known())}."
+    every = [*_NAMES[RANKS], *_NAMES[LABELS]]
+    if stem not in every:
+        near = difflib.get_close_matches(stem.lower(), every, n=1)
+        hint = f"did you mean '{near[0]}{at}{cutoff}'?" if near else f"there are: {', '.join(map(_written, every))}."
         raise ConfigError(f"There is no metric '{name}'; {hint}")
+    if at and stem in _NAMES[LABELS]:
+        raise ConfigError(f"Metric '{name}' takes no cut-off: write '{stem}'.")
     if not at and stem not in _WITHOUT_CUTOFF:
         raise ConfigError(f"Metric '{name}' needs a cut-off, the length of the list: write '{name}@10'.")
     if at and not re.fullmatch(r"[1-9][0-9]*", cutoff):
@@ -91,8 +148,31 @@ def parse(name: str) -> Metric:
     return Metric(stem, int(cutoff) if at else None)
 
 
+def parse_all(names: Iterable[str], reads: str, whose: str) -> tuple[str, ...]:
+    """Reads names of metrics that must be of one sort, each once.
+
+    Args:
+        names: names of metrics.
+        reads: `ranks` or `labels`.
+        whose: who has these, as the subject of a sentence: "objective=click".
+
+    Returns:
+        The names, in their order.
+
+    Raises:
+        ConfigError: there is no such metric, or it reads what is not there.
+    """
+    metrics = dict.fromkeys(map(parse, names))
+    for metric in metrics:
+        if metric.reads != reads:
+            fitting = ", ".join(map(_written, _NAMES[reads]))
+            has = "the ranks of targets" if reads == RANKS else "labels and probabilities"
+            raise ConfigError(f"Metric '{metric}' does not fit: {whose} has {has}; there are: {fitting}.")
+    return tuple(map(str, metrics))
+
+
 def per_user(name: str, ranks: ArrayLike) -> NDArray[np.float64]:
-    """Evaluates a metric for each target.
+    """Evaluates a metric of ranks for each target.
 
     Args:
         name: name of the metric, such as `ndcg@10`.
@@ -112,7 +192,7 @@ def per_user(name: str, ranks: ArrayLike) -> NDArray[np.float64]:
 
 
 def summary(ranks: ArrayLike, names: Iterable[str]) -> dict[str, float]:
-    """Averages metrics over the targets.
+    """Averages metrics of ranks over the targets.
 
     Args:
         ranks: whole numbers `(N,)`, 1 is best.
@@ -135,5 +215,52 @@ def summary(ranks: ArrayLike, names: Iterable[str]) -> dict[str, float]:
     return {str(metric): float(metric(array).mean()) for metric in map(parse, names)}
 
 
-def _known() -> list[str]:
-    return [name if name in _WITHOUT_CUTOFF else f"{name}@K" for name in sorted(_FUNCTIONS)]
+def terms(name: str, label_N: Labels, probability_N: Floats, user_N: NDArray[np.int64]) -> Terms | None:
+    """Evaluates a metric of labels for each example.
+
+    Args:
+        name: name of the metric, such as `log_loss`.
+        label_N: whether each example is positive.
+        probability_N: predicted probability of being positive.
+        user_N: user of each example.
+
+    Returns:
+        The terms; None for `auc`, which compares examples of different users and is no ratio of sums.
+    """
+    if name == "auc":
+        return None
+    return gauc(label_N, probability_N, user_N) if name == "gauc" else _OF_LABELS[name](label_N, probability_N)
+
+
+def label_summary(
+    label_N: Labels, probability_N: Floats, user_N: NDArray[np.int64], names: Iterable[str]
+) -> dict[str, float]:
+    """Evaluates metrics of labels over all examples.
+
+    Args:
+        label_N: whether each example is positive.
+        probability_N: predicted probability of being positive.
+        user_N: user of each example.
+        names: names of the metrics.
+
+    Returns:
+        Each metric by its name; NaN where it is not defined.
+
+    Raises:
+        ValueError: a probability is not between 0 and 1.
+
+    Example:
+        >>> label_summary(np.array([True, False]), np.array([0.9, 0.4]), np.array([0, 0]), ["recall", "auc"])
+        {'recall': 1.0, 'auc': 1.0}
+    """
+    if not ((probability_N >= 0) & (probability_N <= 1)).all():
+        raise ValueError("probabilities must lie between 0 and 1")
+    found = {}
+    for name in names:
+        each = terms(name, label_N, probability_N, user_N)
+        found[name] = auc(label_N, probability_N) if each is None else each.value()
+    return found
+
+
+def _written(name: str) -> str:
+    return name if name in _WITHOUT_CUTOFF else f"{name}@K"

@@ -1,43 +1,61 @@
-"""Mixture of interests: several answers to "what next?", weighted by a gate that sees the user's state.
+"""Pool of interests: several answers to "what next?", weighted by a gate that sees the user's state.
 
 Shape suffixes: B histories, I items, K components, F features of the gate.
-Sources: this project's design, section 1; Jacobs et al. 1991, "Adaptive Mixtures of Local Experts".
+Sources: this project's design, section 1, with the logarithmic pool in place of the linear one: Genest & Zidek 1986,
+"Combining Probability Distributions"; Hinton 1999, "Products of Experts".
 """
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from typing import cast
 
 import torch
 from torch import Tensor, nn
 
+from ltsi.errors import ConfigError
 from ltsi.histories import Histories, RankingBatch, TrainingBatch
 from ltsi.losses.next_item import NextItemLoss
 from ltsi.models.interest import InterestModel
-from ltsi.models.mixing import Mixing, choose_mixing, collect_evidence
+from ltsi.models.pooling import Pool, choose_pool, collect_evidence
 from ltsi.sequences.split import Split
 
 
 class Hybrid(InterestModel):
-    """`p(item) = Σ_k α_k · p_k(item)`: every score is the sum of its components' parts.
+    """`log p(item) = Σ_k w_k · log p_k(item) + constant`: every score is the sum of its components' parts.
 
-    Networks are sharpened, `p_k ∝ p_k^(1/temperature)`: trained for likelihood they spread mass over the tail, which
-    drowns the counts in a mixture. Networks learn on training positions; gate and temperature are chosen for ranking on
-    validation events, because on training positions the networks remember and the counts contain the answer.
+    An item must be plausible to all components at once, which ranks better than a linear mixture, where one component
+    is enough. Networks learn on training positions; gate and floors are chosen for ranking on validation events,
+    because on training positions the networks remember and the counts contain the answer. Until then the networks
+    answer alone, with equal weights: by them the best epoch is found.
 
     Args:
         components: models by name; those that learn are trained, each for itself, the others counted.
+        without: names of components to leave out, for ablation.
+        gate: whether the weights depend on the user's state.
+        time: whether the gate sees the time since the last event.
+
+    Raises:
+        ConfigError: there is no such component, or none is left.
     """
 
     calibrates = True
 
-    def __init__(self, components: Mapping[str, InterestModel]) -> None:
+    def __init__(
+        self, components: Mapping[str, InterestModel], without: Sequence[str] = (), gate: bool = True, time: bool = True
+    ) -> None:
         super().__init__()
-        self.components = nn.ModuleDict(components)
-        self.learns = any(model.learns for model in components.values())
+        unknown = sorted({*without} - {*components})
+        if unknown:
+            raise ConfigError(f"model.without names '{unknown[0]}', but the components are: {', '.join(components)}.")
+        kept = {name: model for name, model in components.items() if name not in without}
+        if not kept:
+            raise ConfigError("model.without leaves no component; name fewer.")
+        self.components = nn.ModuleDict(kept)
+        self.learns = any(model.learns for model in kept.values())
         # The gate sees each component's evidence, the history's length and the time since its last event.
-        self.mixing = Mixing(len(components) + 2, sharpened=[model.learns for model in components.values()])
+        self.time = time
+        self.pool = Pool(len(kept) + 1 + time, floored=[not model.learns for model in kept.values()], gated=gate)
 
     def fit_statistics(self, split: Split) -> None:
         """Lets every component count what it needs."""
@@ -50,39 +68,47 @@ class Hybrid(InterestModel):
 
     @torch.no_grad()
     def calibrate(self, batches: Iterable[RankingBatch]) -> None:
-        """Chooses gate and temperature so that validation targets rank high; see `ltsi.models.mixing`."""
-        evidence = collect_evidence((*self._views(batch.histories), batch) for batch in batches)
-        choose_mixing(self.mixing, evidence)
+        """Chooses gate and floors so that validation targets rank high; see `ltsi.models.pooling`."""
+        choose_pool(self.pool, collect_evidence((*self._views(batch.histories), batch) for batch in batches))
 
     def parts(self, histories: Histories) -> tuple[list[Tensor], Tensor]:
         """Takes the answer apart.
 
         Returns:
-            Each component's part `α_k · p_k`, `(B, I)`, which add up to `p`; and the weights α_BK.
+            Each component's part `w_k · log(p_k + floor_k)`, `(B, I)`, which add up to the score; and the weights w_BK.
         """
         scores, feature_BF = self._views(histories)
-        weight_BK = self.mixing.gate(feature_BF)
-        return self.mixing(scores, weight_BK), weight_BK
+        weight_BK = self.pool.gate(feature_BF)
+        return self.pool(scores, weight_BK), weight_BK
 
     def forward(self, histories: Histories) -> Tensor:
         """Scores the catalogue; see `InterestModel.forward`."""
         return self.scores_and_state(histories)[0]
 
     def scores_and_state(self, histories: Histories) -> tuple[Tensor, dict[str, Tensor]]:
-        """Scores the catalogue and tells the weight of each component."""
+        """Scores the catalogue and tells the weight of each component, once the weights are chosen."""
+        if self.learns and not self.pool.chosen:
+            learning = [model(histories).log_softmax(dim=1) for model in self._models() if model.learns]
+            return torch.stack(learning).mean(dim=0), {}
         parts, weight_BK = self.parts(histories)
         total_BI = parts[0]
         for part_BI in parts[1:]:
             total_BI += part_BI
         names = [f"weight_{name}" for name in self.components]
-        return total_BI.log_(), dict(zip(names, weight_BK.unbind(1), strict=True))
+        return total_BI, dict(zip(names, weight_BK.unbind(1), strict=True))
 
     def _models(self) -> Iterator[InterestModel]:
         return cast(Iterator[InterestModel], iter(self.components.values()))
 
     def _views(self, histories: Histories) -> tuple[list[Tensor], Tensor]:
-        """Returns the score_BI of each component and what the gate sees, feature_BF."""
-        scores = [model(histories) for model in self._models()]
-        evidence = [model.evidence(score) for model, score in zip(self._models(), scores, strict=True)]
-        gap_B = (histories.now_B - histories.last(histories.time_BL)).clamp(min=0).float()
-        return scores, torch.stack([*evidence, histories.length_B.float().log1p(), gap_B.log1p()], dim=1)
+        """Returns the log-probabilities of each component, `(B, I)`, and what the gate sees, feature_BF."""
+        scores, evidence = [], []
+        for model in self._models():
+            score_BI = model(histories)
+            evidence.append(model.evidence(score_BI))
+            scores.append(score_BI.sub_(score_BI.logsumexp(dim=1, keepdim=True)))
+        seen = [*evidence, histories.length_B.float().log1p()]
+        if self.time:
+            gap_B = (histories.now_B - histories.last(histories.time_BL)).clamp(min=0).float()
+            seen.append(gap_B.log1p())
+        return scores, torch.stack(seen, dim=1)

@@ -39,7 +39,7 @@ class InterestModel(nn.Module, ABC):
         """Scores the catalogue.
 
         Args:
-            histories: the batch.
+            histories: the batch. An empty history is answered with what everybody takes.
 
         Returns:
             score_BI, a log-probability up to a constant per row: `softmax(score)` is p(item | history, now). Minus

@@ -41,9 +41,9 @@ PAIR_STEPS = 100
 class ItemKnn(NeighbourModel):
     """`s_i = Σ_j w_j · similarity(j, i)`, over the events j of the faded history w.
 
-    `similarity(i, j) = Σ_u v_ui · v_uj`, over users u with weights v: counts made of length one for each item (`cosine`),
-    the same with the weight of a user who took much lowered (`tfidf`), or saturated counts (`bm25`). Pairs may fade:
-    each product is then multiplied by the mean, over the user's events of the two items, of
+    `similarity(i, j) = Σ_u v_ui · v_uj`, over users u with weights v: counts made of length one for each item
+    (`cosine`), the same with the weight of a user who took much lowered (`tfidf`), or saturated counts (`bm25`). Pairs
+    may fade: each product is then multiplied by the mean, over the user's events of the two items, of
     `pair_fade^(steps between) · 2^(−time between / pair_half_life)`, so that what is taken close together is alike.
 
     Args:
@@ -84,7 +84,7 @@ class ItemKnn(NeighbourModel):
         Raises:
             DataError: `half_life` or `pair_half_life` is given and the log has no clock.
         """
-        self._require_clock(split)
+        super().fit_statistics(split)
         if self.pair_half_life is not None:
             split.store.require_clock("model.pair_half_life")
         counts = count_interactions(split)

@@ -1,37 +1,102 @@
 """The catalogue as vectors: what histories are embedded with and states are compared with.
 
-Shape suffixes: B histories, L positions, I items, D model width.
+Shape suffixes: B histories, L positions, I items, J items and padding, X any leading shape, D model width, E width of
+what is compared: D, and one more where items have a bias.
 """
 
 from __future__ import annotations
 
 import torch
 from torch import Tensor, nn
+from torch.nn import functional
+
+from ltsi.sequences.split import Split
+
+SHORTEST = 1e-3
+"""A vector shorter than this stays shorter than one when it is normalised: at zero the gradient would explode."""
 
 
 class Items(nn.Module):
-    """One vector an item, the same on the way in and on the way out.
+    """Vectors of the items, on the way in and on the way out, and the scores that a state gives them.
 
-    Source: Press & Wolf 2017, "Using the Output Embedding to Improve Language Models" (weight tying).
+    `score = ⟨state, vector⟩ / temperature + bias`, with the cosine in place of the product if asked. Training and
+    ranking both compare `ready(state)` with `vectors()` by a plain product, so they cannot differ.
+
+    Sources: Press & Wolf 2017, "Using the Output Embedding to Improve Language Models" (one vector for both ways);
+    Wang et al. 2017, "NormFace" (cosine and temperature).
 
     Args:
         n_items: size of the catalogue. Row `n_items` of the embedding is padding.
         dim: width D.
+        tied: whether an item's vector is the same on the way in and on the way out.
+        cosine: whether states and vectors are brought to length one before they are compared.
+        temperature: what the product is divided by.
+        learn_temperature: whether it is only where learning begins.
+        bias: whether each item has a score of its own, whoever asks.
     """
 
-    def __init__(self, n_items: int, dim: int) -> None:
+    def __init__(
+        self,
+        n_items: int,
+        dim: int,
+        tied: bool = True,
+        cosine: bool = False,
+        temperature: float = 1.0,
+        learn_temperature: bool = False,
+        bias: bool = False,
+    ) -> None:
         super().__init__()
-        self.n_items, self.dim = n_items, dim
+        if not temperature > 0:
+            raise ValueError(f"temperature={temperature} must be above 0")
+        self.n_items, self.dim, self.cosine, self.initial_temperature = n_items, dim, cosine, temperature
         self.embedding = nn.Embedding(n_items + 1, dim, padding_idx=n_items)
         nn.init.normal_(self.embedding.weight, std=dim**-0.5)
         with torch.no_grad():
             self.embedding.weight[n_items].zero_()
+        self.output_ID = None if tied else nn.Parameter(torch.randn(n_items, dim) * dim**-0.5)
+        # Relative to where it began: weight decay pulls it there.
+        self.log_temperature = nn.Parameter(torch.zeros(())) if learn_temperature else None
+        self.bias_I = nn.Parameter(torch.zeros(n_items)) if bias else None
+
+    def fit_statistics(self, split: Split) -> None:
+        """Counts what the vectors need on the training part of a split."""
 
     def forward(self, item_BL: Tensor) -> Tensor:
         """Embeds items, `(B, L, D)`; padding is zero."""
         embedded_BLD: Tensor = self.embedding(item_BL)
         return embedded_BLD
 
+    @property
+    def temperature(self) -> float | Tensor:
+        """What the product of state and vector is divided by."""
+        if self.log_temperature is None:
+            return self.initial_temperature
+        return self.initial_temperature * self.log_temperature.exp()
+
+    def outputs(self) -> Tensor:
+        """Returns the vectors on the way out, before they are normalised, `(I, D)`."""
+        return self.embedding.weight[: self.n_items] if self.output_ID is None else self.output_ID
+
+    def biases(self) -> Tensor | None:
+        """Returns the bias of each item, `(I,)`, if they have one."""
+        return self.bias_I
+
     def vectors(self) -> Tensor:
-        """Returns the vectors that states are compared with, `(I, D)`."""
-        return self.embedding.weight[: self.n_items]
+        """Returns what ready states are compared with, `(I, E)`."""
+        vector_ID, bias_I = self.outputs(), self.biases()
+        if self.cosine:
+            vector_ID = functional.normalize(vector_ID, dim=-1, eps=SHORTEST)
+        return vector_ID if bias_I is None else torch.cat([vector_ID, bias_I[:, None]], dim=1)
+
+    def ready(self, state_XD: Tensor) -> Tensor:
+        """Returns states as they are compared with `vectors()`, `(..., E)`: normalised, divided, a one for the bias."""
+        if self.cosine:
+            # In the precision of the vectors, whatever that of the states is.
+            state_XD = functional.normalize(state_XD.to(self.embedding.weight.dtype), dim=-1, eps=SHORTEST)
+        if self.log_temperature is not None or self.initial_temperature != 1:
+            state_XD = state_XD / self.temperature
+        return state_XD if self.bias_I is None else functional.pad(state_XD, (0, 1), value=1.0)
+
+    def scores(self, state_XD: Tensor) -> Tensor:
+        """Returns the score of each item, `(..., I)`."""
+        return self.ready(state_XD) @ self.vectors().T

@@ -69,49 +69,86 @@ class CausalAttention(nn.Module):
         dim: width D.
         heads: number of heads; divides `dim`.
         dropout: dropout on the attention weights.
-        window: how many positions a position sees, itself included; None: all of the past.
+        rotary: whether queries and keys are turned by their position; see `turned`.
     """
 
-    def __init__(self, dim: int, heads: int, dropout: float, window: int | None = None) -> None:
+    def __init__(self, dim: int, heads: int, dropout: float, rotary: bool = False) -> None:
         super().__init__()
         if dim % heads:
             raise ValueError(f"heads={heads} must divide dim={dim}")
-        self.heads, self.window = heads, window
+        if rotary and dim // heads % 2:
+            raise ValueError(f"rotary positions turn pairs of numbers: dim={dim} / heads={heads} must be even")
+        self.heads, self.rotary = heads, rotary
         self.qkv = nn.Linear(dim, 3 * dim)
         self.out = nn.Linear(dim, dim)
         self.dropout = Dropout(dropout)
 
-    def forward(self, x_BLD: Tensor) -> Tensor:
-        """Returns the attended values, `(B, L, D)`."""
+    def forward(self, x_BLD: Tensor, blocked: Tensor | None = None, bias_BHLL: Tensor | None = None) -> Tensor:
+        """Attends.
+
+        Args:
+            x_BLD: what attends to itself.
+            blocked: which positions (columns) each position (row) does not see, bool, `(B, 1, L, L)` or what can be
+                expanded to it; None: later ones.
+            bias_BHLL: added to the logits; a blocked position stays blocked.
+
+        Returns:
+            The attended values, `(B, L, D)`.
+        """
         batch, length, dim = x_BLD.shape
         q_BHLK, k_BHLK, v_BHLK = self.qkv(x_BLD).view(batch, length, 3, self.heads, -1).permute(2, 0, 3, 1, 4)
-        mask_LL = None
-        if self.window is not None and self.window < length:
-            mask_LL = ~_blocked(length, self.window, x_BLD.device)
+        if self.rotary:
+            q_BHLK, k_BHLK = turned(q_BHLK), turned(k_BHLK)
         if self.training and self.dropout.p and x_BLD.device.type == "cpu":
             # What torch does there too, but with the dropout of this file.
-            blocked_LL = _blocked(length, self.window, x_BLD.device)
             logit_BHLL = (q_BHLK * q_BHLK.shape[3] ** -0.5) @ k_BHLK.transpose(2, 3)
-            weight_BHLL = self.dropout(logit_BHLL.masked_fill(blocked_LL, -torch.inf).softmax(dim=3))
+            if bias_BHLL is not None:
+                logit_BHLL = logit_BHLL + bias_BHLL
+            blocked = later(length, x_BLD.device) if blocked is None else blocked
+            weight_BHLL = self.dropout(logit_BHLL.masked_fill(blocked, -torch.inf).softmax(dim=3))
             mixed_BHLK = weight_BHLL @ v_BHLK
         else:
             mixed_BHLK = functional.scaled_dot_product_attention(
                 q_BHLK,
                 k_BHLK,
                 v_BHLK,
-                attn_mask=mask_LL,
+                attn_mask=_mask(q_BHLK, blocked, bias_BHLL),
                 dropout_p=self.dropout.p if self.training else 0.0,
-                is_causal=mask_LL is None,
+                is_causal=blocked is None and bias_BHLL is None,
             )
         out_BLD: Tensor = self.out(mixed_BHLK.transpose(1, 2).reshape(batch, length, dim))
         return out_BLD
 
 
-def _blocked(length: int, window: int | None, device: torch.device) -> Tensor:
-    """Returns which positions (columns) each position (row) does not see, bool `(L, L)`: later ones, too early ones."""
-    everything_LL = torch.ones(length, length, dtype=torch.bool, device=device)
-    later_LL = everything_LL.triu(1)
-    return later_LL if window is None else later_LL | everything_LL.tril(-window)
+def _mask(q_BHLK: Tensor, blocked: Tensor | None, bias_BHLL: Tensor | None) -> Tensor | None:
+    """Returns what torch's attention takes: None (it is causal), where it may look, or what it adds to logits."""
+    if bias_BHLL is None:
+        return None if blocked is None else ~blocked
+    blocked = later(q_BHLK.shape[2], q_BHLK.device) if blocked is None else blocked
+    return bias_BHLL.masked_fill(blocked, -torch.inf).to(q_BHLK.dtype)
+
+
+def later(length: int, device: torch.device) -> Tensor:
+    """Returns which positions (columns) come after each position (row), bool `(L, L)`."""
+    return torch.ones(length, length, dtype=torch.bool, device=device).triu(1)
+
+
+def turned(x_BHLK: Tensor, base: float = 10_000.0) -> Tensor:
+    """Turns pairs of numbers by angles that grow with the position: products then depend on the distance alone.
+
+    Source: Su et al. 2021, "RoFormer: Enhanced Transformer with Rotary Position Embedding", eq. 15, with the pairs of
+    number `j` and `j + K/2`.
+
+    Args:
+        x_BHLK: queries or keys; K is even.
+        base: angles of the pairs fall geometrically from 1 to about 1 / base a position.
+    """
+    length, half = x_BHLK.shape[2], x_BHLK.shape[3] // 2
+    rate_h = base ** (-torch.arange(half, device=x_BHLK.device) / half)
+    angle_Lh = torch.arange(length, device=x_BHLK.device)[:, None] * rate_h
+    cos_Lh, sin_Lh = angle_Lh.cos().to(x_BHLK.dtype), angle_Lh.sin().to(x_BHLK.dtype)
+    one, other = x_BHLK[..., :half], x_BHLK[..., half:]
+    return torch.cat([one * cos_Lh - other * sin_Lh, one * sin_Lh + other * cos_Lh], dim=3)
 
 
 class TransformerBlock(nn.Module):
@@ -123,20 +160,20 @@ class TransformerBlock(nn.Module):
         dim: width D.
         heads: number of attention heads.
         dropout: dropout after attention, inside and after the two-layer network.
-        window: see `CausalAttention`.
+        rotary: see `CausalAttention`.
     """
 
-    def __init__(self, dim: int, heads: int, dropout: float, window: int | None = None) -> None:
+    def __init__(self, dim: int, heads: int, dropout: float, rotary: bool = False) -> None:
         super().__init__()
         self.attention_norm, self.network_norm = nn.LayerNorm(dim), nn.LayerNorm(dim)
-        self.attention = CausalAttention(dim, heads, dropout, window)
+        self.attention = CausalAttention(dim, heads, dropout, rotary)
         self.network = nn.Sequential(
             nn.Linear(dim, 4 * dim), nn.GELU(), Dropout(dropout), nn.Linear(4 * dim, dim), Dropout(dropout)
         )
         self.dropout = Dropout(dropout)
 
-    def forward(self, x_BLD: Tensor) -> Tensor:
-        """Returns the next layer's input, `(B, L, D)`."""
-        x_BLD = x_BLD + self.dropout(self.attention(self.attention_norm(x_BLD)))
+    def forward(self, x_BLD: Tensor, blocked: Tensor | None = None, bias_BHLL: Tensor | None = None) -> Tensor:
+        """Returns the next layer's input, `(B, L, D)`; see `CausalAttention.forward`."""
+        x_BLD = x_BLD + self.dropout(self.attention(self.attention_norm(x_BLD), blocked, bias_BHLL))
         out_BLD: Tensor = x_BLD + self.network(self.network_norm(x_BLD))
         return out_BLD

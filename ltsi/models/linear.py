@@ -18,6 +18,7 @@ from torch import Tensor
 from ltsi.histories import Histories
 from ltsi.models.fading import Fading
 from ltsi.models.interest import InterestModel
+from ltsi.models.popularity import count_items
 from ltsi.sequences.batches import RankingBatches, history_positions
 from ltsi.sequences.rows import last_rows
 from ltsi.sequences.split import Split, Targets
@@ -42,17 +43,31 @@ class LinearModel(InterestModel):
     by maximum likelihood of the last training event of some users, given the ones before it. The weights have seen that
     event, and would be sure of it; so they are first learned without these users, and then once more from all.
 
+    Who has no history yet is answered with popularity, smoothed by one event an item.
+
     Args:
         n_items: size of the catalogue.
         fading: what past events still weigh.
     """
 
     sharpness: Tensor
+    prior_I: Tensor
 
     def __init__(self, n_items: int, fading: Fading) -> None:
         super().__init__()
         self.n_items, self.fading = n_items, fading
         self.register_buffer("sharpness", torch.tensor(1.0))
+        self.register_buffer("prior_I", torch.zeros(n_items))
+
+    def fit_statistics(self, split: Split) -> None:
+        """Counts the popularity of the items, for whoever has no history.
+
+        Raises:
+            DataError: `half_life` is given and the log has no clock.
+        """
+        if self.fading.half_life is not None:
+            split.store.require_clock("model.half_life")
+        self.prior_I = (count_items(split) + 1).log().to(self.prior_I.device)
 
     @abstractmethod
     def linear_scores(self, histories: Histories) -> Tensor:
@@ -60,17 +75,15 @@ class LinearModel(InterestModel):
 
     def forward(self, histories: Histories) -> Tensor:
         """Scores the catalogue; see `InterestModel.forward`."""
-        return self.linear_scores(histories).mul_(self.sharpness)
+        score_BI = self.linear_scores(histories).mul_(self.sharpness)
+        score_BI[histories.length_B == 0] = self.prior_I.to(score_BI.dtype)
+        return score_BI
 
     def fit_sharpness(self, left_out: LeftOut) -> None:
         """Fits the sharpness to users whom the weights have not seen; without any it stays as it is."""
         if len(left_out):
             sharpness = fit_sharpness(self.linear_scores, left_out.batches())
             self.sharpness = torch.tensor(sharpness, device=self.sharpness.device)
-
-    def _require_clock(self, split: Split) -> None:
-        if self.fading.half_life is not None:
-            split.store.require_clock("model.half_life")
 
 
 @dataclass(frozen=True)
@@ -109,7 +122,7 @@ def leave_out(split: Split) -> LeftOut:
 
 
 def fit_sharpness(scores: Callable[[Histories], Tensor], batches: RankingBatches) -> float:
-    """Fits the sharpness by maximum likelihood: it lowers the mean over N of `logsumexp(β s) − β s_target`, convex in β.
+    """Fits the sharpness by maximum likelihood: it lowers the mean of `logsumexp(β s) − β s_target`, convex in β.
 
     Args:
         scores: gives s_BI of histories.

@@ -1,45 +1,23 @@
-"""LSTM over the whole history: the long view.
+"""LSTM: a memory with gates, which holds on to what came long ago.
 
-Shape suffixes: B histories, L positions, D width.
-Sources: Hochreiter & Schmidhuber 1997, "Long Short-Term Memory"; for next items Hidasi et al. 2016, "Session-based
-Recommendations with Recurrent Neural Networks" (GRU4Rec).
+Sources: Hochreiter & Schmidhuber 1997, "Long Short-Term Memory", with the forget gate of Gers et al. 2000; for next
+items Hidasi et al. 2016, "Session-based Recommendations with Recurrent Neural Networks" (GRU4Rec).
 """
 
 from __future__ import annotations
 
-from torch import Tensor, nn
+from torch import nn
 
-from ltsi.histories import Histories
-from ltsi.models.items import Items
-from ltsi.models.layers import Dropout
-from ltsi.models.network import SequenceNetwork
+from ltsi.models.recurrent import RecurrentEncoder, RecurrentModel
 
 
-class Lstm(SequenceNetwork):
-    """Stacked LSTM whose outputs, normalised and projected, are compared with the item vectors.
+class LstmEncoder(RecurrentEncoder):
+    """Stacked LSTM layers; see `RecurrentEncoder`."""
 
-    Args:
-        items: the catalogue as vectors.
-        dim: width of the item vectors.
-        hidden: width of the recurrent state.
-        layers: stacked layers.
-        dropout: dropout between layers and on the output.
-        embedding_dropout: dropout on the embedded history.
-    """
+    layer = nn.LSTM
 
-    def __init__(
-        self, items: Items, dim: int, hidden: int, layers: int, dropout: float, embedding_dropout: float
-    ) -> None:
-        super().__init__(items, embedding_dropout)
-        self.lstm = nn.ModuleList(nn.LSTM(hidden if i else dim, hidden, batch_first=True) for i in range(layers))
-        self.dropout = Dropout(dropout)
-        self.out = nn.Linear(hidden, dim)
-        self.norm = nn.LayerNorm(dim)
 
-    def states(self, histories: Histories) -> Tensor:
-        """Encodes histories, `(B, L, D)`; see `SequenceNetwork.states`."""
-        x_BLD = self.embedding_dropout(self.items(histories.item_BL))
-        for lstm in self.lstm:
-            x_BLD = self.dropout(lstm(x_BLD)[0])
-        state_BLD: Tensor = self.norm(self.out(x_BLD))
-        return state_BLD
+class Lstm(RecurrentModel):
+    """An LSTM as a model; see `RecurrentModel`."""
+
+    encoder_class = LstmEncoder

@@ -1,8 +1,8 @@
 """Matrix factorisation by the library `implicit`: alternating least squares, or Bayesian personalised ranking.
 
 Shape suffixes: B histories, L positions, I items, J items and padding, D width, U users.
-Sources: Hu et al. 2008, "Collaborative Filtering for Implicit Feedback Datasets", eq. 4 (als); Rendle et al. 2009, "BPR:
-Bayesian Personalized Ranking from Implicit Feedback" (bpr).
+Sources: Hu et al. 2008, "Collaborative Filtering for Implicit Feedback Datasets", eq. 4 (als); Rendle et al. 2009,
+"BPR: Bayesian Personalized Ranking from Implicit Feedback" (bpr).
 """
 
 from __future__ import annotations
@@ -85,7 +85,7 @@ class MatrixFactorisation(LinearModel):
         Raises:
             DataError: `half_life` is given and the log has no clock.
         """
-        self._require_clock(split)
+        super().fit_statistics(split)
         # torch is seeded by the run, the library wants a seed of its own.
         seed = int(torch.randint(2**31, ()))
         counts = count_interactions(split)

@@ -1,11 +1,13 @@
 """Networks: a history becomes a state at each position, and the state is compared with the catalogue.
 
-Shape suffixes: B histories, L positions, I items, D model width, N real positions of a batch.
+Shape suffixes: B histories, L positions, I items, D model width, E width of what is compared (see `items.py`),
+N real positions of a batch.
 """
 
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
+from dataclasses import replace
 
 import torch
 from torch import Tensor, nn
@@ -16,6 +18,9 @@ from ltsi.models.encoding import encode
 from ltsi.models.interest import InterestModel
 from ltsi.models.items import Items
 from ltsi.models.layers import Dropout
+from ltsi.models.popularity import count_items
+from ltsi.models.times import Wait
+from ltsi.sequences.split import Split
 
 
 class Encoder(nn.Module, ABC):
@@ -33,21 +38,41 @@ class Encoder(nn.Module, ABC):
             state_BLD, normalised; the state at a position knows that position and what came before it, nothing later.
         """
 
+    def fit_statistics(self, split: Split) -> None:
+        """Counts what the encoder needs on the training part of a split; see `InterestModel.fit_statistics`.
+
+        Raises:
+            DataError: the encoder needs times and the log has none.
+        """
+
 
 class SequenceNetwork(InterestModel):
     """A network that turns each position of a history into a state and compares it with item vectors.
 
+    Who has no history yet is answered with popularity, smoothed by one event an item; the encoder never sees it.
+
     Args:
         items: the catalogue as vectors.
         embedding_dropout: dropout on the embedded history.
+        wait: whether the answer depends on how long ago the last event was; see `ltsi.models.times.Wait`. In a log
+            without a clock all waits are alike, and nothing comes of it.
     """
 
     learns = True
+    prior_I: Tensor
 
-    def __init__(self, items: Items, embedding_dropout: float) -> None:
+    def __init__(self, items: Items, embedding_dropout: float, wait: bool = False) -> None:
         super().__init__()
         self.items = items
         self.embedding_dropout = Dropout(embedding_dropout)
+        self.wait = Wait(items.dim) if wait else None
+        self.register_buffer("prior_I", torch.full((items.n_items,), 1.0 / items.n_items).log())
+
+    def fit_statistics(self, split: Split) -> None:
+        """Counts the popularity of the items and what their vectors need."""
+        count_I = count_items(split) + 1
+        self.prior_I = (count_I / count_I.sum()).log().to(self.prior_I.device)
+        self.items.fit_statistics(split)
 
     @abstractmethod
     def states(self, histories: Histories) -> Tensor:
@@ -57,14 +82,25 @@ class SequenceNetwork(InterestModel):
             state_BLD; the state at a position knows that position and what came before it, nothing later.
         """
 
+    def answers(self, histories: Histories) -> Tensor:
+        """Returns the states as of the times they are asked at, `(B, L, D)`: what is compared with the items."""
+        state_BLD = self.states(histories)
+        return state_BLD if self.wait is None else self.wait(state_BLD, histories)
+
     def forward(self, histories: Histories) -> Tensor:
         """Scores the catalogue with the state at the last position; see `InterestModel.forward`."""
-        return histories.last(self.states(histories)) @ self.items.vectors().T
+        empty_B = histories.length_B == 0
+        if not empty_B.any():
+            return self.items.scores(histories.last(self.answers(histories)))
+        shown = replace(histories, length_B=histories.length_B.clamp(min=1))
+        score_BI = self.items.scores(shown.last(self.answers(shown)))
+        return torch.where(empty_B[:, None], self.prior_I.to(score_BI.dtype), score_BI)
 
     def training_loss(self, batch: TrainingBatch, loss: NextItemLoss) -> Tensor:
         """Sums the loss over the positions of all groups that have a target; see `InterestModel.training_loss`."""
         groups = [group.histories for group in batch.groups]
-        state_ND = encode(self.states, groups, list(self.parameters()))
+        state_ND = encode(self.answers, groups, list(self.parameters()))
         target_N = torch.cat([group.target_BL[group.histories.real_BL()] for group in batch.groups])
         asked_N = target_N < self.items.n_items
-        return loss(state_ND[asked_N], self.items.vectors(), target_N[asked_N]) / batch.n_targets
+        ready_NE = self.items.ready(state_ND[asked_N])
+        return loss(ready_NE, self.items.vectors(), target_N[asked_N]) / batch.n_targets

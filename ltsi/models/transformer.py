@@ -1,23 +1,90 @@
-"""Transformer over the last events of a history.
+"""Transformer: attention to past events, over the whole history or what a view shows of it.
 
-Shape suffixes: B histories, L positions, D width.
+Shape suffixes: B histories, L positions, D width, H heads.
 Sources: Kang & McAuley 2018, "Self-Attentive Sequential Recommendation" (SASRec); the full softmax instead of its one
 sampled negative follows Klenitskiy & Vasilev 2023, "Turning Dross Into Gold Loss".
 """
 
 from __future__ import annotations
 
-import torch
 from torch import Tensor, nn
 
 from ltsi.histories import Histories
 from ltsi.models.items import Items
 from ltsi.models.layers import TransformerBlock
-from ltsi.models.network import SequenceNetwork
+from ltsi.models.one_view import OneView
+from ltsi.models.positions import Positions
+from ltsi.models.times import DecayBias, GapEmbedding
+from ltsi.models.views import LastEvents, MaskedEncoder, View
+from ltsi.sequences.split import Split
+
+POSITIONS = ("learned", "rotary", "time_gap", "none")
 
 
-class Transformer(SequenceNetwork):
-    """Causal Transformer with learned positions counted from the start of the history shown.
+class TransformerEncoder(MaskedEncoder):
+    """Causal Transformer.
+
+    Args:
+        dim: width D.
+        layers: number of blocks.
+        heads: attention heads H in a block.
+        dropout: dropout inside the blocks.
+        max_length: longest history it is shown.
+        positions: `learned`: a vector for each position, counted from the start of the history shown; `rotary`: queries
+            and keys are turned by their position (`ltsi.models.layers.turned`); `time_gap`: as learned, with a vector
+            for the gap to the event before (`ltsi.models.times`);
+            `none`: order shows in nothing but what each event can attend to.
+        decay_bias: whether attention fades with age, at rates that start from the log's own return decay
+            (`ltsi.models.times.DecayBias`).
+        view: what a position attends to in each block; None: all of the past.
+    """
+
+    def __init__(
+        self,
+        dim: int,
+        layers: int,
+        heads: int,
+        dropout: float,
+        max_length: int,
+        positions: str = "learned",
+        decay_bias: bool = False,
+        view: View | None = None,
+    ) -> None:
+        super().__init__()
+        if positions not in POSITIONS:
+            raise ValueError(f"positions={positions} must be one of: {', '.join(POSITIONS)}")
+        self.view = view
+        self.position = Positions(max_length, dim) if positions in {"learned", "time_gap"} else None
+        self.gap = GapEmbedding(dim) if positions == "time_gap" else None
+        self.decay = DecayBias(heads) if decay_bias else None
+        self.blocks = nn.ModuleList(TransformerBlock(dim, heads, dropout, positions == "rotary") for _ in range(layers))
+        self.norm = nn.LayerNorm(dim)
+
+    def fit_statistics(self, split: Split) -> None:
+        """Starts the decay at that of the log; see `Encoder.fit_statistics`."""
+        if self.view is not None:
+            self.view.check(split)
+        if self.gap is not None:
+            split.store.require_clock("model.positions=time_gap")
+        if self.decay is not None:
+            self.decay.fit_statistics(split)
+
+    def forward(self, x_BLD: Tensor, histories: Histories) -> Tensor:
+        """Encodes histories, `(B, L, D)`; see `Encoder.forward`."""
+        if self.position is not None:
+            x_BLD = self.position(x_BLD)
+        if self.gap is not None:
+            x_BLD = x_BLD + self.gap(histories.time_BL)
+        blocked = None if self.view is None else self.view.blocked(histories)
+        bias_BHLL = None if self.decay is None else self.decay(histories.time_BL)
+        for block in self.blocks:
+            x_BLD = block(x_BLD, blocked, bias_BHLL)
+        state_BLD: Tensor = self.norm(x_BLD)
+        return state_BLD
+
+
+class Transformer(OneView):
+    """A Transformer as a model.
 
     Args:
         items: the catalogue as vectors.
@@ -27,10 +94,13 @@ class Transformer(SequenceNetwork):
         heads: attention heads in a block.
         dropout: dropout inside the blocks.
         embedding_dropout: dropout on the embedded history.
-        window: positions a position attends to; None: all of the past.
+        window: positions a position attends to in each block, itself included; None: all of the past.
+        positions: see `TransformerEncoder`.
+        decay_bias: see `TransformerEncoder`.
+        wait: see `SequenceNetwork`.
     """
 
-    def __init__(
+    def __init__(  # noqa: PLR0913 - the flat keys of its YAML
         self,
         items: Items,
         max_length: int,
@@ -40,19 +110,10 @@ class Transformer(SequenceNetwork):
         dropout: float,
         embedding_dropout: float,
         window: int | None = None,
+        positions: str = "learned",
+        decay_bias: bool = False,
+        wait: bool = False,
     ) -> None:
-        super().__init__(items, embedding_dropout)
-        self.position = nn.Embedding(max_length, dim)
-        nn.init.normal_(self.position.weight, std=dim**-0.5)
-        self.blocks = nn.ModuleList(TransformerBlock(dim, heads, dropout, window) for _ in range(layers))
-        self.norm = nn.LayerNorm(dim)
-
-    def states(self, histories: Histories) -> Tensor:
-        """Encodes histories, `(B, L, D)`; see `SequenceNetwork.states`."""
-        position_L = torch.arange(histories.item_BL.shape[1], device=histories.item_BL.device)
-        x_BLD = self.items(histories.item_BL) + self.position(position_L)
-        x_BLD = self.embedding_dropout(x_BLD)
-        for block in self.blocks:
-            x_BLD = block(x_BLD)
-        state_BLD: Tensor = self.norm(x_BLD)
-        return state_BLD
+        view = None if window is None else LastEvents(window)
+        encoder = TransformerEncoder(dim, layers, heads, dropout, max_length, positions, decay_bias, view)
+        super().__init__(items, encoder, embedding_dropout, wait)

@@ -12,11 +12,17 @@ from torch import Tensor
 
 from ltsi.histories import Histories
 from ltsi.models.interest import InterestModel
+from ltsi.models.popularity import count_items
 from ltsi.sequences.split import Split
+
+NO_VOTES = -50.0
+"""Logarithm of all votes behind an empty history: the constant by which popularity is told from evidence."""
 
 
 class Transitions(InterestModel):
     """p(item) in proportion to `Σ_k fade^k · count(k-th last item → item)`; uniform where nothing was ever counted.
+
+    An empty history is answered with popularity.
 
     Args:
         n_items: size of the catalogue.
@@ -27,6 +33,7 @@ class Transitions(InterestModel):
     offset_I: Tensor
     next_E: Tensor
     count_E: Tensor
+    prior_I: Tensor
 
     def __init__(self, n_items: int, steps: int = 5, fade: float = 0.5) -> None:
         super().__init__()
@@ -34,6 +41,7 @@ class Transitions(InterestModel):
         self.register_buffer("offset_I", torch.zeros(n_items + 1, dtype=torch.int64))
         self.register_buffer("next_E", torch.zeros(0, dtype=torch.int64))
         self.register_buffer("count_E", torch.zeros(0))
+        self.register_buffer("prior_I", torch.full((n_items,), NO_VOTES))
 
     def fit_statistics(self, split: Split) -> None:
         """Counts consecutive pairs of each user's training events."""
@@ -47,6 +55,7 @@ class Transitions(InterestModel):
             counts = counts + sparse.csr_array(sparse.coo_array(pairs, shape=shape))
         counts.sort_indices()
         device = self.count_E.device
+        self.prior_I = (count_items(split).log().log_softmax(0) + NO_VOTES).to(device)
         self.offset_I = torch.from_numpy(counts.indptr.astype(np.int64)).to(device)
         self.next_E = torch.from_numpy(counts.indices.astype(np.int64)).to(device)
         self.count_E = torch.from_numpy(counts.data.astype(np.float32)).to(device)
@@ -80,4 +89,5 @@ class Transitions(InterestModel):
         logarithm_P = votes_BI[row_P, item_P].log_()
         score_BI = votes_BI.fill_(0.0).index_fill_(0, row_P.unique(), -torch.inf)
         score_BI[row_P, item_P] = logarithm_P
+        score_BI[histories.length_B == 0] = self.prior_I
         return score_BI

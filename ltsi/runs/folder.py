@@ -4,8 +4,10 @@
 config.yaml                  the resolved configuration
 environment.json             commit, versions, device, seed, store and its fingerprint, parameters, times
 metrics.csv                  one row per epoch
+features.json                fitted features, if some are declared
 valid.json, test.json        metrics of a part of the split and how they were obtained
 per_user/<part>.parquet      one row per target: user, target, rank, history_length, gap_seconds, ...
+                             of clicks, one per example: user, item, label, probability, history_length, gap_seconds
 checkpoints/{best,last}.ckpt
 train.log
 ```
@@ -33,6 +35,9 @@ if TYPE_CHECKING:
     import polars as pl
 
 PER_USER_COLUMNS = ("user", "target", "rank", "history_length", "gap_seconds")
+PER_EXAMPLE_COLUMNS = ("user", "item", "label", "probability", "history_length", "gap_seconds")
+NEXT_ITEM, CLICK = "next_item", "click"
+"""Objectives whose answers a run can hold."""
 
 
 @dataclass(frozen=True)
@@ -40,11 +45,12 @@ class Evaluation:
     """What `valid.json` or `test.json` says; on disk the metrics stand beside the other keys.
 
     Attributes:
-        n_targets: number of targets ranked.
+        n_targets: number of targets ranked, or of examples told apart.
         split: name of the split, such as `leave_one_out`.
         seen: `hide` if items of the user's history were not ranked, `keep` if they were.
         eval_seconds: wall-clock seconds of scoring and ranking.
-        metrics: mean of each metric by name, such as `ndcg@10`.
+        metrics: each metric by name, such as `ndcg@10`; NaN where it is not defined.
+        objective: what the part was judged for, such as `next_item`.
     """
 
     n_targets: int
@@ -52,6 +58,7 @@ class Evaluation:
     seen: str
     eval_seconds: float
     metrics: dict[str, float] = field(default_factory=dict)
+    objective: str = NEXT_ITEM
 
 
 class RunFolder:
@@ -180,6 +187,7 @@ class RunFolder:
         path = self._evaluated(f"{part}.json", part)
         facts = self._read_json(path)
         names = [entry.name for entry in fields(Evaluation) if entry.name != "metrics"]
+        facts.setdefault("objective", NEXT_ITEM)  # the only one there was, where a run does not tell
         missing = [name for name in names if name not in facts]
         if missing:
             raise RunError(f"{path} has no '{missing[0]}'; {_eval_again(self.path, part)}.")
@@ -191,6 +199,15 @@ class RunFolder:
         facts = asdict(evaluation)
         self._write_json(f"{part}.json", {**facts.pop("metrics"), **facts})
 
+    @property
+    def features_path(self) -> Path:
+        """Where fitted features belong."""
+        return self.path / "features.json"
+
+    def write_features(self, state: Mapping[str, Any]) -> None:
+        """Writes the state of fitted features, plain data."""
+        self._write_text(self.features_path.name, json.dumps(state, ensure_ascii=False) + "\n")
+
     def discard_evaluations(self) -> None:
         """Removes what was measured with a model that is about to change."""
         for part in ("valid", "test"):
@@ -198,7 +215,7 @@ class RunFolder:
                 (self.path / name).unlink(missing_ok=True)
 
     def per_user(self, part: str, columns: Sequence[str] | None = None) -> pl.DataFrame:
-        """Returns one row per target.
+        """Returns one row per target, or per example.
 
         Args:
             part: `valid` or `test`.
@@ -216,16 +233,17 @@ class RunFolder:
             raise RunError(f"{_unreadable(path, error)} ({_eval_again(self.path, part)})") from error
 
     def write_per_user(self, part: str, table: pl.DataFrame) -> None:
-        """Writes one row per target.
+        """Writes one row per target, or per example.
 
         Args:
             part: `valid` or `test`.
-            table: has `user` and `target` (original ids), `rank`, `history_length`, `gap_seconds`; more is welcome.
+            table: has the columns that `ltsi.runs.folder` lists, with original ids; more is welcome.
 
         Raises:
             ValueError: one of these columns is missing.
         """
-        missing = [column for column in PER_USER_COLUMNS if column not in table.columns]
+        needed = PER_EXAMPLE_COLUMNS if "probability" in table.columns else PER_USER_COLUMNS
+        missing = [column for column in needed if column not in table.columns]
         if missing:
             raise ValueError(f"the per-user table of {part} lacks {missing}")
         with self._replacing(f"per_user/{part}.parquet") as partial:

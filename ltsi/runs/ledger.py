@@ -14,11 +14,15 @@ import polars as pl
 from numpy.typing import NDArray
 
 from ltsi.errors import RunError
-from ltsi.runs.folder import Evaluation, RunFolder, find_runs
+from ltsi.runs.folder import CLICK, NEXT_ITEM, Evaluation, RunFolder, find_runs
 
 # What does not make another model. Where the data is from and how it is cut stands over the table; `model` is looked at
 # key by key.
 _NOT_OF_THE_MODEL = frozenset({"data", "metrics", "model", "resume", "seed", "seen", "split", "test"})
+
+# Columns of a run's table: what was asked, and what the model answered.
+_QUESTION = {NEXT_ITEM: ("user", "target"), CLICK: ("user", "item", "label")}
+_ANSWER = {NEXT_ITEM: "rank", CLICK: "probability"}
 
 
 @dataclass(frozen=True)
@@ -84,7 +88,7 @@ class Entry:
 
 @dataclass(frozen=True)
 class Ledger:
-    """Runs that answered the same questions: same store, same targets, same items allowed.
+    """Runs that answered the same questions: same store and objective, same targets, same items allowed.
 
     Attributes:
         part: `valid` or `test`.
@@ -106,28 +110,38 @@ class Ledger:
         """Name of the store."""
         return str(self.first.environment["store"])
 
+    @property
+    def objective(self) -> str:
+        """What the runs are judged for."""
+        return self.first.evaluation.objective
+
     @cached_property
     def _questions(self) -> pl.DataFrame:
-        return self._answers(self.first).drop("rank")
+        return self._answers(self.first).drop(_ANSWER[self.objective])
 
     @property
     def n_users(self) -> int:
-        """Number of users ranked.
+        """Number of users asked about.
 
         Raises:
             RunError: see `ranks`.
         """
         return len(self.first_targets)
 
+    @property
+    def labels(self) -> NDArray[np.bool_]:
+        """Whether each example is positive, `(examples,)`, in the order of `probabilities`."""
+        return self._questions["label"].cast(pl.Boolean).to_numpy()
+
     @cached_property
     def first_targets(self) -> NDArray[np.int64]:
-        """Column of each user's first target in `ranks`, `(users,)`; a user's targets follow each other."""
+        """Column of each user's first target or example, `(users,)`; those of a user follow each other."""
         user = self._questions["user"]
         return np.flatnonzero((user != user.shift(1)).fill_null(value=True).to_numpy())
 
     @property
     def n_targets(self) -> int:
-        """Number of targets ranked."""
+        """Number of targets ranked, or of examples told apart."""
         return self._questions.height
 
     def ranks(self, entry: Entry) -> NDArray[np.int64]:
@@ -142,20 +156,30 @@ class Ledger:
         Raises:
             RunError: a run's per-user results are missing, unreadable, or of other users or targets.
         """
-        ranks = []
+        return self._collected(entry)
+
+    def probabilities(self, entry: Entry) -> NDArray[np.float64]:
+        """Reads the probabilities that a model gives to examples, `(seeds, examples)`; see `ranks`."""
+        return self._collected(entry)
+
+    def _collected(self, entry: Entry) -> NDArray[Any]:
+        found, column = [], _ANSWER[self.objective]
         for record in entry.records:
             answers = self._answers(record)
-            if not answers.drop("rank").equals(self._questions):
+            if not answers.drop(column).equals(self._questions):
                 raise RunError(
                     f"Runs {self.first.path} and {record.path} cannot stand in one table: they ranked other users or "
                     f"targets in {self.part}; evaluate both again, or compare them separately."
                 )
-            ranks.append(answers["rank"].to_numpy())
-        return np.stack(ranks)
+            found.append(answers[column].to_numpy())
+        return np.stack(found)
 
     def _answers(self, record: Record) -> pl.DataFrame:
-        # Equal targets of a user have equal histories, so equal ranks.
-        return record.folder.per_user(self.part, ["user", "target", "rank"]).sort("user", "target", maintain_order=True)
+        question = _QUESTION[self.objective]
+        answers = record.folder.per_user(self.part, [*question, _ANSWER[self.objective]])
+        # Equal targets of a user have equal histories, so equal ranks. Equal examples may differ in their time: they
+        # stay in the order of the split.
+        return answers.sort(question if self.objective == NEXT_ITEM else "user", maintain_order=True)
 
 
 def read_ledgers(directories: Sequence[Path], part: str) -> tuple[list[Ledger], list[Path]]:
@@ -170,7 +194,7 @@ def read_ledgers(directories: Sequence[Path], part: str) -> tuple[list[Ledger], 
 
     Raises:
         RunError: a folder holds no run; no run was evaluated; a run's files cannot be read; runs on one store differ
-            in split, seen items or the store's contents.
+            in objective, split, seen items or the store's contents.
     """
     folders = {run.path.resolve(): run for directory in directories for run in find_runs(directory)}.values()
     evaluated = [run for run in folders if run.has_evaluation(part)]
@@ -220,6 +244,7 @@ def _require_comparable(first: Record, other: Record) -> None:
             "second was trained; train again, or compare them separately."
         )
     for name, ours, theirs in (
+        ("objective", _objective(first), _objective(other)),
         ("split", _split(first), _split(other)),
         ("seen", first.evaluation.seen, other.evaluation.seen),
         ("the number of targets", first.evaluation.n_targets, other.evaluation.n_targets),
@@ -231,9 +256,24 @@ def _require_comparable(first: Record, other: Record) -> None:
             )
 
 
+def told_labels(record: Record) -> str:
+    """Says how the examples of a run are labelled: the settings as the command line takes them."""
+    told = sorted(_flat(record.config.get("objective", {}).get("labels", {})))
+    return "labels " + ", ".join(f"{key}={value}" for key, value in told if key != "_target_")
+
+
+def _objective(record: Record) -> str:
+    labels = record.config.get("objective", {}).get("labels", {})
+    return _described(record.evaluation.objective, {key: value for key, value in labels.items() if key != "_target_"})
+
+
 def _split(record: Record) -> str:
-    settings = ", ".join(f"{key}={value}" for key, value in sorted(_flat(record.config.get("split", {}))))
-    return f"{record.evaluation.split} ({settings})" if settings else record.evaluation.split
+    return _described(record.evaluation.split, record.config.get("split", {}))
+
+
+def _described(name: str, settings: Mapping[str, Any]) -> str:
+    told = ", ".join(f"{key}={value}" for key, value in sorted(_flat(settings)))
+    return f"{name} ({told})" if told else name
 
 
 def _labelled(entries: list[Entry]) -> Iterator[Entry]:

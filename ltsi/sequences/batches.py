@@ -11,6 +11,7 @@ from dataclasses import dataclass
 import numpy as np
 import torch
 from numpy.typing import NDArray
+from torch import Tensor
 
 from ltsi.errors import ConfigError, DataError
 from ltsi.histories import Histories, RankingBatch, TrainingBatch, TrainingGroup
@@ -88,11 +89,35 @@ class TrainingBatches:
 
     def epoch(self, number: int) -> Iterator[TrainingBatch]:
         """Cuts the batches of an epoch, in an order fixed by the seed and the epoch's number."""
+        for groups, n_targets in self.groups(number):
+            yield TrainingBatch([self._group(windows) for windows in groups], n_targets)
+
+    def groups(self, number: int) -> Iterator[tuple[list[NDArray[np.int64]], int]]:
+        """Lists the windows of each batch of an epoch.
+
+        Yields:
+            This process's windows in groups of similar length, and the targets in the whole batch.
+        """
         order = np.random.default_rng([self.seed, number]).permutation(len(self.windows.first))
         for windows in np.array_split(order, self.n_batches):
             n_targets = int(self.windows.n_targets[windows].sum())
-            mine = windows[self.shard.rank :: self.shard.world]
-            yield TrainingBatch([self._group(part) for part in self._by_length(mine)], n_targets)
+            yield list(self._by_length(windows[self.shard.rank :: self.shard.world])), n_targets
+
+    def read(self, windows: NDArray[np.int64]) -> tuple[Histories, Tensor]:
+        """Reads windows from the store.
+
+        Args:
+            windows: `(W,)`; a window with several targets between two inputs is read several times.
+
+        Returns:
+            The histories, and the row of the target at each position, int64 `(B, L)`; -1 where there is none.
+        """
+        first, end, until = (column[windows] for column in (self.windows.first, self.windows.end, self.windows.until))
+        if not self.roles.restricted:
+            histories = gather(self.store, first, end, now=self.store.time[until])
+            event_BL = torch.from_numpy(first[:, None] + 1 + np.arange(histories.item_BL.shape[1]))
+            return histories, event_BL.where(histories.real_BL(), -1)
+        return self._read_asked(first, end, until)
 
     def _by_length(self, windows: NDArray[np.int64]) -> Iterator[NDArray[np.int64]]:
         length = self.windows.end[windows] - self.windows.first[windows]
@@ -109,11 +134,14 @@ class TrainingBatches:
             start = end
 
     def _group(self, windows: NDArray[np.int64]) -> TrainingGroup:
-        first, end, until = (column[windows] for column in (self.windows.first, self.windows.end, self.windows.until))
-        if not self.roles.restricted:
-            histories = gather(self.store, first, end, now=self.store.time[until])
-            item_BL, _, _ = _pad(self.store, first + 1, end + 1, self.roles)
-            return TrainingGroup(histories, torch.from_numpy(item_BL))
+        histories, event_BL = self.read(windows)
+        item_BL = torch.from_numpy(self.store.item[event_BL.clamp(min=0).numpy()].astype(np.int64))
+        return TrainingGroup(histories, item_BL.where(event_BL >= 0, self.store.n_items))
+
+    def _read_asked(
+        self, first: NDArray[np.int64], end: NDArray[np.int64], until: NDArray[np.int64]
+    ) -> tuple[Histories, Tensor]:
+        """Reads windows between whose inputs there may be no target, or several."""
         which, row = ragged(self.roles.row(first) + 1, until + 1)
         asked = self.roles.is_target(self.store.behavior[row])
         which, row = which[asked], row[asked]
@@ -122,15 +150,15 @@ class TrainingBatches:
         # history is repeated for the others.
         begins = np.flatnonzero((np.diff(which, prepend=-1) != 0) | (np.diff(column, prepend=-1) != 0))
         nth = np.arange(len(row)) - np.repeat(begins, np.diff(begins, append=len(row)))
-        copies = np.zeros(len(windows), dtype=np.int64)
+        copies = np.zeros(len(first), dtype=np.int64)
         np.maximum.at(copies, which, nth + 1)
         line = (np.cumsum(copies) - copies)[which] + nth
         first, end, until = (np.repeat(part, copies) for part in (first, end, until))
         histories = gather(self.store, first, end, now=self.store.time[until], roles=self.roles)
-        target_BL = torch.full_like(histories.item_BL, self.store.n_items)
-        target_BL[line, column] = torch.from_numpy(self.store.item[row].astype(np.int64))
+        event_BL = torch.full_like(histories.item_BL, -1)
+        event_BL[line, column] = torch.from_numpy(row)
         histories.now_BL[line, column] = torch.from_numpy(np.asarray(self.store.time[row]))
-        return TrainingGroup(histories, target_BL)
+        return histories, event_BL
 
 
 class RankingBatches:
@@ -227,7 +255,8 @@ def gather(
     now_BL = np.concatenate([time_BL[:, 1:], time_BL[:, -1:]], axis=1)
     # The last real position and the padding behind it.
     now_BL = np.where(np.arange(time_BL.shape[1]) < length_B[:, None] - 1, now_BL, now[:, None])
-    return Histories(*(torch.from_numpy(column) for column in (item_BL, time_BL, length_B, now_BL)))
+    user_B = np.searchsorted(store.offsets, roles.row(first), side="right") - 1
+    return Histories(*(torch.from_numpy(column) for column in (item_BL, time_BL, length_B, now_BL, user_B)))
 
 
 def _pad(

@@ -10,7 +10,6 @@ import torch
 from pytorch_lightning import Callback, LightningModule, Trainer
 
 from ltsi.runs.folder import RunFolder
-from ltsi.training.module import MONITOR
 
 log = logging.getLogger(__name__)
 
@@ -20,23 +19,24 @@ class EpochLog(Callback):
 
     Args:
         folder: the run folder.
-        n_targets: training targets in an epoch, over all devices.
+        monitor: the metric that a person is shown.
     """
 
-    def __init__(self, folder: RunFolder, n_targets: int) -> None:
-        self.folder, self.n_targets = folder, n_targets
+    def __init__(self, folder: RunFolder, monitor: str) -> None:
+        self.folder, self.monitor, self.n_targets = folder, monitor, 0
         self._start = self._train_end = 0.0
         self._loss = torch.zeros(())
 
     def on_train_epoch_start(self, trainer: Trainer, module: LightningModule) -> None:
         """Starts the clock."""
-        self._start, self._loss = time.perf_counter(), torch.zeros((), device=module.device)
+        self._start, self._loss, self.n_targets = time.perf_counter(), torch.zeros((), device=module.device), 0
 
     def on_train_batch_end(
         self, trainer: Trainer, module: LightningModule, outputs: Any, batch: Any, batch_idx: int
     ) -> None:
         """Adds up the loss and stops the clock: the validation that follows the last batch is not training."""
         self._loss += outputs["loss"].detach() * batch.n_targets
+        self.n_targets += batch.n_targets
         self._train_end = time.perf_counter()
 
     def on_train_epoch_end(self, trainer: Trainer, module: LightningModule) -> None:
@@ -51,4 +51,5 @@ class EpochLog(Callback):
         row["events_per_second"] = self.n_targets / max(seconds, 1e-9)
         row["valid_seconds"] = time.perf_counter() - self._train_end
         self.folder.append_epoch({name: round(value, 6) for name, value in row.items()})
-        log.info("epoch %d: loss %.4f, valid %s %.4f, %.1f s", row["epoch"], loss, MONITOR, row[MONITOR], seconds)
+        shown = row[self.monitor]
+        log.info("epoch %d: loss %.4f, valid %s %.4f, %.1f s", row["epoch"], loss, self.monitor, shown, seconds)

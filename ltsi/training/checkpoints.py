@@ -8,9 +8,9 @@ from typing import Any
 
 import torch
 from pytorch_lightning.plugins.io import TorchCheckpointIO
+from torch import nn
 
 from ltsi.errors import RunError
-from ltsi.models.interest import InterestModel
 
 MODEL_PREFIX = "model."
 
@@ -54,7 +54,7 @@ def read_checkpoint(path: Path) -> dict[str, Any]:
     raise RunError(f"{path} is not a checkpoint of ltsi; train again.")
 
 
-def load_model(model: InterestModel, path: Path) -> None:
+def load_model(model: nn.Module, path: Path) -> None:
     """Puts the weights and statistics of a checkpoint into a model.
 
     Raises:

@@ -13,42 +13,40 @@ from torch import Tensor
 from torch.optim import Optimizer
 
 from ltsi.errors import ConfigError
-from ltsi.evaluation.ranking import target_ranks
-from ltsi.histories import RankingBatch, TrainingBatch
-from ltsi.losses.next_item import NextItemLoss
-from ltsi.metrics import parse, summary
+from ltsi.models.click import ClickModel
 from ltsi.models.interest import InterestModel
-
-MONITOR = "ndcg@10"
-"""What early stopping and the best checkpoint go by, on the validation part."""
+from ltsi.objectives.objective import Task
 
 
 class InterestModule(LightningModule):
-    """Trains a model and ranks targets with it, on any number of devices.
+    """Trains a model for a task and answers with it, on any number of devices.
 
     Args:
-        model: the model.
+        task: an objective on a split: how a batch becomes a loss, and a part becomes metrics.
+        model: the model, made for the task.
         loss: what gradients lower.
         optimizer: makes an optimiser of parameters.
-        metrics: metrics to log on the validation part; `MONITOR` is added.
+        metrics: metrics to log on the validation part; the objective's monitor is added.
         seed: with epoch and device, fixes dropout; so a resumed run equals an uninterrupted one.
 
     Raises:
-        ConfigError: there is no such metric.
+        ConfigError: there is no such metric, or metric or loss are none for the objective.
     """
 
     def __init__(
         self,
-        model: InterestModel,
-        loss: NextItemLoss,
+        task: Task[Any, Any],
+        model: InterestModel | ClickModel,
+        loss: Any,
         optimizer: Callable[[Iterable[torch.nn.Parameter]], Optimizer],
         metrics: Sequence[str],
         seed: int,
     ) -> None:
         super().__init__()
-        self.model, self.loss, self.make_optimizer, self.seed = model, loss, optimizer, seed
-        self.metrics = tuple(dict.fromkeys(str(parse(name)) for name in [*metrics, MONITOR]))
-        self.ranked: dict[str, NDArray[Any]] = {}
+        task.check_loss(loss)
+        self.task, self.model, self.loss, self.make_optimizer, self.seed = task, model, loss, optimizer, seed
+        self.metrics = task.objective.monitored(task.objective.checked_metrics(metrics))
+        self.answered: dict[str, NDArray[Any]] = {}
         self._parts: list[dict[str, Tensor]] = []
 
     def configure_optimizers(self) -> Optimizer:
@@ -66,37 +64,32 @@ class InterestModule(LightningModule):
         """Seeds dropout."""
         torch.manual_seed((self.seed * 100_003 + self.current_epoch) * 1_009 + self.global_rank)
 
-    def training_step(self, batch: TrainingBatch, batch_idx: int) -> Tensor:
+    def training_step(self, batch: Any, batch_idx: int) -> Tensor:
         """Returns the loss of this device's part of the batch."""
-        loss = self.model.training_loss(batch, self.loss)
+        loss = self.task.loss(self.model, batch, self.loss)
         # Devices average gradients; the parts of the batch must add up.
         return loss * self.trainer.world_size
 
-    def validation_step(self, batch: RankingBatch, batch_idx: int) -> None:
-        """Ranks the targets of a batch."""
-        self._rank(batch)
+    def validation_step(self, batch: Any, batch_idx: int) -> None:
+        """Answers a batch."""
+        self._parts.append(self.task.answers(self.model, batch))
 
-    def test_step(self, batch: RankingBatch, batch_idx: int) -> None:
-        """Ranks the targets of a batch."""
-        self._rank(batch)
+    def test_step(self, batch: Any, batch_idx: int) -> None:
+        """Answers a batch."""
+        self._parts.append(self.task.answers(self.model, batch))
 
     def on_validation_epoch_end(self) -> None:
-        """Brings the ranks of all devices together and logs the metrics."""
+        """Brings the answers of all devices together and logs the metrics."""
         self._gather()
         # All devices hold the same numbers already; Lightning warns unless it is told to bring them together.
-        self.log_dict(summary(self.ranked["rank"], self.metrics), batch_size=1, sync_dist=True)
+        self.log_dict(self.task.summary(self.answered, self.metrics), batch_size=1, sync_dist=True)
 
     def on_test_epoch_end(self) -> None:
-        """Brings the ranks of all devices together."""
+        """Brings the answers of all devices together."""
         self._gather()
 
-    def _rank(self, batch: RankingBatch) -> None:
-        score_BI, state = self.model.scores_and_state(batch.histories)
-        rank_B = target_ranks(score_BI, batch.target_B, batch.hidden_row, batch.hidden_item)
-        self._parts.append({"index": batch.index_B, "rank": rank_B, **state})
-
     def _gather(self) -> None:
-        """Fills `ranked`: columns `(N,)` in the order of the split's targets, the same on every device."""
+        """Fills `answered`: columns `(N,)` in the order of the part, the same on every device."""
         mine = {
             name: torch.cat([part[name] for part in self._parts]).cpu().numpy()
             for name in (self._parts[0] if self._parts else {})
@@ -110,5 +103,5 @@ class InterestModule(LightningModule):
             name: np.concatenate([part[name] for part in everybody if part])
             for name in next(part for part in everybody if part)
         }
-        order = np.argsort(columns.pop("index"), kind="stable")
-        self.ranked = {name: column[order] for name, column in columns.items()}
+        order = np.argsort(columns["index"], kind="stable")
+        self.answered = {name: column[order] for name, column in columns.items()}

@@ -13,16 +13,22 @@ from rich.console import Console
 from rich.progress import Progress, SpinnerColumn, TextColumn, TimeElapsedColumn
 
 from ltsi.errors import ConfigError
-from ltsi.evaluation.significance import bootstrap_means, holm, paired_p_values, percentile_interval
-from ltsi.metrics import parse
-from ltsi.runs.ledger import Entry, Ledger, read_ledgers
+from ltsi.evaluation.significance import holm, paired_p_values, percentile_interval
+from ltsi.metrics import LABELS, RANKS, parse, parse_all
+from ltsi.runs.folder import CLICK, NEXT_ITEM
+from ltsi.runs.ledger import Entry, Ledger, read_ledgers, told_labels
+from ltsi.runs.user_sums import UserSums, user_sums
 from ltsi.sequences.split import PARTS
 from ltsi.tables import Cell, Result, Table
 
 LEVEL = 0.95
 REPLICATES = 1000
 FLIPS = 10_000
-MAIN_METRIC = "ndcg@10"
+SHOWN = {NEXT_ITEM: ("hr@10", "ndcg@10", "mrr"), CLICK: ("auc", "gauc", "log_loss", "accuracy", "f1")}
+"""Metrics of an objective unless others are asked for."""
+MAIN = {NEXT_ITEM: ("ndcg@10",), CLICK: ("gauc", "log_loss")}
+"""Metrics that models are sorted and tested by, the first that is shown."""
+READS = {NEXT_ITEM: RANKS, CLICK: LABELS}
 
 
 @dataclass(frozen=True)
@@ -50,15 +56,17 @@ class _Gains:
     p_value: NDArray[np.float64]
 
 
-def run(directories: list[Path], *, metrics: list[str], split: str = "test", baseline: str = "exp_decay") -> Result:
+def run(
+    directories: list[Path], *, metrics: list[str] | None = None, split: str = "test", baseline: str = "exp_decay"
+) -> Result:
     """Compares runs.
 
     Every number is a mean over seeds; the seeds of a model are averaged for each user before anything is resampled.
 
     Args:
         directories: folders of runs or of sweeps.
-        metrics: names of the metrics, such as `ndcg@10`. Models are sorted and tested by `ndcg@10` if it is among
-            them, else by the first.
+        metrics: names of the metrics, such as `ndcg@10`; None: those of the objective. Models are sorted and tested by
+            `ndcg@10`, or of clicks by `gauc` or `log_loss`, if it is among them, else by the first that can be tested.
         split: the part compared, `valid` or `test`.
         baseline: the model that gains are measured against: its name, or its label in the table where it occurs in
             several configurations.
@@ -67,17 +75,18 @@ def run(directories: list[Path], *, metrics: list[str], split: str = "test", bas
         One table per store.
 
     Raises:
-        ConfigError: an unknown metric or part, no metric, or an ambiguous baseline.
+        ConfigError: an unknown metric or part, a metric of another objective, no metric, or an ambiguous baseline.
         RunError: a folder without runs, runs not evaluated, or runs that may not stand in one table.
     """
     if split not in PARTS:
         raise ConfigError(f"split={split} is not a part that can be compared; it must be one of: {', '.join(PARTS)}.")
-    if not metrics:
+    if metrics is not None and not metrics:
         raise ConfigError("There is no metric to show; name one, such as ndcg@10.")
-    names = list(dict.fromkeys(str(parse(name)) for name in metrics))
+    for name in metrics or ():
+        parse(name)
     ledgers, left_out = read_ledgers(directories, split)
     with _progress() as progress:
-        tables = [_table(ledger, names, baseline, progress) for ledger in ledgers]
+        tables = [_table(ledger, _names(ledger, metrics), baseline, progress) for ledger in ledgers]
     messages = [f"Left out, not evaluated on {split}: {path} (`ltsi eval run={path}`)." for path in left_out]
     return Result(tables=tables, messages=messages)
 
@@ -87,29 +96,33 @@ def _progress() -> Progress:
     return Progress(*columns, console=Console(stderr=True), transient=True, disable=not sys.stderr.isatty())
 
 
+def _names(ledger: Ledger, metrics: Sequence[str] | None) -> tuple[str, ...]:
+    objective = ledger.objective
+    return parse_all(SHOWN[objective] if metrics is None else metrics, READS[objective], f"objective={objective}")
+
+
 def _table(ledger: Ledger, names: Sequence[str], baseline: str, progress: Progress) -> Table:
     task = progress.add_task(f"Reading {len(ledger.entries)} models on {ledger.store}", total=None)
-    entries, n_users = ledger.entries, ledger.n_users
-    targets_U = np.diff(np.append(ledger.first_targets, ledger.n_targets)).astype(np.float64)
-    main = names.index(MAIN_METRIC) if MAIN_METRIC in names else 0
-    users_EMN = np.stack([_user_sums(ledger, entry, names) for entry in entries])
-    progress.update(task, description=f"Resampling {n_users:,} users")
-    # A mean over the targets of the resampled users: users are the sample, and some have several targets.
-    columns_UC = np.concatenate([users_EMN.reshape(-1, n_users), targets_U[None]]).T
-    replicates_RC = bootstrap_means(columns_UC, REPLICATES)
-    replicates_REM = (replicates_RC[:, :-1] / replicates_RC[:, -1:]).reshape(REPLICATES, len(entries), len(names))
-    metrics_EM = _Estimate(users_EMN.sum(axis=2) / targets_U.sum(), *percentile_interval(replicates_REM, LEVEL))
+    entries, sums = ledger.entries, user_sums(ledger, names)
+    main = _main(ledger, names, sums)
+    progress.update(task, description=f"Resampling {ledger.n_users:,} users")
+    # A ratio of sums over the resampled users: users are the sample, and some have several targets.
+    replicates_REM = sums.replicates(REPLICATES)
+    metrics_EM = _Estimate(sums.value_EM, *percentile_interval(replicates_REM, LEVEL))
     progress.update(task, description=f"Testing {len(entries)} models")
-    against = _baseline(entries, baseline)
-    gains = None if against is None else _gains(users_EMN[:, main], replicates_REM[:, :, main], against)
+    against, gains = _baseline(entries, baseline), None
+    if against is not None and sums.paired(main):
+        worth = -1 if parse(names[main]).lower_is_better else 1
+        gains = _gains(sums.numerator_EMU[:, main], replicates_REM[:, :, main], against, worth)
     progress.remove_task(task)
     columns = ["model", "seeds", *(column for name in names for column in _with_bounds(name))]
     columns += [] if gains is None else [*_with_bounds("gain %"), "p"]
-    rows = []
-    for e in np.argsort(-metrics_EM.mean[:, main], kind="stable"):
+    rows, best_M = [], [_best(name, metrics_EM.mean[:, m]) for m, name in enumerate(names)]
+    descending = 1 if parse(names[main]).lower_is_better else -1
+    for e in np.argsort(descending * metrics_EM.mean[:, main], kind="stable"):
         row = [Cell(entries[e].label), Cell(len(entries[e].records))]
         for m in range(len(names)):
-            best = len(entries) > 1 and bool(metrics_EM.mean[e, m] == metrics_EM.mean[:, m].max())
+            best = len(entries) > 1 and bool(metrics_EM.mean[e, m] == best_M[m])
             row += _estimate_cells(metrics_EM, (e, m), ".4f", best)
         if gains is not None:
             row += [*_estimate_cells(gains.percent, (e,), "+.1f"), _p_cell(float(gains.p_value[e]))]
@@ -118,21 +131,29 @@ def _table(ledger: Ledger, names: Sequence[str], baseline: str, progress: Progre
         title=f"{ledger.store}: {ledger.part} of {ledger.first.evaluation.split}, {_sample(ledger)}",
         columns=[*columns, "parameters", "train s"],
         rows=rows,
-        notes=[_protocol(ledger), _gain_note(entries, names[main], baseline, gains), *_warnings(ledger)],
+        notes=[_protocol(ledger), _gain_note(entries, names[main], baseline, gains, against), *_warnings(ledger)],
         data_columns=[column for column in columns if column.endswith((" low", " high"))],
     )
 
 
-def _user_sums(ledger: Ledger, entry: Entry, names: Sequence[str]) -> NDArray[np.float64]:
-    """Averages the metrics over the seeds and adds them up over each user's targets, `(metrics, users)`."""
-    ranks_SN = ledger.ranks(entry)
-    metrics_MN = np.stack([parse(name)(ranks_SN).mean(axis=0) for name in names])
-    return np.add.reduceat(metrics_MN, ledger.first_targets, axis=1)
+def _main(ledger: Ledger, names: Sequence[str], sums: UserSums) -> int:
+    """Returns the index of the metric that models are sorted and tested by: the first that can be tested."""
+    preferred = [name for name in MAIN[ledger.objective] if name in names]
+    order = [names.index(name) for name in [*preferred, *names]]
+    return next((index for index in order if sums.paired(index)), order[0])
+
+
+def _best(name: str, value_E: NDArray[np.float64]) -> float:
+    defined = value_E[~np.isnan(value_E)]
+    if not len(defined):
+        return float("nan")
+    return float(defined.min() if parse(name).lower_is_better else defined.max())
 
 
 def _sample(ledger: Ledger) -> str:
     users = f"{ledger.n_users:,} users"
-    return users if ledger.n_targets == ledger.n_users else f"{ledger.n_targets:,} targets of {users}"
+    asked = "examples" if ledger.objective == CLICK else "targets"
+    return users if ledger.n_targets == ledger.n_users else f"{ledger.n_targets:,} {asked} of {users}"
 
 
 def _baseline(entries: Sequence[Entry], name: str) -> int | None:
@@ -146,18 +167,19 @@ def _baseline(entries: Sequence[Entry], name: str) -> int | None:
     return candidates[0] if candidates else None
 
 
-def _gains(users_EN: NDArray[np.float64], replicates_RE: NDArray[np.float64], against: int) -> _Gains:
-    others = np.delete(np.arange(len(users_EN)), against)
-    percent_3E, p_value_E = np.full((3, len(users_EN)), np.nan), np.full(len(users_EN), np.nan)
+def _gains(users_EU: NDArray[np.float64], replicates_RE: NDArray[np.float64], against: int, worth: int) -> _Gains:
+    """Compares with the baseline; `worth` is -1 where less of the metric is better."""
+    others = np.delete(np.arange(len(users_EU)), against)
+    percent_3E, p_value_E = np.full((3, len(users_EU)), np.nan), np.full(len(users_EU), np.nan)
     if len(others):
-        p_value_E[others] = holm(paired_p_values((users_EN[others] - users_EN[against]).T, FLIPS))
-    means_E = users_EN.mean(axis=1)
+        p_value_E[others] = holm(paired_p_values((users_EU[others] - users_EU[against]).T, FLIPS))
+    means_E = users_EU.mean(axis=1)
     if means_E[against] > 0:
-        percent_3E[0, others] = 100 * (means_E[others] / means_E[against] - 1)
+        percent_3E[0, others] = worth * 100 * (means_E[others] / means_E[against] - 1)
     # With few users there are resamples in which the baseline scores nothing: their gain, and so the interval, is open.
-    if replicates_RE[:, against].all():
+    if (replicates_RE[:, against] > 0).all():
         ratios_RO = replicates_RE[:, others] / replicates_RE[:, [against]]
-        percent_3E[1:, others] = 100 * (np.stack(percentile_interval(ratios_RO, LEVEL)) - 1)
+        percent_3E[1:, others] = 100 * np.stack(percentile_interval(worth * (ratios_RO - 1), LEVEL))
     return _Gains(against, _Estimate(*percent_3E), p_value_E)
 
 
@@ -192,22 +214,30 @@ def _cost_cells(entry: Entry) -> tuple[Cell, Cell]:
 def _protocol(ledger: Ledger) -> str:
     seen = ledger.first.evaluation.seen
     treated = "not ranked" if seen == "hide" else "ranked like all others"
+    how = f"Full ranking, ties in score count half, items the user has seen are {treated} (seen={seen})."
+    if ledger.objective == CLICK:
+        how = (
+            f"Two classes, {told_labels(ledger.first)}; positive is predicted from a probability of 0.5 on. auc "
+            "compares examples of different users, so it has no interval here; gauc compares those of one."
+        )
     return (
         f"Means over seeds; ± is half the width of the {LEVEL:.0%} bootstrap interval over users ({REPLICATES:,} "
-        "resamples; --format json or csv has the bounds). Full ranking, ties in score count half, items the user has "
-        f"seen are {treated} (seen={seen})."
+        f"resamples; --format json or csv has the bounds). {how}"
     )
 
 
-def _gain_note(entries: Sequence[Entry], main: str, baseline: str, gains: _Gains | None) -> str:
-    if gains is None:
+def _gain_note(entries: Sequence[Entry], main: str, baseline: str, gains: _Gains | None, against: int | None) -> str:
+    if against is None:
         known = ", ".join(sorted(entry.label for entry in entries))
         return f"No gains are shown: the baseline '{baseline}' is not among these runs ({known})."
+    if gains is None:
+        return f"No gains are shown: {main} is no mean over users; show gauc or log_loss too."
     label, n_tests = entries[gains.against].label, len(entries) - 1
     if not n_tests:
         return f"No gains are shown: there is nothing but the baseline {label}."
+    measure = f"less {main} than" if parse(main).lower_is_better else f"{main} over"
     note = (
-        f"Gain: {main} over {label} on the same users; p: {FLIPS:,} random sign flips of the users' differences, "
+        f"Gain: {measure} {label} on the same users; p: {FLIPS:,} random sign flips of the users' differences, "
         f"Holm-corrected for {n_tests} comparison{'s' if n_tests > 1 else ''}."
     )
     if np.isnan(gains.percent.mean).all():

@@ -11,6 +11,7 @@ from omegaconf import DictConfig, OmegaConf
 from pytorch_lightning import Trainer, seed_everything
 
 from ltsi.errors import ConfigError, RunError
+from ltsi.features.space import FeatureSpace
 from ltsi.runs.folder import Evaluation, RunFolder, find_runs
 from ltsi.sequences.datamodule import SplitDataModule
 from ltsi.sequences.split import PARTS
@@ -18,11 +19,19 @@ from ltsi.tables import Entry, Result, Table
 from ltsi.training.checkpoints import load_model
 from ltsi.training.module import InterestModule
 from ltsi.workflows.build import build
-from ltsi.workflows.experiment import build_experiment, build_model, build_trainer, check_fingerprint, evaluate
+from ltsi.workflows.experiment import (
+    build_experiment,
+    build_model,
+    build_task,
+    build_trainer,
+    check_fingerprint,
+    declares_features,
+    evaluate,
+)
 
 log = logging.getLogger(__name__)
 
-TRUSTED = ("ltsi.models.", "ltsi.losses.", "ltsi.sequences.", "torch.optim.", "pytorch_lightning.")
+TRUSTED = ("ltsi.models.", "ltsi.losses.", "ltsi.objectives.", "ltsi.sequences.", "torch.optim.", "pytorch_lightning.")
 
 
 def run(cfg: DictConfig) -> Result:
@@ -37,20 +46,22 @@ def run(cfg: DictConfig) -> Result:
     if cfg.split not in PARTS:
         raise ConfigError(f"split={cfg.split.name}: eval reads a part of the run's own split: {' or '.join(PARTS)}.")
     runs = find_runs(Path(cfg.run))
-    rows: list[list[Entry]] = []
+    # Runs that were asked the same way share a table: a sweep may hold several objectives.
+    tables: dict[tuple[tuple[str, ...], str], list[list[Entry]]] = {}
     for folder in runs:
-        done, name = _evaluate_run(folder, cfg)
-        rows.append([str(folder.path), name, done.n_targets, *done.metrics.values(), done.eval_seconds])
-    table = Table(
-        title=f"{cfg.split} of {cfg.run}",
-        columns=["run", "model", "users", *done.metrics, "eval s"],
-        rows=rows,
-        notes=[f"split {done.split}, full ranking, seen items: {done.seen}, ties in score count half"],
+        done, name, asked, protocol = _evaluate_run(folder, cfg)
+        row: list[Entry] = [str(folder.path), name, done.n_targets, *done.metrics.values(), done.eval_seconds]
+        columns = ("run", "model", asked, *done.metrics, "eval s")
+        tables.setdefault((columns, f"split {done.split}, {protocol}"), []).append(row)
+    title = f"{cfg.split} of {cfg.run}"
+    return Result(
+        tables=[Table(title, columns, rows, notes=[note]) for (columns, note), rows in tables.items()],
+        messages=[f"Compare with: ltsi compare {cfg.run}"],
     )
-    return Result(tables=[table], messages=[f"Compare with: ltsi compare {cfg.run}"])
 
 
-def _evaluate_run(folder: RunFolder, cfg: DictConfig) -> tuple[Evaluation, str]:
+def _evaluate_run(folder: RunFolder, cfg: DictConfig) -> tuple[Evaluation, str, str, str]:
+    """Returns the metrics, the model's name, what was asked and how."""
     stored = OmegaConf.create(folder.config)
     assert isinstance(stored, DictConfig)
     _refuse_foreign_code(stored, folder)
@@ -65,17 +76,18 @@ def _evaluate_run(folder: RunFolder, cfg: DictConfig) -> tuple[Evaluation, str]:
         log.warning("The training of %s did not finish; this is its best epoch so far.", folder.path)
     experiment = build_experiment(stored)
     check_fingerprint(experiment.store, environment, folder)
+    features = FeatureSpace.load(folder.features_path) if declares_features(stored) else None
+    task = build_task(stored, experiment.split, features)
     seed_everything(stored.seed, verbose=False)
-    model = build_model(stored)
+    model = task.model(build_model(stored))
     load_model(model, folder.checkpoint("best"))
-    metrics = list(cfg.metrics or stored.metrics)
-    module = InterestModule(model, build(stored.loss), build(stored.optimizer), metrics, stored.seed)
-    data = SplitDataModule(
-        experiment.split, stored.max_length, stored.batch_size, experiment.seen == "hide", stored.seed
-    )
+    metrics = task.objective.checked_metrics(cfg.metrics or stored.metrics)
+    module = InterestModule(task, model, build(stored.loss), build(stored.optimizer), metrics, stored.seed)
+    data = SplitDataModule(task, stored.max_length, stored.batch_size, experiment.seen == "hide", stored.seed)
     trainer: Trainer = build_trainer(cfg)
     log.info("Reading the %s part with %s (%s).", cfg.split, folder.path, stored.model.name)
-    return evaluate(experiment, cfg.split, trainer, module, data, metrics, folder), str(stored.model.name)
+    done = evaluate(experiment, cfg.split, trainer, module, data, metrics, folder)
+    return done, str(stored.model.name), task.asked, task.protocol(done.seen)
 
 
 def _refuse_foreign_code(node: DictConfig, folder: RunFolder) -> None:

@@ -10,19 +10,21 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
 
-import polars as pl
 import torch
 from hydra.errors import InstantiationException
 from lightning_fabric.utilities.exceptions import MisconfigurationException
-from omegaconf import DictConfig
+from omegaconf import DictConfig, OmegaConf
 from pytorch_lightning import Callback, LightningDataModule, Trainer
 from pytorch_lightning.callbacks import RichProgressBar
 
 from ltsi.errors import ConfigError, DataError
-from ltsi.metrics import summary
+from ltsi.features.declarations import read_declarations
+from ltsi.features.space import FeatureSpace
 from ltsi.models.interest import InterestModel
+from ltsi.models.positions import require_positions
+from ltsi.objectives.next_item import NextItem
+from ltsi.objectives.objective import Objective, Task
 from ltsi.runs.folder import Evaluation, RunFolder
-from ltsi.sequences.batches import history_positions
 from ltsi.sequences.split import Split
 from ltsi.store import Store
 from ltsi.training.checkpoints import AtomicCheckpointIO
@@ -79,15 +81,53 @@ def build_experiment(cfg: DictConfig) -> Experiment:
     return Experiment(build(cfg.split)(store), str(cfg.split.name), seen)
 
 
+def fit_features(cfg: DictConfig, split: Split) -> FeatureSpace | None:
+    """Fits the features that a configuration declares on the training part; None if it declares none.
+
+    Raises:
+        ConfigError: something is declared that there is not.
+        DataError: a column does not fit its kind.
+    """
+    if not declares_features(cfg):
+        return None
+    config: Any = OmegaConf.to_container(cfg.features, resolve=True)
+    return FeatureSpace.fit(split, read_declarations(config, split.store))
+
+
+def declares_features(cfg: DictConfig) -> bool:
+    """Returns whether a configuration declares features."""
+    declared = cfg.get("features") or {}
+    return any(declared.get(part) for part in declared)
+
+
+def build_task(cfg: DictConfig, split: Split, features: FeatureSpace | None) -> Task[Any, Any]:
+    """Puts the objective of a configuration on a split.
+
+    Args:
+        cfg: has `objective`; runs of before there was a choice have none.
+        split: what is learned and judged.
+        features: fitted features, if there are some.
+
+    Raises:
+        ConfigError: `objective._target_` is not an objective, or it does not fit.
+        DataError: the log has not what the objective needs.
+    """
+    objective = build(cfg.objective) if cfg.get("objective") else NextItem()
+    if not isinstance(objective, Objective):
+        raise ConfigError(f"objective._target_={cfg.objective._target_} is not an ltsi objective (ltsi.objectives).")
+    return objective.on(split, features)
+
+
 def build_model(cfg: DictConfig) -> InterestModel:
     """Builds the model of a resolved configuration.
 
     Raises:
-        ConfigError: `model._target_` is not a model.
+        ConfigError: `model._target_` is not a model, or it cannot be shown `max_length` events.
     """
     model = build(cfg.model)
     if not isinstance(model, InterestModel):
         raise ConfigError(f"model._target_={cfg.model._target_} is not an ltsi model (ltsi.models.interest).")
+    require_positions(model, cfg.max_length)
     return model
 
 
@@ -120,14 +160,14 @@ def evaluate(
     metrics: Sequence[str],
     folder: RunFolder,
 ) -> Evaluation:
-    """Ranks the targets of a part and writes `<part>.json` and `per_user/<part>.parquet`.
+    """Answers a part and writes `<part>.json` and `per_user/<part>.parquet`.
 
     Args:
-        experiment: what is ranked.
+        experiment: what is asked.
         part: `valid` or `test`.
-        trainer: ranks, on its devices.
-        module: holds the model.
-        data: holds the targets.
+        trainer: answers, on its devices.
+        module: holds the model and its task.
+        data: holds the part.
         metrics: names of the metrics.
         folder: where to write.
     """
@@ -135,34 +175,19 @@ def evaluate(
     start = time.perf_counter()
     run(module, data, verbose=False)
     seconds = time.perf_counter() - start
-    ranked = module.ranked
+    task, answers = module.task, module.answered
     evaluation = Evaluation(
-        n_targets=len(ranked["rank"]),
+        n_targets=len(answers["index"]),
         split=experiment.split_name,
         seen=experiment.seen,
         eval_seconds=round(seconds, 3),
-        metrics=summary(ranked["rank"], metrics),
+        metrics=task.summary(answers, metrics),
+        objective=task.objective.name,
     )
     if trainer.is_global_zero:
-        folder.write_per_user(part, _per_user(experiment, part, ranked))
+        folder.write_per_user(part, task.table(part, answers))
         folder.write_evaluation(part, evaluation)
     return evaluation
-
-
-def _per_user(experiment: Experiment, part: str, ranked: dict[str, Any]) -> pl.DataFrame:
-    store, targets, roles = experiment.store, experiment.split.part(part), experiment.split.roles
-    start, end = history_positions(store, targets, roles)
-    gap = targets.now - store.time[roles.row(end - 1)]
-    return pl.DataFrame(
-        {
-            "user": store.users["user"].gather(targets.user),
-            "target": store.items["item"].gather(store.item[targets.event]),
-            "rank": ranked["rank"],
-            "history_length": end - start,
-            "gap_seconds": gap if store.has_clock else pl.Series([None] * len(targets), dtype=pl.Int64),
-            **{name: column for name, column in ranked.items() if name != "rank"},
-        }
-    )
 
 
 def check_fingerprint(store: Store, environment: dict[str, Any], folder: RunFolder) -> None:

@@ -6,6 +6,7 @@ import logging
 import time
 import warnings
 from pathlib import Path
+from typing import Any
 
 from hydra.core.hydra_config import HydraConfig
 from omegaconf import DictConfig, OmegaConf, open_dict
@@ -13,16 +14,24 @@ from pytorch_lightning import Callback, Trainer, seed_everything
 from pytorch_lightning.callbacks import ModelCheckpoint
 
 from ltsi.errors import ConfigError, RunError
+from ltsi.objectives.objective import Task
 from ltsi.runs.environment import describe_environment, now
 from ltsi.runs.folder import Evaluation, RunFolder
-from ltsi.sequences.batches import TrainingBatches
 from ltsi.sequences.datamodule import SplitDataModule
 from ltsi.tables import Result, Table
 from ltsi.training.callbacks import EpochLog
 from ltsi.training.checkpoints import load_model, read_checkpoint
-from ltsi.training.module import MONITOR, InterestModule
+from ltsi.training.module import InterestModule
 from ltsi.workflows.build import build
-from ltsi.workflows.experiment import Experiment, build_experiment, build_model, build_trainer, evaluate
+from ltsi.workflows.experiment import (
+    Experiment,
+    build_experiment,
+    build_model,
+    build_task,
+    build_trainer,
+    evaluate,
+    fit_features,
+)
 
 log = logging.getLogger(__name__)
 
@@ -41,19 +50,24 @@ def run(cfg: DictConfig) -> Result:
         _refuse_trained(folder)
     experiment = build_experiment(cfg)
     store = experiment.store
+    features = fit_features(cfg, experiment.split)
+    task = build_task(cfg, experiment.split, features)
     with open_dict(cfg):
-        cfg.n_items = store.n_items
-    data = SplitDataModule(experiment.split, cfg.max_length, cfg.batch_size, experiment.seen == "hide", cfg.seed)
+        cfg.n_items, cfg.metrics = store.n_items, list(task.objective.checked_metrics(cfg.metrics))
+    steps, hide = list(build(cfg.augmentation).values()), experiment.seen == "hide"
+    data = SplitDataModule(task, cfg.max_length, cfg.batch_size, hide, cfg.seed, steps)
     seed_everything(cfg.seed, verbose=False)
-    model = build_model(cfg)
+    model = task.model(build_model(cfg))
     if cfg.resume:
         _require_same_run(folder, cfg, store.fingerprint)
-    module = InterestModule(model, build(cfg.loss), build(cfg.optimizer), cfg.metrics, cfg.seed)
-    trainer = build_trainer(cfg, _callbacks(cfg, experiment, folder) if model.learns else ())
+    module = InterestModule(task, model, build(cfg.loss), build(cfg.optimizer), cfg.metrics, cfg.seed)
+    trainer = build_trainer(cfg, _callbacks(cfg, task.objective.monitor, folder) if model.learns else ())
     if model.learns:
         _require_training(trainer, module, data)
     if trainer.is_global_zero:
         _begin(folder, cfg, experiment, trainer)
+        if features is not None:
+            folder.write_features(features.state())
     log.info("%s on %s: %d users, %d items.", cfg.model.name, store.name, store.n_users, store.n_items)
     start = time.perf_counter()
     _learn(trainer, module, data, folder, cfg.resume)
@@ -70,7 +84,7 @@ def run(cfg: DictConfig) -> Result:
     if cfg.test:
         log.info("Reading the test part.")
         parts["test"] = evaluate(experiment, "test", trainer, module, data, cfg.metrics, folder)
-    return _result(cfg, folder, parts, train_seconds)
+    return _result(cfg, folder, task, parts, train_seconds)
 
 
 def _begin(folder: RunFolder, cfg: DictConfig, experiment: Experiment, trainer: Trainer) -> None:
@@ -89,14 +103,13 @@ def _begin(folder: RunFolder, cfg: DictConfig, experiment: Experiment, trainer: 
     folder.update_environment(environment)
 
 
-def _callbacks(cfg: DictConfig, experiment: Experiment, folder: RunFolder) -> list[Callback]:
-    windows = TrainingBatches(experiment.split, cfg.max_length, cfg.batch_size, cfg.seed)
+def _callbacks(cfg: DictConfig, monitor: str, folder: RunFolder) -> list[Callback]:
     place = folder.path / "checkpoints"
-    best = ModelCheckpoint(place, "best", monitor=MONITOR, mode="max", enable_version_counter=False)
+    best = ModelCheckpoint(place, "best", monitor=monitor, mode="max", enable_version_counter=False)
     # Not by `save_last`, which only saves when the best one is saved.
     last = ModelCheckpoint(place, "last", enable_version_counter=False)
     # The row of an epoch is written before its checkpoint: a killed run does the epoch again and replaces the row.
-    return [EpochLog(folder, windows.n_targets), build(cfg.early_stopping), best, last]
+    return [EpochLog(folder, monitor), build(cfg.early_stopping, monitor=monitor, mode="max"), best, last]
 
 
 def _refuse_trained(folder: RunFolder) -> None:
@@ -143,7 +156,7 @@ def _learn(trainer: Trainer, module: InterestModule, data: SplitDataModule, fold
             _fit(trainer, module, data, folder, resume)
         load_model(model, folder.checkpoint_path("best"))
     if model.calibrates:
-        log.info("Choosing the mixture on the validation part.")
+        log.info("Calibrating on the validation part.")
         device = trainer.strategy.root_device
         module.to(device).eval()
         model.calibrate(batch.to(device) for batch in data.calibration_batches())
@@ -166,14 +179,17 @@ def _fit(trainer: Trainer, module: InterestModule, data: SplitDataModule, folder
         raise ConfigError("Not one epoch was trained to its end; give the trainer more epochs, steps or time.")
 
 
-def _result(cfg: DictConfig, folder: RunFolder, parts: dict[str, Evaluation], train_seconds: float) -> Result:
+def _result(
+    cfg: DictConfig, folder: RunFolder, task: Task[Any, Any], parts: dict[str, Evaluation], train_seconds: float
+) -> Result:
     names = list(next(iter(parts.values())).metrics)
     table = Table(
         title=f"{cfg.model.name} on {cfg.data}",
-        columns=["part", "users", *names, "train s", "eval s"],
+        columns=["part", task.asked, *names, "train s", "eval s"],
         rows=[
             [part, done.n_targets, *(done.metrics[name] for name in names), round(train_seconds, 1), done.eval_seconds]
             for part, done in parts.items()
         ],
     )
-    return Result(tables=[table], messages=[f"Run folder: {folder.path}"], value=parts["valid"].metrics.get(MONITOR))
+    value = parts["valid"].metrics.get(task.objective.monitor)
+    return Result(tables=[table], messages=[f"Run folder: {folder.path}"], value=value)

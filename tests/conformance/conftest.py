@@ -48,11 +48,13 @@ def build() -> Build:
 def fit() -> Fit:
     """Take a model through all it can learn: statistics, weights, mixture. Leave it ready to score."""
 
-    def run(model: InterestModel, split: Split, epochs: int = 1, lr: float = 1e-2, seed: int = 1) -> InterestModel:
+    def run(
+        model: InterestModel, split: Split, epochs: int = 1, lr: float = 1e-2, seed: int = 1, batch_size: int = 8
+    ) -> InterestModel:
         torch.manual_seed(seed)
         model.fit_statistics(split)
         if model.learns:
-            batches = TrainingBatches(split, MAX_LENGTH, 8, seed)
+            batches = TrainingBatches(split, MAX_LENGTH, batch_size, seed)
             optimizer = torch.optim.Adam(model.parameters(), lr)
             model.train()
             for epoch in range(epochs):

@@ -19,6 +19,7 @@ from ltsi.histories import Histories, RankingBatch, TrainingBatch, TrainingGroup
 from ltsi.losses.softmax import Softmax
 from ltsi.models.hybrid import Hybrid
 from ltsi.models.interest import InterestModel
+from ltsi.models.popularity import count_items
 from ltsi.sequences.batches import RankingBatches, TrainingBatches
 from ltsi.sequences.leave_one_out import LeaveOneOut
 from ltsi.sequences.split import Split
@@ -46,7 +47,7 @@ def models_that(are: Callable[[type[InterestModel]], bool]) -> pytest.MarkDecora
 
 every_model = pytest.mark.parametrize("name", MODELS)
 learning_models = models_that(lambda found: found.learns)
-mixtures = models_that(lambda found: issubclass(found, Hybrid))
+pools = models_that(lambda found: issubclass(found, Hybrid))
 calibrated_models = models_that(lambda found: found.calibrates)
 
 
@@ -105,6 +106,26 @@ def test_order_in_the_batch_does_not_matter(fitted: InterestModel, make_historie
 
 
 @every_model
+def test_an_empty_history_is_answered_with_what_everybody_takes(
+    fitted: InterestModel, log: Log, make_histories: MakeHistories
+) -> None:
+    alone = make_histories([], n_items=N_ITEMS)
+    together = make_histories([3, 1], [], [1, 2, 3], [], n_items=N_ITEMS)
+    assert_distribution(fitted, alone)
+    assert_distribution(fitted, together)
+    p_BI = distribution(fitted, together)
+    for row in (1, 3):
+        torch.testing.assert_close(distribution(fitted, alone)[0], p_BI[row], rtol=1e-4, atol=1e-6)
+    torch.testing.assert_close(
+        distribution(fitted, make_histories([3, 1], n_items=N_ITEMS))[0], p_BI[0], rtol=1e-4, atol=1e-6
+    )
+    with torch.no_grad():
+        assert fitted.evidence(fitted(together)).isfinite().all()
+    count_I = count_items(LeaveOneOut()(log(name="again")))
+    assert p_BI[1, count_I.argmax()] > p_BI[1, count_I > 0].mean() > p_BI[1, count_I == 0].max()
+
+
+@every_model
 def test_scoring_changes_nothing(fitted: InterestModel, shown: Histories) -> None:
     state = {key: value.clone() for key, value in fitted.state_dict().items()}
     item_BL, first = shown.item_BL.clone(), distribution(fitted, shown)
@@ -126,7 +147,7 @@ def test_scores_are_the_callers_to_change(fitted: InterestModel, shown: Historie
 def test_what_is_kept_beside_a_rank_is_one_number_a_history(fitted: InterestModel, shown: Histories) -> None:
     with torch.no_grad():
         score_BI, columns = fitted.scores_and_state(shown)
-    assert torch.equal(score_BI.softmax(1), fitted(shown).softmax(1))
+        assert torch.equal(score_BI.softmax(1), fitted(shown).softmax(1))
     assert all(column.shape == (len(shown),) and column.isfinite().all() for column in columns.values())
 
 
@@ -321,18 +342,29 @@ def test_ranks_do_not_depend_on_the_batch(
     assert ranks(fitted, split) == whole
 
 
-@mixtures
-def test_the_parts_of_a_mixture_add_up_to_its_probability(fitted: InterestModel, shown: Histories) -> None:
-    mixture = fitted
-    assert isinstance(mixture, Hybrid)
+@pools
+def test_the_parts_of_a_pool_add_up_to_its_score(fitted: InterestModel, shown: Histories) -> None:
+    pool = fitted
+    assert isinstance(pool, Hybrid)
     with torch.no_grad():
-        parts, weight_BK = mixture.parts(shown)
-        total = torch.stack(parts).sum(dim=0)
-    assert len(parts) == weight_BK.shape[1] == len(mixture.components)
-    torch.testing.assert_close(weight_BK.sum(dim=1), torch.ones(len(shown)))
-    assert (weight_BK >= 0).all()
-    torch.testing.assert_close(torch.stack([part.sum(dim=1) for part in parts], dim=1), weight_BK)
-    torch.testing.assert_close(total.double(), distribution(mixture, shown), rtol=1e-5, atol=1e-7)
+        parts, weight_BK = pool.parts(shown)
+        total_BI = torch.stack(parts).double().sum(dim=0)
+    assert len(parts) == weight_BK.shape[1] == len(pool.components)
+    assert (weight_BK > 0).all()
+    torch.testing.assert_close(total_BI.softmax(dim=1), distribution(pool, shown), rtol=1e-5, atol=1e-7)
+
+
+@pools
+def test_a_part_is_its_weight_times_what_its_component_says(fitted: InterestModel, shown: Histories) -> None:
+    pool = fitted
+    assert isinstance(pool, Hybrid)
+    with torch.no_grad():
+        parts, weight_BK = pool.parts(shown)
+    floors = pool.pool.floor_K.tolist()
+    for place, model in enumerate(pool.components.values()):
+        assert isinstance(model, InterestModel)
+        p_BI = distribution(model, shown) + floors[place]
+        torch.testing.assert_close(parts[place].double(), weight_BK[:, place, None] * p_BI.log(), rtol=1e-3, atol=1e-3)
 
 
 @calibrated_models
@@ -362,5 +394,5 @@ def test_a_sign_from_some_time_ago_is_remembered(
         events = [sign, *random.integers(2, 6, 4), 6, 7 + sign, *[9] * shown]
         users.append([(int(item), day * 86_400) for day, item in enumerate(events)])
     split = LeaveOneOut()(make_store(*users))
-    found = np.array(ranks(fit(build(name, n_items=10), split, epochs=20, lr=2e-3), split))
+    found = np.array(ranks(fit(build(name, n_items=10), split, epochs=20, lr=4e-3, batch_size=32), split))
     assert np.mean(found[np.arange(360) % 6 == 5] == 1) > 0.9

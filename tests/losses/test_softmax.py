@@ -25,8 +25,9 @@ def case(n: int, dim: int, items: int, dtype: torch.dtype = torch.float64, scale
     return state_ND.requires_grad_(), vector_ID.requires_grad_(), target_N
 
 
-def reference(state_ND: Tensor, vector_ID: Tensor, target_N: Tensor) -> Tensor:
-    return functional.cross_entropy(state_ND @ vector_ID.T, target_N, reduction="sum")
+def reference(state_ND: Tensor, vector_ID: Tensor, target_N: Tensor, smoothing: float = 0.0) -> Tensor:
+    logit_NI = state_ND @ vector_ID.T
+    return functional.cross_entropy(logit_NI, target_N, reduction="sum", label_smoothing=smoothing)
 
 
 def gradients(loss: Tensor, *of: Tensor) -> tuple[Tensor, ...]:
@@ -52,6 +53,23 @@ def test_any_shape_and_block(n: int, dim: int, items: int, block: int) -> None:
     torch.testing.assert_close(ours, theirs)
     for mine, other in zip(gradients(ours, state_ND, vector_ID), gradients(theirs, state_ND, vector_ID), strict=True):
         torch.testing.assert_close(mine, other)
+
+
+@pytest.mark.parametrize("smoothing", [0.0, 0.1, 1.0])
+@pytest.mark.parametrize("items", [1, 23])
+def test_label_smoothing_is_that_of_torch(smoothing: float, items: int) -> None:
+    state_ND, vector_ID, target_N = case(37, 5, items)
+    ours = Softmax(8, smoothing)(state_ND, vector_ID, target_N)
+    theirs = reference(state_ND, vector_ID, target_N, smoothing)
+    torch.testing.assert_close(ours, theirs, rtol=1e-12, atol=1e-12)
+    for mine, other in zip(gradients(ours, state_ND, vector_ID), gradients(theirs, state_ND, vector_ID), strict=True):
+        torch.testing.assert_close(mine, other, rtol=1e-12, atol=1e-12)
+
+
+@pytest.mark.parametrize("smoothing", [-0.1, 1.1, float("nan")])
+def test_label_smoothing_is_a_probability(smoothing: float) -> None:
+    with pytest.raises(ValueError, match=r"label_smoothing=.* must be from 0 to 1"):
+        Softmax(8, smoothing)
 
 
 def test_gradients_are_those_of_finite_differences() -> None:
@@ -131,7 +149,7 @@ def test_the_whole_matrix_of_logits_is_never_held(request: pytest.FixtureRequest
     torch.set_num_threads(1)  # the measurement sees one thread only
     request.addfinalizer(lambda: torch.set_num_threads(threads))
     with LargestTensor() as largest:
-        Softmax(block)(state_ND, vector_ID, target_N).backward()
+        Softmax(block, label_smoothing=0.1)(state_ND, vector_ID, target_N).backward()
     assert largest.elements <= max(block * items, n * dim, items * dim)
     with LargestTensor() as largest:
         reference(state_ND, vector_ID, target_N).backward()

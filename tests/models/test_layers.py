@@ -1,8 +1,11 @@
+from itertools import product
+
 import pytest
 import torch
+from torch import Tensor
 from torch.nn import functional
 
-from ltsi.models.layers import CausalAttention, Dropout, TransformerBlock, drawing_from
+from ltsi.models.layers import CausalAttention, Dropout, TransformerBlock, drawing_from, turned
 
 
 @pytest.mark.parametrize("p", [0.1, 0.5, 0.9])
@@ -52,32 +55,74 @@ def test_a_dropout_is_a_probability_below_one(p: float) -> None:
         Dropout(p)
 
 
-@pytest.mark.parametrize("window", [None, 1, 3, 50])
-def test_attention_is_the_formula(window: int | None) -> None:
+def some_blocked(batch: int, length: int) -> Tensor:
+    """Block the future, and of the past what differs from history to history; nobody loses sight of itself."""
+    place_L = torch.arange(length)
+    first_BL = torch.randint(0, length, (batch, length)).minimum(place_L)
+    return ((place_L < first_BL[..., None]) | (place_L > place_L[:, None]))[:, None]
+
+
+@pytest.mark.parametrize("training", [False, True])
+@pytest.mark.parametrize("biased", [False, True])
+@pytest.mark.parametrize("viewed", [False, True])
+def test_attention_is_the_formula(training: bool, biased: bool, viewed: bool) -> None:
     torch.manual_seed(0)
     batch, length, dim, heads = 2, 7, 8, 2
-    attention = CausalAttention(dim, heads, dropout=0.0, window=window).eval()
+    # So little dropout is none, but takes the way of dropout.
+    attention = CausalAttention(dim, heads, dropout=1e-9).train(training)
     x_BLD = torch.randn(batch, length, dim)
+    blocked = some_blocked(batch, length) if viewed else None
+    bias_BHLL = torch.randn(batch, heads, length, length) if biased else None
     q, k, v = attention.qkv(x_BLD).split(dim, dim=2)
     expected = torch.zeros(batch, length, dim)
-    for head in range(heads):
+    for row, head, position in product(range(batch), range(heads), range(length)):
         part = slice(head * dim // heads, (head + 1) * dim // heads)
-        for position in range(length):
-            past = slice(max(0, position + 1 - (window or length)), position + 1)
-            logit = torch.einsum("bk,blk->bl", q[:, position, part], k[:, past, part]) / (dim / heads) ** 0.5
-            expected[:, position, part] = torch.einsum("bl,blk->bk", logit.softmax(1), v[:, past, part])
-    torch.testing.assert_close(attention(x_BLD), attention.out(expected))
+        past = [p for p in range(position + 1) if blocked is None or not blocked[row, 0, position, p]]
+        logit = k[row, past, part] @ q[row, position, part] / (dim / heads) ** 0.5
+        if bias_BHLL is not None:
+            logit = logit + bias_BHLL[row, head, position, past]
+        expected[row, position, part] = logit.softmax(0) @ v[row, past, part]
+    torch.testing.assert_close(attention(x_BLD, blocked, bias_BHLL), attention.out(expected))
 
 
-@pytest.mark.parametrize("window", [None, 3])
-def test_attention_with_dropout_drops_weights_and_keeps_the_expectation(window: int | None) -> None:
+@pytest.mark.parametrize("viewed", [False, True])
+def test_attention_with_dropout_drops_weights_and_keeps_the_expectation(viewed: bool) -> None:
     torch.manual_seed(0)
-    attention, x_BLD = CausalAttention(8, 2, dropout=0.25, window=window), torch.randn(1, 6, 8)
+    attention, x_BLD = CausalAttention(8, 2, dropout=0.25), torch.randn(1, 6, 8)
+    blocked = some_blocked(1, 6) if viewed else None
     with torch.no_grad():
-        drawn = torch.stack([attention.train()(x_BLD) for _ in range(4000)])
-        expected = attention.eval()(x_BLD)
+        # Histories in a batch are alike, and each draws weights of its own.
+        drawn = attention.train()(x_BLD.expand(4000, -1, -1), blocked)
+        expected = attention.eval()(x_BLD, blocked)
     assert len(drawn.unique(dim=0)) > 1
-    torch.testing.assert_close(drawn.mean(0), expected, rtol=0, atol=0.02)
+    torch.testing.assert_close(drawn.mean(0, keepdim=True), expected, rtol=0, atol=0.02)
+
+
+def test_turned_vectors_keep_their_length_and_products_depend_on_the_distance_alone() -> None:
+    torch.manual_seed(0)
+    q_K, k_K = torch.randn(2, 8)
+    q_LK, k_LK = (turned(x_K.expand(1, 1, 9, 8))[0, 0] for x_K in (q_K, k_K))
+    torch.testing.assert_close(q_LK.norm(dim=1), q_K.norm().expand(9))
+    product_LL = q_LK @ k_LK.T
+    for distance in range(-8, 9):
+        same = product_LL.diagonal(distance)
+        torch.testing.assert_close(same, same[:1].expand_as(same))
+    torch.testing.assert_close(product_LL[0, 0], q_K @ k_K)
+    assert len(product_LL[0].unique()) == 9
+
+
+def test_turning_is_a_rotation_of_pairs() -> None:
+    """The pair (x_j, x_{j+2}) of four numbers, as complex numbers: turned by position times 1 and 1/100."""
+    x_K = torch.tensor([1.0, 2.0, 3.0, 4.0])
+    pairs_h = torch.complex(x_K[:2], x_K[2:])
+    for position, row_K in enumerate(turned(x_K.expand(1, 1, 5, 4))[0, 0]):
+        expected_h = pairs_h * torch.exp(1j * position * torch.tensor([1.0, 0.01]))
+        torch.testing.assert_close(torch.complex(row_K[:2], row_K[2:]), expected_h)
+
+
+def test_rotary_attention_needs_pairs() -> None:
+    with pytest.raises(ValueError, match="dim=6 / heads=2 must be even"):
+        CausalAttention(6, 2, 0.0, rotary=True)
 
 
 def test_heads_must_divide_the_width() -> None:

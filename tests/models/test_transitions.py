@@ -63,3 +63,12 @@ def test_more_counts_are_more_evidence(make_store: Callable[..., Store], make_hi
     model = fitted(make_store, [[1, 2]] * 3 + [[3, 4]])
     many, few = model.evidence(model(make_histories([1], [3], n_items=6))).tolist()
     assert many > few > 0
+
+
+def test_an_empty_history_is_popularity_without_evidence(
+    make_store: Callable[..., Store], make_histories: MakeHistories
+) -> None:
+    model = fitted(make_store, [[1, 2, 2], [2, 3]])
+    score_BI = model(make_histories([], [2], n_items=6))
+    torch.testing.assert_close(score_BI[0].softmax(0), torch.tensor([0, 0.2, 0.6, 0.2, 0, 0]))
+    assert model.evidence(score_BI)[0].item() == pytest.approx(0, abs=1e-6)

@@ -246,3 +246,26 @@ def test_folder_without_runs_is_refused(tmp_path: Path) -> None:
         find_runs(tmp_path)
     with pytest.raises(RunError, match=r"There is no folder .*nowhere"):
         find_runs(tmp_path / "nowhere")
+
+
+EXAMPLES = pl.DataFrame(
+    {"user": ["a"], "item": ["x"], "label": [1], "probability": [0.5], "history_length": [3], "gap_seconds": [60]}
+)
+
+
+def test_examples_are_kept_like_targets(run: RunFolder) -> None:
+    run.write_per_user("test", EXAMPLES)
+    assert run.per_user("test").equals(EXAMPLES)
+    with pytest.raises(ValueError, match=r"lacks.*label"):
+        run.write_per_user("valid", EXAMPLES.drop("label"))
+
+
+def test_an_evaluation_of_before_there_was_a_choice_is_of_next_items(run: RunFolder) -> None:
+    run.write_evaluation("test", Evaluation(3, "leave_one_out", "hide", 0.5, {"auc": 0.5}, "click"))
+    assert run.evaluation("test").objective == "click"
+    path = run.path / "test.json"
+    path.write_text(
+        json.dumps({key: value for key, value in json.loads(path.read_text()).items() if key != "objective"})
+    )
+    assert run.evaluation("test").objective == "next_item"
+    assert run.evaluation("test").metrics == {"auc": 0.5}

@@ -8,6 +8,7 @@ import pytest
 import torch
 
 from ltsi.errors import ConfigError
+from ltsi.objectives.next_item import NextItem
 from ltsi.sequences import datamodule
 from ltsi.sequences.datamodule import SplitDataModule
 from ltsi.sequences.leave_one_out import LeaveOneOut
@@ -21,7 +22,9 @@ def split(make_store: Callable[..., Store]) -> Split:
 
 
 def data(split: Split, **settings: Any) -> SplitDataModule:
-    return SplitDataModule(split, **{"max_length": 5, "batch_size": 4, "hide_seen": True, "seed": 1, **settings})
+    return SplitDataModule(
+        NextItem().on(split, None), **{"max_length": 5, "batch_size": 4, "hide_seen": True, "seed": 1, **settings}
+    )
 
 
 def on_device(module: SplitDataModule, rank: int, world: int, epoch: int = 0) -> SplitDataModule:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from functools import partial
 from pathlib import Path
 from typing import Any
@@ -13,9 +13,12 @@ from pytorch_lightning import Trainer
 from torch.optim import SGD
 
 from ltsi.losses.softmax import Softmax
+from ltsi.models.interest import InterestModel
 from ltsi.models.items import Items
 from ltsi.models.lstm import Lstm
+from ltsi.objectives.next_item import NextItem
 from ltsi.runs.folder import RunFolder
+from ltsi.sequences.augmentation import Augmentation, Crop, augmented
 from ltsi.sequences.batches import TrainingBatches
 from ltsi.sequences.datamodule import SplitDataModule
 from ltsi.sequences.leave_one_out import LeaveOneOut
@@ -30,10 +33,13 @@ def split(make_store: Callable[..., Store]) -> Split:
     return LeaveOneOut()(make_store(*([((u + i) % 7, i) for i in range(4 + u)] for u in range(9))))
 
 
-def train(split: Split, folder: RunFolder, epochs: int = 1, lr: float = 0.0) -> InterestModule:
+def train(
+    split: Split, folder: RunFolder, epochs: int = 1, lr: float = 0.0, augmentation: Sequence[Augmentation] = ()
+) -> InterestModule:
     torch.manual_seed(0)
     model = Lstm(Items(7, 4), dim=4, hidden=4, layers=1, dropout=0.0, embedding_dropout=0.0)
-    module = InterestModule(model, Softmax(), partial(SGD, lr=lr), ["hr@1"], seed=1)
+    task = NextItem().on(split, None)
+    module = InterestModule(task, model, Softmax(), partial(SGD, lr=lr), ["hr@1"], seed=1)
     quiet: dict[str, Any] = {
         "accelerator": "cpu",
         "logger": False,
@@ -43,16 +49,19 @@ def train(split: Split, folder: RunFolder, epochs: int = 1, lr: float = 0.0) -> 
         "num_sanity_val_steps": 0,
         "use_distributed_sampler": False,
     }
-    n_targets = TrainingBatches(split, 5, 4, seed=1).n_targets
-    trainer = Trainer(max_epochs=epochs, callbacks=[EpochLog(folder, n_targets)], **quiet)
-    trainer.fit(module, SplitDataModule(split, 5, 4, hide_seen=False, seed=1))
+    trainer = Trainer(max_epochs=epochs, callbacks=[EpochLog(folder, "ndcg@10")], **quiet)
+    trainer.fit(module, SplitDataModule(task, 5, 4, False, seed=1, augmentation=augmentation))
     return module
 
 
-def test_the_loss_of_an_epoch_is_the_mean_over_its_targets(split: Split, tmp_path: Path) -> None:
+@pytest.mark.parametrize("augmentation", [[], [Crop(0.5)]], ids=["as it happened", "augmented"])
+def test_the_loss_of_an_epoch_is_the_mean_over_its_targets(
+    split: Split, tmp_path: Path, augmentation: list[Augmentation]
+) -> None:
     folder = RunFolder(tmp_path)
-    model = train(split, folder).model.eval()
-    batches = list(TrainingBatches(split, 5, 4, seed=1).epoch(0))
+    model = train(split, folder, augmentation=augmentation).model.eval()
+    assert isinstance(model, InterestModel)
+    batches = list(augmented(TrainingBatches(split, 5, 4, seed=1), augmentation).epoch(0))
     with torch.no_grad():
         total = sum(float(model.training_loss(batch, Softmax())) * batch.n_targets for batch in batches)
     targets = sum(batch.n_targets for batch in batches)

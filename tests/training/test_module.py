@@ -17,15 +17,18 @@ from ltsi.losses.softmax import Softmax
 from ltsi.models.interest import InterestModel
 from ltsi.models.items import Items
 from ltsi.models.lstm import Lstm
-from ltsi.training.module import MONITOR, InterestModule
+from ltsi.objectives.next_item import NextItem, NextItemTask
+from ltsi.training.module import InterestModule
 
 ITEMS = 6
+MONITOR = "ndcg@10"
 
 
 def module(lr: float = 0.1, **settings: Any) -> InterestModule:
     torch.manual_seed(0)
     model: InterestModel = Lstm(Items(ITEMS, 4), dim=4, hidden=4, layers=1, dropout=0.5, embedding_dropout=0.5)
-    return InterestModule(model, Softmax(), partial(SGD, lr=lr), **{"metrics": ["hr@1"], "seed": 1, **settings})
+    task: Any = NextItemTask(NextItem(), None)  # type: ignore[arg-type]
+    return InterestModule(task, model, Softmax(), partial(SGD, lr=lr), **{"metrics": ["hr@1"], "seed": 1, **settings})
 
 
 def attached(found: InterestModule, **facts: int) -> InterestModule:

@@ -18,7 +18,7 @@ from ltsi.workflows import prepare
 SIZES = {
     "lstm": ["model.dim=8", "model.hidden=8"],
     "transformer": ["model.dim=8"],
-    "lstm_transformer": ["model.dim=8", "model.hidden=8"],
+    "lstm_transformer": ["model.dim=8", "model.long.hidden=8"],
     "hybrid": ["model.components.short.dim=8", "model.components.long.dim=8", "model.components.long.hidden=8"],
 }
 

@@ -12,10 +12,14 @@ from omegaconf import DictConfig
 from pytorch_lightning import Trainer
 
 from ltsi.errors import ConfigError, DataError
-from ltsi.models.fusion import Concat, Gate
+from ltsi.models.fusion import Attention, Concat, Gate, Recurrent
+from ltsi.models.gru import GruEncoder
 from ltsi.models.hybrid import Hybrid
-from ltsi.models.lstm import Lstm
-from ltsi.models.lstm_transformer import LstmTransformer
+from ltsi.models.lstm import Lstm, LstmEncoder
+from ltsi.models.popularity import Popularity
+from ltsi.models.time_lstm import TimeLstmEncoder
+from ltsi.models.two_views import TwoViews
+from ltsi.models.views import LastSession, Windowed
 from ltsi.runs.folder import RunFolder
 from ltsi.store import Store, available_stores, open_store
 from ltsi.training.checkpoints import AtomicCheckpointIO
@@ -62,18 +66,31 @@ def test_a_store_that_is_no_source_either_is_refused(make_store: MakeStore) -> N
 def test_models_are_built_from_their_groups() -> None:
     lstm = build_model(config("model=lstm", "model.hidden=5"))
     assert isinstance(lstm, Lstm)
-    assert lstm.lstm[0].hidden_size == 5
-    for name, fusion in (("gate", Gate), ("concat", Concat)):
+    assert isinstance(lstm.encoder, LstmEncoder)
+    assert lstm.encoder.out.in_features == 5
+    for name, fusion in (("gate", Gate), ("concat", Concat), ("attention", Attention), ("recurrent", Recurrent)):
         both = build_model(config("model=lstm_transformer", f"model/fusion={name}"))
-        assert isinstance(both, LstmTransformer)
+        assert isinstance(both, TwoViews)
         assert isinstance(both.fusion, fusion)
 
 
-@pytest.mark.parametrize("component", ["popularity", "lstm_transformer"])
-def test_the_components_of_a_mixture_may_be_exchanged(component: str) -> None:
+def test_any_two_encoders_make_two_views() -> None:
+    chosen = ["model/encoder@model.long=gru", "model/encoder@model.short=time_lstm", "model/view=last_session"]
+    both = build_model(config("model=dual_lstm", *chosen, "model.short.hidden=5", "model.view.gap_minutes=7"))
+    assert isinstance(both, TwoViews)
+    assert isinstance(both.long, GruEncoder)
+    assert isinstance(both.short, Windowed)
+    assert isinstance(both.short.encoder, TimeLstmEncoder)
+    assert both.short.encoder.out.in_features == 5
+    assert isinstance(both.short.view, LastSession)
+    assert both.short.view.gap == 420
+
+
+@pytest.mark.parametrize(("component", "found"), [("popularity", Popularity), ("lstm_transformer", TwoViews)])
+def test_the_components_of_a_mixture_may_be_exchanged(component: str, found: type) -> None:
     mixture = build_model(config("model=hybrid", f"model@model.components.long={component}"))
     assert isinstance(mixture, Hybrid)
-    assert type(mixture.components["long"]).__name__.lower() == component.replace("_", "")
+    assert type(mixture.components["long"]) is found
 
 
 def test_only_a_model_is_a_model() -> None:

@@ -76,7 +76,8 @@ def test_a_trained_run_is_the_folder_that_the_design_says(train: Train, shop: Pa
     facts = run.environment
     assert facts["fingerprint"] == store.fingerprint
     assert (facts["store_path"], facts["split"], facts["seen"]) == (str(shop), "leave_one_out", "keep")
-    assert facts["n_parameters"] == sum(value.numel() for value in state(run).values())
+    weights = sum(value.numel() for name, value in state(run).items() if not name.endswith("prior_I"))
+    assert facts["n_parameters"] == weights
     assert facts["train_seconds"] > 0
     assert "epoch 2: loss" in (run.path / "train.log").read_text()
 
@@ -135,6 +136,15 @@ def test_a_resumed_run_equals_the_uninterrupted_one(train: Train, model: str) ->
     assert_equal(state(resumed), state(whole))
     assert resumed.evaluation("valid").metrics == whole.evaluation("valid").metrics
     assert not resumed.has_evaluation("test"), "what was measured with the former model is void"
+
+
+def test_a_resumed_run_is_augmented_as_the_uninterrupted_one(train: Train) -> None:
+    steps = "augmentation=[crop,mask,reorder,item_drop]"
+    whole = train("lstm", steps, "hydra.run.dir=whole")
+    train("lstm", steps, "trainer.max_epochs=1")
+    resumed = train("lstm", steps, "resume=true")
+    assert curve(resumed) == curve(whole) != curve(train("lstm", "hydra.run.dir=plain"))
+    assert_equal(state(resumed, "last"), state(whole, "last"))
 
 
 def test_a_finished_run_may_be_resumed_to_no_effect(train: Train) -> None:

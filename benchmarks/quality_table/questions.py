@@ -1,0 +1,197 @@
+"""What the quality table asks: logs, models, seeds, variants of the hybrid, and the numbers that others reached."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+
+# Stands for the folder of the real logs wherever a command is written down.
+LOGS = "$LTSI_REALDATA"
+
+# The model that every other one is compared with, and whose parts `--ablation` takes away.
+HYBRID = "hybrid"
+
+# Models by name, and whether they learn: what is only counted does not depend on a seed.
+MODELS: Mapping[str, bool] = {
+    "popularity": False,
+    "transitions": False,
+    "exp_decay": False,
+    "item_knn": False,
+    "ease": False,
+    "mf": True,
+    "gru": True,
+    "lstm": True,
+    "transformer": True,
+    "lstm_transformer": True,
+    HYBRID: True,
+}
+
+# The hybrid without one of its parts: overrides by the variant's name, which is also a file's.
+VARIANTS: Mapping[str, tuple[str, ...]] = {
+    name: (f"ablation={name}",)
+    for name in ("no_long", "no_short", "no_transitions", "no_repeats", "no_time", "no_gate")
+}
+
+
+@dataclass(frozen=True)
+class Published:
+    """The best published numbers of a full ranking on the same file and split.
+
+    Attributes:
+        model: whose they are.
+        hr: HR@10.
+        ndcg: NDCG@10.
+        source: where they stand, and how far that was checked.
+    """
+
+    model: str
+    hr: float
+    ndcg: float
+    source: str
+
+
+@dataclass(frozen=True, eq=False)
+class Data:
+    """A log and how it is cut.
+
+    Attributes:
+        name: of the store and in the table.
+        title: what it is, in a few words.
+        path: file or folder below the folder of the real logs.
+        source: overrides of `ltsi prepare`, without path and name.
+        cut: overrides of `ltsi train` that every model gets.
+        protocol: the same in words.
+        seeds: of the models that learn.
+        floor: NDCG@10 of counted transitions; what a model must beat to have learnt anything.
+        published: None if nobody published numbers that can be compared.
+        targets: NDCG@10 to be reached, by model.
+        compared: whether the target is that the hybrid is above every other model, paired over users.
+    """
+
+    name: str
+    title: str
+    path: str
+    source: tuple[str, ...]
+    cut: tuple[str, ...]
+    protocol: str
+    seeds: tuple[int, ...] = (1, 2, 3)
+    floor: float | None = None
+    published: Published | None = None
+    targets: Mapping[str, float] = field(default_factory=dict)
+    compared: bool = False
+
+
+LEAVE_ONE_OUT = ("split=leave_one_out", "seen=hide", "max_length=50")
+LEAVE_ONE_OUT_SAID = "Each user's last event is the test, items of the history are not ranked, 50 events are shown."
+GLOBAL_TIME = ("split=global_time", "seen=keep", "max_length=50")
+GLOBAL_TIME_SAID = (
+    "Each user's first event in the last tenth of the log is the test, items of the history are ranked like all "
+    "others, 50 events are shown."
+)
+TICOSEREC = "`KingGugu/TiCoSeRec:README.md`"
+
+DATA: tuple[Data, ...] = (
+    Data(
+        name="beauty",
+        title="Amazon Beauty 2014, S3-Rec edition, ties in the order of the file",
+        path="amazon-beauty",
+        source=("source=amazon_beauty",),
+        cut=LEAVE_ONE_OUT,
+        protocol=LEAVE_ONE_OUT_SAID,
+        floor=0.0476,
+        published=Published("BSARec", 0.1008, 0.0611, "`yehjin-shin/BSARec:src/output/BSARec_Beauty_best.log`"),
+        targets={HYBRID: 0.0630, "transformer": 0.0525},
+    ),
+    Data(
+        name="beauty_rank",
+        title="Amazon Beauty 2014, TiCoSeRec edition, ties in random order",
+        path="amazon-beauty",
+        source=("source=amazon_beauty_org_rank",),
+        cut=LEAVE_ONE_OUT,
+        protocol=LEAVE_ONE_OUT_SAID,
+        floor=0.0393,
+        published=Published("TiCoSeRec", 0.0740, 0.0418, TICOSEREC),
+        targets={HYBRID: 0.0460},
+    ),
+    Data(
+        name="sports",
+        title="Amazon Sports and Outdoors 2014, S3-Rec edition, ties in the order of the file",
+        path="amazon-sports",
+        source=("source=amazon_sports",),
+        cut=LEAVE_ONE_OUT,
+        protocol=LEAVE_ONE_OUT_SAID,
+        floor=0.0260,
+        published=Published(
+            "BSARec", 0.0612, 0.0360, "HR@10 as a leaderboard lists it; NDCG@10 of the paper, not read again"
+        ),
+        targets={HYBRID: 0.0370},
+    ),
+    Data(
+        name="sports_rank",
+        title="Amazon Sports and Outdoors 2014, TiCoSeRec edition, ties in random order",
+        path="amazon-sports",
+        source=("source=amazon_sports_org_rank",),
+        cut=LEAVE_ONE_OUT,
+        protocol=LEAVE_ONE_OUT_SAID,
+        floor=0.0215,
+        published=Published("TiCoSeRec", 0.0514, 0.0284, TICOSEREC),
+        targets={HYBRID: 0.0300},
+    ),
+    Data(
+        name="yelp",
+        title="Yelp reviews of 2019, S3-Rec edition",
+        path="yelp",
+        source=("source=yelp_s3rec",),
+        cut=LEAVE_ONE_OUT,
+        protocol=f"{LEAVE_ONE_OUT_SAID} 6.7 % of the targets are repeats, which hiding gives up, as was published.",
+        floor=0.0130,
+        published=Published("BSARec", 0.0465, 0.0231, "the paper, not read again"),
+        targets={HYBRID: 0.0235},
+    ),
+    Data(
+        name="ml1m",
+        title="MovieLens-1M, SASRec edition, an order without a clock",
+        path="ml-1m/ml-1m_sasrec_sequences.txt.gz",
+        source=("source=sequences",),
+        cut=("split=leave_one_out", "seen=hide", "max_length=200"),
+        protocol=LEAVE_ONE_OUT_SAID.replace("50 events", "200 events"),
+        seeds=(1,),
+        floor=0.1372,
+        published=Published(
+            "FuXi-alpha (HR), SASRec+ (NDCG)",
+            0.3164,
+            0.1857,
+            "`blondered/transformer_benchmark:README.md`, `antklen/sasrec-bert4rec-recsys23:README.md`",
+        ),
+        targets={HYBRID: 0.1860, "transformer": 0.180, "lstm": 0.160, "gru": 0.160},
+    ),
+    Data(
+        name="lastfm",
+        title="Last.fm, S3-Rec edition, an order without a clock",
+        path="lastfm-s3rec",
+        source=("source=lastfm_s3rec",),
+        cut=LEAVE_ONE_OUT,
+        protocol=LEAVE_ONE_OUT_SAID,
+        floor=0.0256,
+        published=Published("BSARec", 0.0807, 0.0435, "as other papers quote it"),
+        targets={HYBRID: 0.0450},
+    ),
+    Data(
+        name="uci",
+        title="UCI Online Retail, a British gift shop",
+        path="uci-online-retail",
+        source=("source=online_retail",),
+        cut=GLOBAL_TIME,
+        protocol=GLOBAL_TIME_SAID,
+        compared=True,
+    ),
+    Data(
+        name="taobao",
+        title="Taobao, nine days of buying, carts and favourites",
+        path="taobao-multibehavior/events.csv.gz",
+        source=("source=table", "source.columns.time=timestamp"),
+        cut=GLOBAL_TIME,
+        protocol=GLOBAL_TIME_SAID,
+        compared=True,
+    ),
+)
