@@ -20,7 +20,8 @@ from ltsi.models.fading import Fading
 from ltsi.models.linear import LinearModel, count_interactions, leave_out, without_users
 from ltsi.sequences.split import Split
 
-ALGORITHMS = ("als", "bpr")
+ITERATIONS = {"als": 15, "bpr": 100}
+"""Passes over the data by algorithm, as the library has them."""
 
 
 class MatrixFactorisation(LinearModel):
@@ -39,7 +40,7 @@ class MatrixFactorisation(LinearModel):
         algorithm: als or bpr.
         factors: width of the vectors.
         regularization: weight of the squared norms.
-        iterations: passes over the data.
+        iterations: passes over the data; None: 15 of als, 100 of bpr.
         alpha: confidence of an event (als).
         learning_rate: step size (bpr).
         fade: weight of an event of the history relative to the one after it; 1: a plain history.
@@ -57,23 +58,23 @@ class MatrixFactorisation(LinearModel):
         self,
         n_items: int,
         algorithm: str = "als",
-        factors: int = 64,
+        factors: int = 128,
         regularization: float = 0.01,
-        iterations: int = 15,
-        alpha: float = 1.0,
-        learning_rate: float = 0.01,
+        iterations: int | None = None,
+        alpha: float = 20.0,
+        learning_rate: float = 0.05,
         fade: float = 0.7,
         half_life: float | None = None,
     ) -> None:
         super().__init__(n_items, Fading(fade, half_life))
-        if algorithm not in ALGORITHMS:
-            raise ConfigError(f"model.algorithm={algorithm} must be one of: {', '.join(ALGORITHMS)}.")
-        positive = {"factors": factors, "regularization": regularization, "iterations": iterations, "alpha": alpha}
-        for name, value in {**positive, "learning_rate": learning_rate}.items():
-            if value <= 0:
-                raise ConfigError(f"model.{name}={value} must be above 0.")
+        if algorithm not in ITERATIONS:
+            raise ConfigError(f"model.algorithm={algorithm} must be one of: {', '.join(ITERATIONS)}.")
         self.algorithm, self.factors, self.regularization = algorithm, factors, regularization
-        self.iterations, self.alpha, self.learning_rate = iterations, alpha, learning_rate
+        self.iterations = iterations if iterations is not None else ITERATIONS[algorithm]
+        self.alpha, self.learning_rate = alpha, learning_rate
+        for name in ("factors", "regularization", "iterations", "alpha", "learning_rate"):
+            if getattr(self, name) <= 0:
+                raise ConfigError(f"model.{name}={getattr(self, name)} must be above 0.")
         self.register_buffer("item_ID", torch.zeros(n_items, factors))
         self.register_buffer("bias_I", torch.zeros(n_items))
         self.register_buffer("stretch", torch.tensor(1.0))
