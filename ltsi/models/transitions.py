@@ -1,8 +1,8 @@
 """What follows what: counts of consecutive pairs in training. The short view that needs no network.
 
 Shape suffixes: B histories, I items, E different pairs, n recent events.
-Source: Rendle et al. 2010, "Factorizing Personalized Markov Chains for Next-Basket Recommendation", section 4 (the chain
-before it is factorised).
+Source: Rendle et al. 2010, "Factorizing Personalized Markov Chains for Next-Basket Recommendation", section 4 (the
+chain before it is factorised).
 """
 
 from __future__ import annotations
