@@ -167,7 +167,7 @@ def test_variants_are_kept_apart_from_the_hybrid(log: Data, session: Session, fa
     cells = plan_ablation(log, ["no_long"], [1])
     measure_all(cells, session)
     assert [cell.place.as_posix() for cell in cells] == ["beauty/hybrid-1", "ablation/beauty/no_long-1"]
-    assert "~model.components.long" in fake.commands[3]
+    assert "ablation=no_long" in fake.commands[3]
     assert all(session.results.read(cell.place) for cell in cells)
 
 

@@ -45,15 +45,21 @@ def choices(*overrides: str, root: str) -> dict[str, str]:
     return dict(compose(root, list(overrides), return_hydra_config=True).hydra.runtime.choices)
 
 
+def places(group: str, taken: dict[str, str]) -> list[str]:
+    """List where a group is taken: as it is, or else under the names it has there (`model/encoder@model.long`)."""
+    return [group] if group in taken else [key for key in taken if key.startswith(f"{group}@")]
+
+
 @cache
-def ways_to(group: str) -> list[tuple[str, list[str]]]:
-    """List the roots, with the options of an outer group that are needed, which take a group."""
+def ways_to(group: str) -> list[tuple[str, list[str], str]]:
+    """List the roots, with the options of an outer group that are needed, which take a group, and as what."""
     outer = group.rpartition("/")[0]
-    ways: list[tuple[str, list[str]]] = [(root, []) for root in ROOTS if group in choices(root=root)]
+    ways: list[tuple[str, list[str], str]] = []
+    for root in ROOTS:
+        ways += [(root, [], place) for place in places(group, choices(root=root))]
     for option in (option for option in OPTIONS if outer and option.startswith(f"{outer}=")):
-        for root, _ in ways_to(outer):
-            if group in choices(option, root=root):
-                ways.append((root, [option]))
+        for root in {root for root, _, _ in ways_to(outer)}:
+            ways += [(root, [option], place) for place in places(group, choices(option, root=root))]
     return ways
 
 
@@ -64,11 +70,11 @@ def test_every_composed_command_has_its_configuration() -> None:
 @pytest.mark.usefixtures("configuration")
 @pytest.mark.parametrize("option", OPTIONS)
 def test_every_option_composes_and_its_components_exist(option: str) -> None:
-    group = option.partition("=")[0]
+    group, _, name = option.partition("=")
     ways = ways_to(group)
     assert ways, f"no command takes the group {group}"
-    for root, needed in ways:
-        cfg = compose(root, [*needed, option])
+    for root, needed, place in ways:
+        cfg = compose(root, [*needed, f"{place}={name}"])
         for target in targets(OmegaConf.to_container(cfg, resolve=False)):
             assert callable(get_object(target))
 
