@@ -11,6 +11,7 @@ from .compare import compare
 from .datasets import datasets
 from .decay_fit import decay_fit
 from .eval import evaluate
+from .models import models
 from .prepare import prepare
 from .train import train
 
@@ -28,6 +29,7 @@ app.command("train")(train)
 app.command("eval")(evaluate)
 app.command("compare")(compare)
 app.command("datasets")(datasets)
+app.command("models")(models)
 
 
 def _print_version(wanted: bool) -> None:

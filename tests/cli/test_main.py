@@ -37,6 +37,7 @@ SURFACE = {
     "eval": COMPOSED,
     "compare": {"--baseline", "--debug", "--format", "--metric", "--split", "-m", "DIR"},
     "datasets": {"--debug", "--format", "NAME"},
+    "models": {"--debug", "--format", "NAME"},
 }
 
 
