@@ -6,17 +6,16 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
+# As the command line does, and before anything imports torch: tests share their cores with the processes they start.
+os.environ.setdefault("OMP_WAIT_POLICY", "PASSIVE")
+
 import numpy as np
 import polars as pl
 import pytest
 import torch
 
-from ltsi.histories import Histories
-
-# As the command line does, and before anything imports torch: tests share their cores with the processes they start.
-os.environ.setdefault("OMP_WAIT_POLICY", "PASSIVE")
-
 from ltsi.engines.polars import Polars
+from ltsi.histories import Histories
 from ltsi.metrics import summary
 from ltsi.runs.folder import Evaluation, RunFolder
 from ltsi.store import EncodedEvents, Store, store_path

@@ -17,6 +17,7 @@ from ltsi.errors import ConfigError
 from ltsi.histories import Histories, RankingBatch, TrainingBatch
 from ltsi.losses.next_item import NextItemLoss
 from ltsi.models.interest import InterestModel
+from ltsi.models.network import SequenceNetwork
 from ltsi.models.pooling import Pool, choose_pool, collect_evidence
 from ltsi.sequences.split import Split
 
@@ -33,7 +34,7 @@ class Hybrid(InterestModel):
         components: models by name; those that learn are trained, each for itself, the others counted.
         without: names of components to leave out, for ablation.
         gate: whether the weights depend on the user's state.
-        time: whether the gate sees the time since the last event.
+        time: whether networks and gate see the time since the last event.
 
     Raises:
         ConfigError: there is no such component, or none is left.
@@ -55,6 +56,9 @@ class Hybrid(InterestModel):
         self.learns = any(model.learns for model in kept.values())
         # The gate sees each component's evidence, the history's length and the time since its last event.
         self.time = time
+        for model in kept.values():
+            if time and isinstance(model, SequenceNetwork):
+                model.mind_the_wait()
         self.pool = Pool(len(kept) + 1 + time, floored=[not model.learns for model in kept.values()], gated=gate)
 
     def fit_statistics(self, split: Split) -> None:

@@ -136,7 +136,7 @@ class MatrixFactorisation(LinearModel):
         )
 
     def _mean(self, histories: Histories, weight_BL: Tensor) -> Tensor:
-        mean_BL = weight_BL / weight_BL.sum(dim=1, keepdim=True)
+        mean_BL = weight_BL / weight_BL.sum(dim=1, keepdim=True).clamp(min=1e-30)
         return torch.bmm(mean_BL[:, None], self._items_of(histories))[:, 0] * self.stretch
 
     def _solve(self, histories: Histories, weight_BL: Tensor) -> Tensor:

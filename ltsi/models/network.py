@@ -68,6 +68,11 @@ class SequenceNetwork(InterestModel):
         self.wait = Wait(items.dim) if wait else None
         self.register_buffer("prior_I", torch.full((items.n_items,), 1.0 / items.n_items).log())
 
+    def mind_the_wait(self) -> None:
+        """Lets the answer depend on the wait from here on, as `wait=True` does from the start."""
+        if self.wait is None:
+            self.wait = Wait(self.items.dim)
+
     def fit_statistics(self, split: Split) -> None:
         """Counts the popularity of the items and what their vectors need."""
         count_I = count_items(split) + 1

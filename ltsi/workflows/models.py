@@ -1,26 +1,31 @@
-"""`ltsi models`: the models that `ltsi train model=NAME` knows, as their configuration and their code describe them."""
+"""`ltsi models`: the models that `ltsi train model=NAME` knows, as their configuration and source describe them."""
 
 from __future__ import annotations
 
 import difflib
-import inspect
 import json
-import sys
+import re
 from collections.abc import Iterator
+from dataclasses import dataclass
 from importlib.resources import files
+from importlib.resources.abc import Traversable
 from typing import Any
 
-from hydra import compose, initialize_config_module
-from hydra.utils import get_class
-from omegaconf import DictConfig, OmegaConf
+import yaml
 
 from ltsi.errors import ConfigError
-from ltsi.models.interest import InterestModel
-from ltsi.tables import Result, Table
+from ltsi.tables import Entry, Result, Table
+from ltsi.workflows.class_facts import ClassFacts, read_class
 
-COLUMNS = ["model", "what it is", "learns by", "parameters", "source"]
-# Filled in by the run or the store.
-NO_SETTINGS = ("_target_", "name", "n_items", "max_length")
+# What names a model is no setting of it.
+NO_SETTINGS = ("_target_", "name", "defaults")
+
+_KEY = re.compile(r"^( *)(\w+):")
+
+
+def names() -> list[str]:
+    """Returns the names of all models, sorted."""
+    return _options(_folder())
 
 
 def run(name: str | None = None) -> Result:
@@ -32,80 +37,190 @@ def run(name: str | None = None) -> Result:
     Raises:
         ConfigError: there is no model of that name.
     """
-    about = _about()
     if name is None:
-        rows = []
-        for model, what in about.items():
-            cfg = _configuration(model)
-            own = [f"{key}={value}" for key, value in _settings(cfg) if "." not in key]
-            rows.append([model, what, _learns_by(cfg), " ".join(own), _source(cfg)])
-        return Result(tables=[Table("Models", COLUMNS, rows, ["All settings of one model: ltsi models NAME."])])
-    if name not in about:
-        near = difflib.get_close_matches(name, about, n=1)
+        return _list([Description.read(known) for known in names()])
+    if name not in names():
+        near = difflib.get_close_matches(name, names(), n=1)
         hint = f" Did you mean '{near[0]}'?" if near else ""
-        raise ConfigError(f"There is no model '{name}'.{hint} Models: {', '.join(about)}.")
-    cfg = _configuration(name)
-    facts = [["what it is", about[name]], ["learns by", _learns_by(cfg)], ["source", _source(cfg)]]
-    described = inspect.getdoc(get_class(cfg._target_)) or ""
-    facts.insert(1, ["in full", " ".join(described.split("\n\nArgs:")[0].split("\n\nAttributes:")[0].split())])
-    settings = [[f"model.{key}", value] for key, value in _settings(cfg)]
+        raise ConfigError(f"There is no model '{name}'.{hint} Models: {', '.join(names())}.")
+    found = Description.read(name)
+    code = found.code
+    facts: list[list[Entry]] = [
+        ["what it is", found.about],
+        ["how it works", code.about],
+        ["learns by", code.learns_by],
+        ["source", code.source],
+        ["class", found.target],
+    ]
+    settings: list[list[Entry]] = [
+        [f"model.{key}", setting.default, setting.meaning] for key, setting in found.settings().items()
+    ]
+    choices: list[list[Entry]] = [[choice.key, choice.default, choice.options] for choice in found.choices]
+    notes = [f"ltsi train data=STORE model={name} KEY=VALUE"]
+    tables = [Table(name, ["", "about it"], facts), Table("Settings", ["key", "default", "meaning"], settings, notes)]
+    if choices:
+        tables.append(Table("Parts to choose", ["key", "default", "options"], choices))
+    return Result(tables=tables)
+
+
+@dataclass(frozen=True)
+class Setting:
+    """A key that can be set.
+
+    Attributes:
+        default: its value, as it would be written on the command line.
+        meaning: what it is, or None where nothing says so.
+    """
+
+    default: str
+    meaning: str | None
+
+
+@dataclass(frozen=True)
+class Choice:
+    """A part of a model that is taken from a group.
+
+    Attributes:
+        key: how it is chosen on the command line.
+        default: the option taken.
+        options: all of the group, or "any model".
+        package: where the option's keys lie below those of the model; None: it is a whole model.
+        folder: the group.
+    """
+
+    key: str
+    default: str
+    options: str
+    package: str | None
+    folder: Traversable
+
+
+@dataclass(frozen=True)
+class Description:
+    """A file of `conf/model` or of one of the groups below it.
+
+    Attributes:
+        about: its first comment.
+        target: full name of its class; "" where it takes that of the file it is based on.
+        own: its own keys that can be set, with dots, not those of the parts.
+        bases: files of the same group that it is based on.
+        choices: its parts.
+    """
+
+    about: str
+    target: str
+    own: dict[str, Setting]
+    bases: list[Description]
+    choices: list[Choice]
+
+    @classmethod
+    def read(cls, name: str, folder: Traversable | None = None) -> Description:
+        """Reads a file by its name, below `conf/model` by default."""
+        folder = folder or _folder()
+        text = (folder / f"{name}.yaml").read_text(encoding="utf-8")
+        node = yaml.safe_load(text)
+        target, code = node.get("_target_", ""), read_class(node.get("_target_", ""))
+        comments = dict(_comments(text))
+        own = {
+            key: Setting(_written(value), comments.get(key) or _sentence(code.arguments.get(key)))
+            for key, value in _flat(node)
+            # What refers to another key is filled in.
+            if not (isinstance(value, str) and value.startswith("${"))
+        }
+        entries = node.get("defaults", [])
+        bases = [cls.read(entry, folder) for entry in entries if isinstance(entry, str) and entry != "_self_"]
+        parts = [item for entry in entries if isinstance(entry, dict) for item in entry.items()]
+        return cls(text.partition("\n")[0].removeprefix("#").strip(), target, own, bases, [_choice(*i) for i in parts])
+
+    @property
+    def code(self) -> ClassFacts:
+        """What the source says of its class."""
+        return read_class(self.target)
+
+    def settings(self) -> dict[str, Setting]:
+        """Returns the keys that can be set, those of its default parts among them."""
+        found, below = dict(self.own), [base.settings() for base in self.bases]
+        for choice in self.choices:
+            if choice.package is not None:
+                part = Description.read(choice.default, choice.folder).settings()
+                below.append({f"{choice.package}.{key}": setting for key, setting in part.items()})
+        for settings in below:
+            for key, setting in settings.items():
+                mine = self.own.get(key)
+                # A part knows best what its key is, the model what it is set to.
+                found[key] = Setting(
+                    mine.default if mine else setting.default, setting.meaning or (mine or setting).meaning
+                )
+        return found
+
+    def keys(self) -> str:
+        """Returns its own keys and parts with their defaults, on one line."""
+        own = [f"{key}={setting.default}" for key, setting in self.own.items()]
+        return " ".join([*own, *(f"{choice.key}={choice.default}" for choice in self.choices)])
+
+
+def _list(found: list[Description]) -> Result:
+    known = names()
+    what = [[name, one.about, one.code.learns_by, one.code.source] for name, one in zip(known, found, strict=True)]
+    keys = [[name, one.keys()] for name, one in zip(known, found, strict=True)]
+    notes = ["Keys are written with model. before them: model.dim=32; parts as they stand: model/items=content."]
     return Result(
         tables=[
-            Table(name, ["", "about it"], facts),
-            Table("Settings", ["key", "default"], settings, [f"ltsi train data=STORE model={name} KEY=VALUE"]),
+            Table("Models", ["model", "what it is", "learns by", "source"], what, ["In full: ltsi models NAME."]),
+            Table("What can be set", ["model", "keys and their defaults"], keys, notes),
         ]
     )
 
 
-def _about() -> dict[str, str]:
-    """Returns the first comment of each model's YAML, by name."""
-    folder = files("ltsi.conf") / "model"
-    texts = {
-        entry.name.removesuffix(".yaml"): entry.read_text(encoding="utf-8")
-        for entry in sorted(folder.iterdir(), key=lambda entry: entry.name)
-        if entry.name.endswith(".yaml")
-    }
-    return {name: text.split("\n", maxsplit=1)[0].removeprefix("# ") for name, text in texts.items()}
+def _folder() -> Traversable:
+    return files("ltsi.conf") / "model"
 
 
-def _configuration(name: str) -> DictConfig:
-    with initialize_config_module("ltsi.conf", version_base="1.3"):
-        cfg = compose("train", [f"model={name}"])
-    # What belongs to the experiment, such as the size of the catalogue, stays a reference.
-    model: DictConfig = cfg.model
-    return model
+def _options(folder: Traversable) -> list[str]:
+    return sorted(entry.name.removesuffix(".yaml") for entry in folder.iterdir() if entry.name.endswith(".yaml"))
 
 
-def _learns_by(cfg: DictConfig) -> str:
-    found = get_class(cfg._target_)
-    assert issubclass(found, InterestModel)
-    parts = cfg.get("components")
-    if parts is not None:
-        kinds = sorted({_learns_by(part) for part in parts.values()})
-        return f"{' and '.join(kinds)}; weights by validation"
-    return "gradient" if found.learns else "counting"
+def _choice(group: str, default: str) -> Choice:
+    """Reads an entry of a defaults list: `items: tied`, `encoder@long: lstm`, `/model@components.long: lstm`."""
+    written, _, package = group.partition("@")
+    if written.startswith("/"):
+        # A whole model; its keys are told where it stands itself.
+        return Choice(f"{written[1:]}@model.{package}", default, "any model", None, _folder())
+    folder = _folder() / written
+    key = f"model/{written}" + (f"@model.{package}" if package else "")
+    return Choice(key, default, ", ".join(_options(folder)), package or written, folder)
 
 
-def _source(cfg: DictConfig) -> str:
-    """Returns what the module of a model, or of the first class it is made of, says about its sources."""
-    for found in get_class(cfg._target_).__mro__:
-        document = inspect.getdoc(sys.modules[found.__module__]) or ""
-        for mark in ("Sources: ", "Source: "):
-            if found.__module__.startswith("ltsi.") and mark in document:
-                return " ".join(document.split(mark)[1].split("\n\n")[0].split())
-    return ""
+def _flat(node: dict[str, Any], prefix: str = "") -> Iterator[tuple[str, Any]]:
+    for key, value in node.items():
+        if prefix or key not in NO_SETTINGS:
+            if isinstance(value, dict) and value:
+                yield from _flat(value, f"{prefix}{key}.")
+            else:
+                yield f"{prefix}{key}", value
 
 
-def _settings(node: DictConfig, prefix: str = "") -> Iterator[tuple[str, str]]:
-    plain = OmegaConf.to_container(node, resolve=False)
-    assert isinstance(plain, dict)
-    for key, value in ((str(key), value) for key, value in plain.items()):
-        inner = OmegaConf.select(node, key, throw_on_resolution_failure=False)
-        if isinstance(inner, DictConfig) and value:
-            yield from _settings(inner, f"{prefix}{key}.")
-        elif key not in NO_SETTINGS:
-            yield f"{prefix}{key}", _shown(value)
-
-
-def _shown(value: Any) -> str:
+def _written(value: Any) -> str:
     return value if isinstance(value, str) else json.dumps(value, ensure_ascii=False)
+
+
+def _sentence(argument: str | None) -> str | None:
+    """Turns what a docstring says of an argument into what is said of a key."""
+    return argument and re.sub(r"\bNone\b", "null", argument[0].upper() + argument[1:])
+
+
+def _comments(text: str) -> Iterator[tuple[str, str]]:
+    """Yields the comment above each key of a YAML file, by the key with dots; its first line is about the file."""
+    above: list[str] = []
+    place: list[tuple[int, str]] = []
+    for line in text.splitlines()[1:]:
+        if line.lstrip().startswith("#"):
+            above.append(line.strip().removeprefix("#").strip())
+        elif match := _KEY.match(line):
+            indent = len(match[1])
+            place = [(depth, key) for depth, key in place if depth < indent] + [(indent, match[2])]
+            if above:
+                yield ".".join(key for _, key in place), " ".join(above)
+            above = []
+        else:
+            above = []
