@@ -40,7 +40,7 @@ def groups() -> list[Histories]:
         item_BL = torch.randint(ITEMS, (batch, length), generator=generator)
         length_B = torch.randint(1, length + 1, (batch,), generator=generator)
         item_BL[torch.arange(length) >= length_B[:, None]] = ITEMS
-        made.append(Histories(item_BL, torch.zeros_like(item_BL), length_B, torch.zeros(batch, dtype=torch.int64)))
+        made.append(Histories(item_BL, torch.zeros_like(item_BL), length_B, torch.zeros_like(item_BL)))
     return made
 
 

@@ -48,7 +48,8 @@ def naive_rank(model: InterestModel, store: Store, first: int, row: int, max_len
     """Ranks one event from the events of its user before it, one item at a time."""
     shown = slice(max(first, row - max_length), row)
     item, time = (torch.tensor(np.array(array[shown], dtype=np.int64))[None] for array in (store.item, store.time))
-    history = Histories(item, time, torch.tensor([item.shape[1]]), torch.tensor([int(store.time[row])]))
+    now = torch.cat([time[:, 1:], torch.tensor([[int(store.time[row])]])], dim=1)
+    history = Histories(item, time, torch.tensor([item.shape[1]]), now)
     with torch.no_grad():
         score: list[float] = model(history)[0].tolist()
     target = int(store.item[row])
