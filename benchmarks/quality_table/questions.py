@@ -14,6 +14,7 @@ HYBRID = "hybrid"
 # Models by name, and whether they learn: what is only counted does not depend on a seed.
 MODELS: Mapping[str, bool] = {
     "popularity": False,
+    "trend": False,
     "transitions": False,
     "exp_decay": False,
     "item_knn": False,
