@@ -176,6 +176,8 @@ def _arguments(words: Sequence[str] | None) -> argparse.Namespace:
     given.models = given.models or list(known)
     if wrong := [name for name in given.models if name not in known]:
         parser.error(f"--models: {wrong[0]} is none of: {', '.join(known)}")
+    if not given.page.is_file():
+        parser.error(f"--page: {given.page} is not there; give a page with the markers of docs/results.md")
     return given
 
 

@@ -126,7 +126,7 @@ def test_the_hybrid_is_compared_once_and_the_outcome_told(compared: Data, sessio
     assert fake.commands[-1] == asked
     text = section(compared, session.results)
     assert "| `popularity` | 1 | 0.4000 | 0.3000 | 0.7 | 1,234 | -25.0 % | <0.001 |" in text
-    assert "Holm-corrected p < 0.01: reached so far, without transitions" in text
+    assert "Holm-corrected p < 0.01: reached so far, without trend, transitions" in text
     fake.commands.clear()
     measure_all(cells, session)
     assert fake.commands == []

@@ -171,6 +171,14 @@ def test_variants_are_kept_apart_from_the_hybrid(log: Data, session: Session, fa
     assert all(session.results.read(cell.place) for cell in cells)
 
 
+def test_a_page_that_is_not_there_is_refused_before_anything_is_measured(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    with pytest.raises(SystemExit):
+        quality.main(["--work", str(tmp_path), "--page", str(tmp_path / "page.md")])
+    assert "page.md is not there" in capsys.readouterr().err
+
+
 def test_every_variant_is_another_configuration() -> None:
     cells = plan_ablation(DATA[0], list(VARIANTS), [1])
     digests = compose_digests(cells).values()
