@@ -94,7 +94,7 @@ def test_parameters_that_do_not_learn_get_no_gradient() -> None:
     model.items.embedding.weight.requires_grad_(False)
     encode(model.states, groups(), list(model.parameters())).sum().backward()
     assert model.items.embedding.weight.grad is None
-    assert model.norm.bias.grad is not None  # type: ignore[union-attr]
+    assert model.encoder.norm.bias.grad is not None  # type: ignore[union-attr]
 
 
 def test_without_gradients_there_are_only_states() -> None:
@@ -109,7 +109,7 @@ def test_threads_compute_in_the_precision_of_their_caller() -> None:
     seen: list[torch.dtype] = []
 
     def watch(histories: Histories) -> Tensor:
-        seen.append(model.blocks[0].attention.qkv(torch.ones(1, 8)).dtype)  # type: ignore[index,union-attr]
+        seen.append(model.encoder.blocks[0].attention.qkv(torch.ones(1, 8)).dtype)  # type: ignore[index,union-attr]
         return model.states(histories)
 
     with torch.autocast("cpu", torch.bfloat16):

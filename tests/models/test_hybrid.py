@@ -106,7 +106,8 @@ def test_the_gate_trusts_each_component_where_it_knows(split: Split) -> None:
 def test_each_network_learns_as_it_would_alone(split: Split) -> None:
     def network() -> Lstm:
         torch.manual_seed(0)
-        return Lstm(Items(ITEMS, 8), dim=8, hidden=8, layers=1, dropout=0.0, embedding_dropout=0.0)
+        # Inside a hybrid it knows the wait; alone it is told to.
+        return Lstm(Items(ITEMS, 8), dim=8, hidden=8, layers=1, dropout=0.0, embedding_dropout=0.0, wait=True)
 
     alone, inside = network(), network()
     model = Hybrid({"network": inside, "transitions": Transitions(ITEMS)})
@@ -114,6 +115,7 @@ def test_each_network_learns_as_it_would_alone(split: Split) -> None:
     batch = next(TrainingBatches(split, 5, 64, seed=1).epoch(0))
     for one in (alone, model):
         one.training_loss(batch, Softmax()).backward()
+    assert inside.wait is not None
     for a, b in zip(alone.parameters(), inside.parameters(), strict=True):
         torch.testing.assert_close(a.grad, b.grad)
 
