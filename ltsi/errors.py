@@ -6,6 +6,8 @@ that names the thing, says where it is, and says how to put it right:
     raise DataError(f"column 'user_id' is not in {path}; found: {found}; set source.columns.user=NAME")
 """
 
+import difflib
+from collections.abc import Iterable
 from typing import ClassVar
 
 
@@ -35,3 +37,9 @@ class ConfigError(UserError):
 
 class RunError(UserError):
     """A run folder or checkpoint that cannot be used: not a run, incomplete, or made from another store."""
+
+
+def did_you_mean(name: object, known: Iterable[str]) -> str:
+    """Returns ` Did you mean 'NEAR'?`, to stand behind a sentence, or nothing where no known name is near."""
+    near = difflib.get_close_matches(str(name), list(known), n=1)
+    return f" Did you mean '{near[0]}'?" if near else ""

@@ -15,13 +15,13 @@ from torch import Tensor
 
 from ltsi.decay.result import FitOptions
 from ltsi.decay.return_decay import fit_return_decay
+from ltsi.decay.statistics import SECONDS_PER_DAY
 from ltsi.histories import Histories
 from ltsi.models.interest import InterestModel
 from ltsi.models.popularity import count_items
 from ltsi.sequences.rows import ragged
 from ltsi.sequences.split import Split
 
-SECONDS_PER_DAY = 86_400.0
 FITTED_USERS = 50_000
 """Users whose last training event the weights are fitted on: two or three numbers need no more."""
 

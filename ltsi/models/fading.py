@@ -10,10 +10,9 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor
 
+from ltsi.decay.statistics import SECONDS_PER_DAY
 from ltsi.errors import ConfigError
 from ltsi.histories import Histories
-
-SECONDS_PER_DAY = 86_400.0
 
 
 @dataclass(frozen=True)

@@ -19,8 +19,9 @@ from numpy.typing import NDArray
 from scipy import sparse
 from torch import Tensor
 
+from ltsi.decay.statistics import SECONDS_PER_DAY
 from ltsi.errors import ConfigError
-from ltsi.models.fading import SECONDS_PER_DAY, Fading
+from ltsi.models.fading import Fading
 from ltsi.models.linear import count_interactions, leave_out, without_users
 from ltsi.models.neighbours import NeighbourModel
 from ltsi.sequences.split import Split, TrainingBlock

@@ -1,6 +1,6 @@
 """Item-item weights of which each item keeps its strongest, and histories that vote with them.
 
-Shape suffixes: B histories, L positions, I items, E kept weights, K kept in a row, R rows, P pairs of event and weight.
+Shape suffixes: B histories, L positions, I items, E kept weights, K kept in a row, R rows.
 """
 
 from __future__ import annotations
@@ -14,6 +14,7 @@ from ltsi.errors import ConfigError
 from ltsi.histories import Histories
 from ltsi.models.fading import Fading
 from ltsi.models.linear import LinearModel
+from ltsi.models.votes import add_votes
 
 
 class NeighbourModel(LinearModel):
@@ -63,12 +64,8 @@ class NeighbourModel(LinearModel):
         for position in range(weight_BL.shape[1]):
             row_R = torch.nonzero(weight_BL[:, position]).squeeze(1)
             item_R = histories.item_BL[row_R, position]
-            size_R = self.offset_I[item_R + 1] - self.offset_I[item_R]
-            which_P = torch.repeat_interleave(torch.arange(len(row_R), device=size_R.device), size_R)
-            nth_P = torch.arange(len(which_P), device=size_R.device) - (size_R.cumsum(0) - size_R)[which_P]
-            pair_P = self.offset_I[item_R][which_P] + nth_P
-            cell_P = row_R[which_P] * self.n_items + self.next_E[pair_P]
-            score_BI.view(-1).index_add_(0, cell_P, self.weight_E[pair_P] * weight_BL[row_R, position][which_P])
+            say_R = weight_BL[row_R, position]
+            add_votes(score_BI, row_R, item_R, say_R, self.offset_I, self.next_E, self.weight_E)
         return score_BI
 
 

@@ -15,6 +15,7 @@ from torch import Tensor
 from ltsi.histories import Histories
 from ltsi.models.interest import InterestModel
 from ltsi.models.popularity import count_items
+from ltsi.models.votes import add_votes
 from ltsi.sequences.split import Split
 
 NO_VOTES = -50.0
@@ -69,12 +70,8 @@ class Transitions(InterestModel):
         for step in range(min(self.steps, item_Bn.shape[1])):
             row_R = torch.nonzero(real_Bn[:, step]).squeeze(1)
             item_R = item_Bn[row_R, step]
-            size_R = self.offset_I[item_R + 1] - self.offset_I[item_R]
-            which_P = torch.repeat_interleave(torch.arange(len(row_R), device=size_R.device), size_R)
-            nth_P = torch.arange(len(which_P), device=size_R.device) - (size_R.cumsum(0) - size_R)[which_P]
-            pair_P = self.offset_I[item_R][which_P] + nth_P
-            cell_P = row_R[which_P] * self.n_items + self.next_E[pair_P]
-            votes_BI.view(-1).index_add_(0, cell_P, self.count_E[pair_P], alpha=self.fade**step)
+            say_R = votes_BI.new_full((len(row_R),), self.fade**step)
+            add_votes(votes_BI, row_R, item_R, say_R, self.offset_I, self.next_E, self.count_E)
         return votes_BI
 
     def evidence(self, score_BI: Tensor) -> Tensor:

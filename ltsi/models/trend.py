@@ -12,13 +12,13 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
+from ltsi.decay.statistics import SECONDS_PER_DAY
 from ltsi.errors import ConfigError
 from ltsi.histories import Histories
 from ltsi.models.interest import InterestModel
 from ltsi.models.popularity import count_items
 from ltsi.sequences.split import Split
 
-SECONDS_PER_DAY = 86_400.0
 STEPS_PER_HALF_LIFE = 4
 REMEMBERED_HALF_LIVES = 16
 """Older events weigh less than a 65,536th of a new one; the prior holds them anyway."""

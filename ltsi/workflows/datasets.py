@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import difflib
 import json
 from collections.abc import Iterator, Mapping, Sequence
 from importlib.resources import files
@@ -10,7 +9,7 @@ from typing import Any, cast
 
 from omegaconf import OmegaConf
 
-from ltsi.errors import ConfigError
+from ltsi.errors import ConfigError, did_you_mean
 from ltsi.tables import Cell, Entry, Result, Scalar, Table
 
 FACTS = {
@@ -60,9 +59,7 @@ def run(name: str | None = None) -> Result:
             ]
         )
     if name not in sets:
-        near = difflib.get_close_matches(name, sets, n=1)
-        hint = f" Did you mean '{near[0]}'?" if near else ""
-        raise ConfigError(f"There is no data set '{name}'.{hint} Data sets: {', '.join(sets)}.")
+        raise ConfigError(f"There is no data set '{name}'.{did_you_mean(name, sets)} Data sets: {', '.join(sets)}.")
     cfg = sets[name]
     facts = [[label, value] for key, label in FACTS.items() if (value := _fact(key, name, cfg)) is not None]
     settings = [[f"source.{key}", value] for key, value in _settings(cfg)]

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import difflib
 import json
 import re
 from collections.abc import Iterator
@@ -13,7 +12,7 @@ from typing import Any
 
 import yaml
 
-from ltsi.errors import ConfigError
+from ltsi.errors import ConfigError, did_you_mean
 from ltsi.tables import Entry, Result, Table
 from ltsi.workflows.class_facts import ClassFacts, read_class
 
@@ -40,9 +39,7 @@ def run(name: str | None = None) -> Result:
     if name is None:
         return _list([Description.read(known) for known in names()])
     if name not in names():
-        near = difflib.get_close_matches(name, names(), n=1)
-        hint = f" Did you mean '{near[0]}'?" if near else ""
-        raise ConfigError(f"There is no model '{name}'.{hint} Models: {', '.join(names())}.")
+        raise ConfigError(f"There is no model '{name}'.{did_you_mean(name, names())} Models: {', '.join(names())}.")
     found = Description.read(name)
     code = found.code
     facts: list[list[Entry]] = [

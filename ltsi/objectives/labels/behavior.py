@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import difflib
 from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import ClassVar
@@ -10,7 +9,7 @@ from typing import ClassVar
 import numpy as np
 from numpy.typing import NDArray
 
-from ltsi.errors import ConfigError
+from ltsi.errors import ConfigError, did_you_mean
 from ltsi.objectives.labels.labels import EventLabeller, Labels
 from ltsi.sequences.split import Split
 
@@ -36,11 +35,9 @@ class Behavior(Labels):
         positive = [self.positive] if isinstance(self.positive, str) else list(self.positive)
         for name in positive:
             if name not in asked:
-                near = difflib.get_close_matches(str(name), asked, n=1)
-                hint = f" Did you mean '{near[0]}'?" if near else ""
                 raise ConfigError(
-                    f"objective.labels.positive: '{name}' is no behaviour that is asked for.{hint} In store "
-                    f"'{split.store.name}' these are (split.target_behaviors): {', '.join(asked)}."
+                    f"objective.labels.positive: '{name}' is no behaviour that is asked for.{did_you_mean(name, asked)} "
+                    f"In store '{split.store.name}' these are (split.target_behaviors): {', '.join(asked)}."
                 )
         if not positive or set(positive) >= set(asked):
             raise ConfigError(
