@@ -36,8 +36,8 @@ class Behavior(Labels):
         for name in positive:
             if name not in asked:
                 raise ConfigError(
-                    f"objective.labels.positive: '{name}' is no behaviour that is asked for.{did_you_mean(name, asked)} "
-                    f"In store '{split.store.name}' these are (split.target_behaviors): {', '.join(asked)}."
+                    f"objective.labels.positive: '{name}' is no behaviour that is asked for."
+                    f"{did_you_mean(name, asked)} In store '{split.store.name}' these are (split.target_behaviors): {', '.join(asked)}."
                 )
         if not positive or set(positive) >= set(asked):
             raise ConfigError(
