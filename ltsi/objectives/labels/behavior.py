@@ -37,7 +37,8 @@ class Behavior(Labels):
             if name not in asked:
                 raise ConfigError(
                     f"objective.labels.positive: '{name}' is no behaviour that is asked for."
-                    f"{did_you_mean(name, asked)} In store '{split.store.name}' these are (split.target_behaviors): {', '.join(asked)}."
+                    f"{did_you_mean(name, asked)} "
+                    f"In store '{split.store.name}' these are (split.target_behaviors): {', '.join(asked)}."
                 )
         if not positive or set(positive) >= set(asked):
             raise ConfigError(
