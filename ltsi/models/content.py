@@ -59,6 +59,7 @@ class ContentItems(Items):
         Raises:
             DataError: the items have no features.
         """
+        super().fit_statistics(split)
         declarations = read_declarations({"item": self.features}, split.store)
         if not declarations.item:
             raise DataError(

@@ -10,7 +10,10 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional
 
+from ltsi.models.spectral import spectral_vectors
 from ltsi.sequences.split import Split
+
+STARTS = ("counts", "random")
 
 SHORTEST = 1e-3
 """A vector shorter than this stays shorter than one when it is normalised: at zero the gradient would explode."""
@@ -33,6 +36,8 @@ class Items(nn.Module):
         temperature: what the product is divided by.
         learn_temperature: whether it is only where learning begins.
         bias: whether each item has a score of its own, whoever asks.
+        start: what the vectors are before the first step: `random`, or `counts`, which puts what training shows close
+            together close together (`ltsi.models.spectral`) and saves the epochs that find it out.
     """
 
     def __init__(
@@ -44,11 +49,15 @@ class Items(nn.Module):
         temperature: float = 1.0,
         learn_temperature: bool = False,
         bias: bool = False,
+        start: str = "random",
     ) -> None:
         super().__init__()
+        if start not in STARTS:
+            raise ValueError(f"start={start} is not one of: {', '.join(STARTS)}")
         if not temperature > 0:
             raise ValueError(f"temperature={temperature} must be above 0")
         self.n_items, self.dim, self.cosine, self.initial_temperature = n_items, dim, cosine, temperature
+        self.start = start
         self.embedding = nn.Embedding(n_items + 1, dim, padding_idx=n_items)
         nn.init.normal_(self.embedding.weight, std=dim**-0.5)
         with torch.no_grad():
@@ -58,8 +67,19 @@ class Items(nn.Module):
         self.log_temperature = nn.Parameter(torch.zeros(())) if learn_temperature else None
         self.bias_I = nn.Parameter(torch.zeros(n_items)) if bias else None
 
+    @torch.no_grad()
     def fit_statistics(self, split: Split) -> None:
-        """Counts what the vectors need on the training part of a split."""
+        """Counts what the vectors need on the training part of a split.
+
+        An item that training never shows beside another one keeps its random vector.
+        """
+        if self.start != "counts":
+            return
+        vector_ID = torch.from_numpy(spectral_vectors(split, self.dim)).to(self.embedding.weight)
+        counted_I1 = vector_ID.any(dim=1, keepdim=True)
+        for weight_ID in (self.embedding.weight[: self.n_items], self.output_ID):
+            if weight_ID is not None:
+                weight_ID.copy_(torch.where(counted_I1, vector_ID, weight_ID))
 
     def forward(self, item_BL: Tensor) -> Tensor:
         """Embeds items, `(B, L, D)`; padding is zero."""

@@ -19,6 +19,7 @@ from ltsi.runs.environment import describe_environment, now
 from ltsi.runs.folder import Evaluation, RunFolder
 from ltsi.sequences.datamodule import SplitDataModule
 from ltsi.tables import Result, Table
+from ltsi.training.averaging import WeightAverage
 from ltsi.training.callbacks import EpochLog
 from ltsi.training.checkpoints import load_model, read_checkpoint
 from ltsi.training.module import InterestModule
@@ -109,7 +110,8 @@ def _callbacks(cfg: DictConfig, monitor: str, folder: RunFolder) -> list[Callbac
     # Not by `save_last`, which only saves when the best one is saved.
     last = ModelCheckpoint(place, "last", enable_version_counter=False)
     # The row of an epoch is written before its checkpoint: a killed run does the epoch again and replaces the row.
-    return [EpochLog(folder, monitor), build(cfg.early_stopping, monitor=monitor, mode="max"), best, last]
+    stopping = build(cfg.early_stopping, monitor=monitor, mode="max")
+    return [EpochLog(folder, monitor), WeightAverage(cfg.weight_average), stopping, best, last]
 
 
 def _refuse_trained(folder: RunFolder) -> None:

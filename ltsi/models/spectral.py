@@ -1,0 +1,73 @@
+"""Vectors of items to begin with: what is taken together lies together before the first step of learning.
+
+Letters of the shapes: I items, D width.
+Source: Levy & Goldberg 2014, "Neural Word Embedding as Implicit Matrix Factorization": the positive pointwise mutual
+information of what occurs in one window, and the factors of its largest eigenvalues.
+"""
+
+from __future__ import annotations
+
+import numpy as np
+from numpy.typing import NDArray
+from scipy import sparse
+from scipy.sparse.linalg import eigsh
+
+from ltsi.sequences.split import Split
+
+WINDOW = 10
+"""Events apart that two items of a user still count as taken together."""
+
+
+def spectral_vectors(split: Split, dim: int) -> NDArray[np.float32]:
+    """Returns vectors of length one, or zero for an item that training never shows beside another one.
+
+    Args:
+        split: the training part is counted.
+        dim: width D; what a small catalogue cannot fill is zero.
+
+    Returns:
+        `(I, D)`.
+    """
+    information = _positive_information(_count_pairs(split))
+    n_items = information.shape[0]
+    if not information.nnz:
+        return np.zeros((n_items, dim), dtype=np.float32)
+    if n_items <= 2 * dim:
+        value_D, vector_ID = np.linalg.eigh(information.toarray())
+    else:
+        # A fixed start, for the same vectors every time.
+        start_I = np.random.default_rng(0).normal(size=n_items)
+        value_D, vector_ID = eigsh(information, k=dim, which="LA", v0=start_I, tol=1e-3)
+    kept = np.argsort(-value_D)[:dim]
+    vector_ID = vector_ID[:, kept] * np.sqrt(np.maximum(value_D[kept], 0.0))
+    length_I1 = np.linalg.norm(vector_ID, axis=1, keepdims=True)
+    vector_ID = np.where(length_I1 > 1e-6, vector_ID / np.maximum(length_I1, 1e-6), 0.0)
+    vector_ID = np.pad(vector_ID, ((0, 0), (0, dim - vector_ID.shape[1])))
+    return np.ascontiguousarray(vector_ID, dtype=np.float32)
+
+
+def _count_pairs(split: Split) -> sparse.csr_array:
+    """Counts how often two different items are at most `WINDOW` events apart in a user's history, both ways."""
+    n_items = split.store.n_items
+    shape = (n_items, n_items)
+    counts = sparse.csr_array(shape, dtype=np.float32)
+    for block in split.training_blocks():
+        user = block.user()
+        for apart in range(1, min(WINDOW, len(user) - 1) + 1):
+            same = user[apart:] == user[:-apart]
+            pair = (block.item[:-apart][same], block.item[apart:][same])
+            ones = np.full(len(pair[0]), 1.0, dtype=np.float32)
+            counts = counts + sparse.csr_array(sparse.coo_array((ones, pair), shape=shape))
+    counts = sparse.csr_array(counts + counts.T)
+    counts.setdiag(0.0)
+    counts.eliminate_zeros()
+    return counts
+
+
+def _positive_information(counts: sparse.csr_array) -> sparse.csr_array:
+    """Returns `max(0, log(n_ij · n / (n_i · n_j)))` of each pair that was counted."""
+    total_I = np.asarray(counts.sum(axis=1)).ravel()
+    pairs = counts.tocoo()
+    row, column = pairs.coords
+    information = np.log(pairs.data * total_I.sum() / (total_I[row] * total_I[column]))
+    return sparse.csr_array((np.maximum(information, 0.0), (row, column)), shape=counts.shape)
