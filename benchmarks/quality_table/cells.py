@@ -16,12 +16,17 @@ from hydra.errors import HydraException
 from omegaconf import OmegaConf
 from omegaconf.errors import OmegaConfBaseException
 
-from quality_table.questions import HYBRID, LOGS, Data
+from quality_table.questions import HYBRID, LOGS, MODELS, Data
 
 Facts = dict[str, Any]
 
 # Keys of `ltsi train` that do not make the model: a cell has its own log and seed, and reads the test part later.
 NOT_OF_THE_MODEL = frozenset({"data", "n_items", "resume", "seed", "test"})
+
+# What only says how to learn does not make a model that is only counted.
+OF_LEARNING = frozenset(
+    {"augmentation", "batch_size", "early_stopping", "features", "loss", "optimizer", "trainer", "weight_average"}
+)
 
 
 class CellError(Exception):
@@ -88,17 +93,19 @@ def written(words: Sequence[str]) -> str:
     return " ".join(word if LOGS in word else shlex.quote(word) for word in ["ltsi", *words])
 
 
-def digest(configuration: Mapping[str, Any], source: Iterable[str]) -> str:
+def digest(configuration: Mapping[str, Any], source: Iterable[str], learns: bool) -> str:
     """Tells configurations apart.
 
     Args:
         configuration: of `ltsi train`, composed and resolved; log and seed do not count.
         source: overrides that the store is prepared with.
+        learns: whether the model learns; if it only counts, how to learn does not count.
 
     Returns:
         Sixteen hexadecimal digits.
     """
-    model = {key: value for key, value in configuration.items() if key not in NOT_OF_THE_MODEL}
+    left_out = NOT_OF_THE_MODEL if learns else NOT_OF_THE_MODEL | OF_LEARNING
+    model = {key: value for key, value in configuration.items() if key not in left_out}
     told = json.dumps({"train": model, "prepare": list(source)}, sort_keys=True)
     return hashlib.sha256(told.encode()).hexdigest()[:16]
 
@@ -112,7 +119,7 @@ def compose_digests(cells: Iterable[Cell]) -> dict[Cell, str | CellError]:
     digests: dict[Cell, str | CellError] = {}
     for cell in cells:
         try:
-            digests[cell] = digest(_composed(tuple(cell.settings)), cell.data.source)
+            digests[cell] = digest(_composed(tuple(cell.settings)), cell.data.source, MODELS[cell.model])
         except CellError as error:
             digests[cell] = CellError(f"ltsi does not compose {written(cell.train)}: {error}")
     return digests

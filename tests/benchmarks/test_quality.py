@@ -65,6 +65,13 @@ def test_the_digest_is_of_the_configuration_and_the_source_but_not_of_the_seed(l
     assert [digest == first for digest in rest] == [True, False, False]
 
 
+def test_how_to_learn_does_not_make_a_model_that_is_only_counted(log: Data) -> None:
+    slower = replace(log, cut=(*log.cut, "optimizer.lr=1e-4", "loss=sampled_softmax"))
+    for model, same in (("ease", True), ("lstm", False)):
+        one, other = compose_digests([Cell(log, model, 1), Cell(slower, model, 1)]).values()
+        assert (one == other) is same
+
+
 def test_a_killed_training_goes_on_and_all_its_epochs_count(log: Data, session: Session, fake: Any) -> None:
     cells, fake.dies_in = plan([log], ["lstm"], [1]), "lstm"
     with pytest.raises(KeyboardInterrupt):
