@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from typing import Any
 
 from hydra.errors import InstantiationException
@@ -29,8 +30,16 @@ def build(node: DictConfig, **arguments: Any) -> Any:
             raise cause from None
         # Sizes that make no sense end in torch's own errors.
         if isinstance(cause, (TypeError, ValueError, ArithmeticError, RuntimeError)):
-            raise ConfigError(f"{node.get('name', node.get('_target_'))} cannot be built: {cause}") from error
+            raise ConfigError(f"{node.get('name', node.get('_target_'))} {_refusal(cause)}") from error
         raise
+
+
+def _refusal(cause: Exception) -> str:
+    unknown = re.search(r"unexpected keyword argument '(\w+)'", str(cause))
+    if unknown is None:
+        return f"cannot be built: {cause}"
+    setting = unknown.group(1)
+    return f"has no setting '{setting}'; leave out what sets it, an override or a group such as ablation=no_gate."
 
 
 def _without_labels(node: Any) -> Any:

@@ -216,6 +216,8 @@ def refused(ltsi: Ltsi, command: list[str], exit_code: int) -> str:
         ("transformer", "model.dim=0", 2, "transformer cannot be built: "),
         ("lstm", "model.hidden=-1", 2, "lstm cannot be built: "),
         ("lstm", "model.dropout=1", 2, "lstm cannot be built: dropout=1 must be at least 0 and below 1"),
+        ("lstm", "ablation=no_long", 2, "lstm has no setting 'without'; leave out what sets it"),
+        ("lstm", "weight_average=1", 2, "weight_average=1 must be at least 0"),
         ("lstm", "loss.block=0", 2, "softmax cannot be built: block=0 must be at least 1"),
         ("lstm", "optimizer.lr=-1", 2, "The optimizer cannot be built: Invalid learning rate: -1"),
         ("lstm", "metrics=[ndgc@10]", 2, "There is no metric 'ndgc@10'; did you mean 'ndcg@10'"),
