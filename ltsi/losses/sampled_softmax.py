@@ -1,45 +1,70 @@
 """Softmax cross-entropy against items drawn at random: a step's cost no longer grows with the catalogue.
 
-Shape suffixes: N positions, D width, I items, S drawn items.
+Shape suffixes: N positions, R positions of one block, E width of what is compared, I items, U different items that were
+drawn, K drawn items and targets, C columns: U, and the target's own.
 Sources: Bengio & Senécal 2008, "Adaptive Importance Sampling to Accelerate Training of a Neural Probabilistic Language
-Model"; Klenitskiy & Vasilev 2023, "Turning Dross Into Gold Loss" (thousands of uniform negatives in place of one).
+Model" (the logQ correction); Klenitskiy & Vasilev 2023, "Turning Dross Into Gold Loss" (thousands of negatives in place
+of one).
 """
 
 from __future__ import annotations
-
-import math
 
 import torch
 from torch import Tensor
 from torch.nn import functional
 
+from ltsi.losses.blocks import BlockLoss, blocked_loss
+from ltsi.losses.negatives import Negatives, SharedDraw
+from ltsi.losses.next_item import Catalogue, own_logits
+from ltsi.losses.softmax import CrossEntropy
+
 
 class SampledSoftmax:
     """`log(exp(s_target) + Σ_{i≠target} exp(s_i)) − s_target`, with the sum estimated from items drawn for each batch.
 
-    All positions of a batch share the drawn items, uniform and with repetition. The estimate
-    `(I − 1) / S' · Σ_j exp(s_j)`, over the S' of them that are not the target, is the full sum on average; for uniform
-    draws this constant is the whole logQ correction.
+    All positions of a batch share the drawn items, drawn with repetition by `q_i ∝ popularity_i ^ power`. The estimate
+    `(1 − q_target) / S' · Σ_j exp(s_j) / q_j`, over the S' draws that are not the target, is the full sum on average:
+    a draw that hits the target does not count against it, and those that miss it are draws among the others.
 
     Computed in the precision of the item vectors.
 
     Args:
         negatives: items drawn for each batch.
+        power: how drawing follows popularity; see `Negatives`.
     """
 
-    def __init__(self, negatives: int = 2048) -> None:
-        if negatives < 1:
-            raise ValueError(f"negatives={negatives} must be at least 1")
-        self.negatives = negatives
+    def __init__(self, negatives: int = 2048, power: float = 0.0) -> None:
+        self.negatives = Negatives(negatives, power)
 
-    def __call__(self, state_ND: Tensor, vector_ID: Tensor, target_N: Tensor) -> Tensor:
+    def __call__(self, state_NE: Tensor, catalogue: Catalogue, target_N: Tensor) -> Tensor:
         """Returns the summed loss, a scalar; see `NextItemLoss`."""
-        state_ND, n_items = state_ND.to(vector_ID.dtype), len(vector_ID)
-        drawn_S = torch.randint(n_items, (self.negatives,), device=vector_ID.device)
-        logit_NS = state_ND @ functional.embedding(drawn_S, vector_ID).T
-        hit_NS = drawn_S == target_N[:, None]
-        logit_NS = logit_NS.masked_fill(hit_NS, -torch.inf)
-        missed_N = (self.negatives - hit_NS.sum(dim=1)).clamp(min=1)
-        others_N = logit_NS.logsumexp(dim=1) + (math.log(max(n_items - 1, 1)) - missed_N.log())
-        target_logit_N = (state_ND * functional.embedding(target_N, vector_ID)).sum(dim=1)
-        return (torch.logaddexp(target_logit_N, others_N) - target_logit_N).sum()
+        draw = self.negatives.shared(catalogue, target_N)
+        vector_KE, place = catalogue.look_up(torch.cat([draw.item_U, target_N]))
+        place_U, place_N = place.split([len(draw.item_U), len(target_N)])
+        state_NE = state_NE.to(vector_KE.dtype)
+        # What multiplies the sum of a position is taken off its own logit: a softmax looks at differences only.
+        missed_N = draw.missed_N
+        log_scale_N = torch.where(missed_N > 0, torch.log1p(-draw.p_N) - missed_N.log(), 0.0)
+        own_N = own_logits(state_NE, vector_KE, place_N) - log_scale_N.to(vector_KE.dtype)
+        loss = _DrawnCrossEntropy(draw, vector_KE.dtype)
+        return blocked_loss(loss, state_NE, functional.embedding(place_U, vector_KE), own_N, draw.block)
+
+
+class _DrawnCrossEntropy(BlockLoss):
+    """Cross-entropy of the own column against those of the drawn items, corrected, without those that are the target.
+
+    Args:
+        draw: the items.
+        dtype: precision of the logits.
+    """
+
+    def __init__(self, draw: SharedDraw, dtype: torch.dtype) -> None:
+        self.draw = draw
+        self.log_weight_U = (draw.count_U.log() - draw.p_U.log()).to(dtype)
+        self.cross_entropy = CrossEntropy(torch.full_like(draw.column_N, len(draw.item_U)))
+
+    def __call__(self, logit_RC: Tensor, rows: slice) -> Tensor:
+        """Computes loss and gradient; see `BlockLoss`."""
+        logit_RC[:, :-1] += self.log_weight_U
+        logit_RC[self.draw.hits(rows)] = -torch.inf
+        return self.cross_entropy(logit_RC, rows)

@@ -77,19 +77,20 @@ class ContentItems(Items):
         embedded_BLD: Tensor = functional.embedding(place_BL, id_UD + self.content(item_U))
         return embedded_BLD
 
-    def outputs(self) -> Tensor:
-        """Returns the vectors on the way out, before they are normalised, `(I, D)`."""
-        item_I = torch.arange(self.n_items, device=self.trained_J.device)
-        content_ID = self.content(item_I)
+    def outputs(self, item_U: Tensor | None = None) -> Tensor:
+        """Returns the vectors on the way out, before they are normalised, `(I, D)` or `(U, D)`; see `Items.outputs`."""
+        asked_U = torch.arange(self.n_items, device=self.trained_J.device) if item_U is None else item_U
+        content_UD = self.content(asked_U)
         if self.training:
             # That an item was never taken because it was not there says nothing about its features.
-            content_ID = torch.where(self.trained_J[:-1, None], content_ID, content_ID.detach())
-        vector_ID: Tensor = super().outputs() * self._known(item_I) + content_ID
-        return vector_ID
+            content_UD = torch.where(self.trained_J[asked_U, None], content_UD, content_UD.detach())
+        vector_UD: Tensor = super().outputs(item_U) * self._known(asked_U) + content_UD
+        return vector_UD
 
-    def biases(self) -> Tensor | None:
-        """Returns the bias of each item, `(I,)`, if they have one; that of a cold item is zero."""
-        return None if self.bias_I is None else self.bias_I * self.trained_J[:-1]
+    def biases(self, item_U: Tensor | None = None) -> Tensor | None:
+        """Returns the bias of each item, if they have one; that of a cold item is zero. See `Items.biases`."""
+        bias_U = super().biases(item_U)
+        return None if bias_U is None else bias_U * self.trained_J[:-1][slice(None) if item_U is None else item_U]
 
     def _known(self, item_U: Tensor) -> Tensor:
         """Returns 1 where the id of an item counts, else 0, `(U, 1)`."""

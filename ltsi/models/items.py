@@ -1,7 +1,7 @@
 """The catalogue as vectors: what histories are embedded with and states are compared with.
 
-Shape suffixes: B histories, L positions, I items, J items and padding, X any leading shape, D model width, E width of
-what is compared: D, and one more where items have a bias.
+Shape suffixes: B histories, L positions, I items, U some of them, J items and padding, X any leading shape, D model
+width, E width of what is compared: D, and one more where items have a bias.
 """
 
 from __future__ import annotations
@@ -93,20 +93,25 @@ class Items(nn.Module):
             return self.initial_temperature
         return self.initial_temperature * self.log_temperature.exp()
 
-    def outputs(self) -> Tensor:
-        """Returns the vectors on the way out, before they are normalised, `(I, D)`."""
-        return self.embedding.weight[: self.n_items] if self.output_ID is None else self.output_ID
+    def outputs(self, item_U: Tensor | None = None) -> Tensor:
+        """Returns the vectors on the way out, before they are normalised, `(I, D)`; of some items, `(U, D)`."""
+        weight = self.embedding.weight if self.output_ID is None else self.output_ID
+        return weight[: self.n_items] if item_U is None else functional.embedding(item_U, weight)
 
-    def biases(self) -> Tensor | None:
-        """Returns the bias of each item, `(I,)`, if they have one."""
-        return self.bias_I
+    def biases(self, item_U: Tensor | None = None) -> Tensor | None:
+        """Returns the bias of each item, `(I,)`, or of some, `(U,)`, if they have one."""
+        return self.bias_I if item_U is None or self.bias_I is None else self.bias_I[item_U]
 
-    def vectors(self) -> Tensor:
-        """Returns what ready states are compared with, `(I, E)`."""
-        vector_ID, bias_I = self.outputs(), self.biases()
+    def vectors(self, item_U: Tensor | None = None) -> Tensor:
+        """Returns what ready states are compared with: the vectors of all items, `(I, E)`, or of some, `(U, E)`.
+
+        Args:
+            item_U: int64, the items that are asked for; the others are not looked at. None: all.
+        """
+        vector_UD, bias_U = self.outputs(item_U), self.biases(item_U)
         if self.cosine:
-            vector_ID = functional.normalize(vector_ID, dim=-1, eps=SHORTEST)
-        return vector_ID if bias_I is None else torch.cat([vector_ID, bias_I[:, None]], dim=1)
+            vector_UD = functional.normalize(vector_UD, dim=-1, eps=SHORTEST)
+        return vector_UD if bias_U is None else torch.cat([vector_UD, bias_U[:, None]], dim=1)
 
     def ready(self, state_XD: Tensor) -> Tensor:
         """Returns states as they are compared with `vectors()`, `(..., E)`: normalised, divided, a one for the bias."""

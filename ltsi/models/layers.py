@@ -70,17 +70,18 @@ class CausalAttention(nn.Module):
         heads: number of heads; divides `dim`.
         dropout: dropout on the attention weights.
         rotary: whether queries and keys are turned by their position; see `turned`.
+        plain: three matrices are all there is: no biases, and what the heads found is not projected.
     """
 
-    def __init__(self, dim: int, heads: int, dropout: float, rotary: bool = False) -> None:
+    def __init__(self, dim: int, heads: int, dropout: float, rotary: bool = False, plain: bool = False) -> None:
         super().__init__()
         if dim % heads:
             raise ValueError(f"heads={heads} must divide dim={dim}")
         if rotary and dim // heads % 2:
             raise ValueError(f"rotary positions turn pairs of numbers: dim={dim} / heads={heads} must be even")
         self.heads, self.rotary = heads, rotary
-        self.qkv = nn.Linear(dim, 3 * dim)
-        self.out = nn.Linear(dim, dim)
+        self.qkv = nn.Linear(dim, 3 * dim, bias=not plain)
+        self.out: nn.Module = nn.Identity() if plain else nn.Linear(dim, dim)
         self.dropout = Dropout(dropout)
 
     def forward(self, x_BLD: Tensor, blocked: Tensor | None = None, bias_BHLL: Tensor | None = None) -> Tensor:
@@ -151,6 +152,11 @@ def turned(x_BHLK: Tensor, base: float = 10_000.0) -> Tensor:
     return torch.cat([one * cos_Lh - other * sin_Lh, one * sin_Lh + other * cos_Lh], dim=3)
 
 
+def two_layers(dim: int, hidden: int, activation: nn.Module, dropout: float) -> nn.Sequential:
+    """Returns the network that follows attention in a block, `D -> hidden -> D`, with dropout inside and after it."""
+    return nn.Sequential(nn.Linear(dim, hidden), activation, Dropout(dropout), nn.Linear(hidden, dim), Dropout(dropout))
+
+
 class TransformerBlock(nn.Module):
     """Pre-norm Transformer block: attention, then a two-layer network, each beside a residual path.
 
@@ -167,9 +173,7 @@ class TransformerBlock(nn.Module):
         super().__init__()
         self.attention_norm, self.network_norm = nn.LayerNorm(dim), nn.LayerNorm(dim)
         self.attention = CausalAttention(dim, heads, dropout, rotary)
-        self.network = nn.Sequential(
-            nn.Linear(dim, 4 * dim), nn.GELU(), Dropout(dropout), nn.Linear(4 * dim, dim), Dropout(dropout)
-        )
+        self.network = two_layers(dim, 4 * dim, nn.GELU(), dropout)
         self.dropout = Dropout(dropout)
 
     def forward(self, x_BLD: Tensor, blocked: Tensor | None = None, bias_BHLL: Tensor | None = None) -> Tensor:

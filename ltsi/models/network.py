@@ -13,7 +13,7 @@ import torch
 from torch import Tensor, nn
 
 from ltsi.histories import Histories, TrainingBatch
-from ltsi.losses.next_item import NextItemLoss
+from ltsi.losses.next_item import Catalogue, NextItemLoss
 from ltsi.models.encoding import encode
 from ltsi.models.interest import InterestModel
 from ltsi.models.items import Items
@@ -108,4 +108,5 @@ class SequenceNetwork(InterestModel):
         target_N = torch.cat([group.target_BL[group.histories.real_BL()] for group in batch.groups])
         asked_N = target_N < self.items.n_items
         ready_NE = self.items.ready(state_ND[asked_N])
-        return loss(ready_NE, self.items.vectors(), target_N[asked_N]) / batch.n_targets
+        catalogue = Catalogue(self.items.n_items, self.items.vectors, self.prior_I)
+        return loss(ready_NE, catalogue, target_N[asked_N]) / batch.n_targets

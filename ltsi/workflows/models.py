@@ -81,7 +81,7 @@ class Choice:
         key: how it is chosen on the command line.
         default: the option taken.
         options: all of the group, or "any model".
-        package: where the option's keys lie below those of the model; None: it is a whole model.
+        package: where the option's keys lie below those of the model; None: they are told elsewhere.
         folder: the group.
     """
 
@@ -180,6 +180,10 @@ def _options(folder: Traversable) -> list[str]:
 def _choice(group: str, default: str) -> Choice:
     """Reads an entry of a defaults list: `items: tied`, `encoder@long: lstm`, `/model@components.long: lstm`."""
     written, _, package = group.partition("@")
+    if written.startswith("override "):
+        # A part of the experiment that the model brings: `override /loss@_global_.loss: bce`.
+        key = written.removeprefix("override /")
+        return Choice(key, default, ", ".join(_options(files("ltsi.conf") / key)), None, files("ltsi.conf") / key)
     if written.startswith("/"):
         # A whole model; its keys are told where it stands itself.
         return Choice(f"{written[1:]}@model.{package}", default, "any model", None, _folder())

@@ -16,6 +16,7 @@ from torch import Tensor
 import ltsi.conf
 from ltsi.errors import DataError
 from ltsi.histories import Histories, RankingBatch, TrainingBatch, TrainingGroup
+from ltsi.losses.next_item import Catalogue
 from ltsi.losses.softmax import Softmax
 from ltsi.models.hybrid import Hybrid
 from ltsi.models.interest import InterestModel
@@ -169,11 +170,11 @@ def training_states(model: InterestModel, items: Sequence[int], make_histories: 
     """Asks a model's loss which states it compares: one tensor `(L, D)` for each loss it takes."""
     taken: list[Tensor] = []
 
-    def loss(state_ND: Tensor, vector_ID: Tensor, target_N: Tensor) -> Tensor:
+    def loss(state_NE: Tensor, catalogue: Catalogue, target_N: Tensor) -> Tensor:
         assert target_N.tolist() == list(items[1:])
-        assert vector_ID.shape == (N_ITEMS, state_ND.shape[1])
-        taken.append(state_ND.detach())
-        return state_ND.sum()
+        assert catalogue.vectors().shape == (catalogue.n_items, state_NE.shape[1]) == (N_ITEMS, state_NE.shape[1])
+        taken.append(state_NE.detach())
+        return state_NE.sum()
 
     model.training_loss(training_batch(items, make_histories), loss)
     return taken

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from typing import Any
 
 import pytest
@@ -12,7 +13,10 @@ from torch import Tensor
 from torch.nn import functional
 from torch.utils._python_dispatch import TorchDispatchMode
 
+from ltsi.losses.next_item import Catalogue
 from ltsi.losses.softmax import Softmax
+
+MakeCatalogue = Callable[..., Catalogue]
 
 SHAPE = (37, 5, 23)  # positions, width, items
 
@@ -36,9 +40,11 @@ def gradients(loss: Tensor, *of: Tensor) -> tuple[Tensor, ...]:
 
 @pytest.mark.parametrize("block", [1, 7, 37, 128])
 @pytest.mark.parametrize(("dtype", "tolerance"), [(torch.float64, 1e-12), (torch.float32, 1e-4)])
-def test_value_and_both_gradients_are_those_of_cross_entropy(block: int, dtype: torch.dtype, tolerance: float) -> None:
+def test_value_and_both_gradients_are_those_of_cross_entropy(
+    catalogue: MakeCatalogue, block: int, dtype: torch.dtype, tolerance: float
+) -> None:
     state_ND, vector_ID, target_N = case(*SHAPE, dtype)
-    ours, theirs = Softmax(block)(state_ND, vector_ID, target_N), reference(state_ND, vector_ID, target_N)
+    ours, theirs = Softmax(block)(state_ND, catalogue(vector_ID), target_N), reference(state_ND, vector_ID, target_N)
     assert ours.dtype == dtype
     torch.testing.assert_close(ours, theirs, rtol=tolerance, atol=tolerance)
     for mine, other in zip(gradients(ours, state_ND, vector_ID), gradients(theirs, state_ND, vector_ID), strict=True):
@@ -47,9 +53,9 @@ def test_value_and_both_gradients_are_those_of_cross_entropy(block: int, dtype: 
 
 @settings(max_examples=30, deadline=None)
 @given(n=st.integers(1, 20), dim=st.integers(1, 6), items=st.integers(1, 20), block=st.integers(1, 25))
-def test_any_shape_and_block(n: int, dim: int, items: int, block: int) -> None:
+def test_any_shape_and_block(catalogue: MakeCatalogue, n: int, dim: int, items: int, block: int) -> None:
     state_ND, vector_ID, target_N = case(n, dim, items)
-    ours, theirs = Softmax(block)(state_ND, vector_ID, target_N), reference(state_ND, vector_ID, target_N)
+    ours, theirs = Softmax(block)(state_ND, catalogue(vector_ID), target_N), reference(state_ND, vector_ID, target_N)
     torch.testing.assert_close(ours, theirs)
     for mine, other in zip(gradients(ours, state_ND, vector_ID), gradients(theirs, state_ND, vector_ID), strict=True):
         torch.testing.assert_close(mine, other)
@@ -57,9 +63,9 @@ def test_any_shape_and_block(n: int, dim: int, items: int, block: int) -> None:
 
 @pytest.mark.parametrize("smoothing", [0.0, 0.1, 1.0])
 @pytest.mark.parametrize("items", [1, 23])
-def test_label_smoothing_is_that_of_torch(smoothing: float, items: int) -> None:
+def test_label_smoothing_is_that_of_torch(catalogue: MakeCatalogue, smoothing: float, items: int) -> None:
     state_ND, vector_ID, target_N = case(37, 5, items)
-    ours = Softmax(8, smoothing)(state_ND, vector_ID, target_N)
+    ours = Softmax(8, smoothing)(state_ND, catalogue(vector_ID), target_N)
     theirs = reference(state_ND, vector_ID, target_N, smoothing)
     torch.testing.assert_close(ours, theirs, rtol=1e-12, atol=1e-12)
     for mine, other in zip(gradients(ours, state_ND, vector_ID), gradients(theirs, state_ND, vector_ID), strict=True):
@@ -72,29 +78,29 @@ def test_label_smoothing_is_a_probability(smoothing: float) -> None:
         Softmax(8, smoothing)
 
 
-def test_gradients_are_those_of_finite_differences() -> None:
+def test_gradients_are_those_of_finite_differences(catalogue: MakeCatalogue) -> None:
     state_ND, vector_ID, target_N = case(6, 3, 5)
-    assert torch.autograd.gradcheck(lambda s, v: Softmax(4)(s, v, target_N), (state_ND, vector_ID))
+    assert torch.autograd.gradcheck(lambda s, v: Softmax(4)(s, catalogue(v), target_N), (state_ND, vector_ID))
 
 
-def test_large_logits_stay_finite() -> None:
+def test_large_logits_stay_finite(catalogue: MakeCatalogue) -> None:
     state_ND, vector_ID, target_N = case(*SHAPE, torch.float32, scale=60.0)
-    loss = Softmax(8)(state_ND, vector_ID, target_N)
+    loss = Softmax(8)(state_ND, catalogue(vector_ID), target_N)
     torch.testing.assert_close(loss, reference(state_ND, vector_ID, target_N), rtol=1e-5, atol=0)
     assert all(gradient.isfinite().all() for gradient in gradients(loss, state_ND, vector_ID))
 
 
-def test_a_scaled_loss_scales_its_gradients() -> None:
+def test_a_scaled_loss_scales_its_gradients(catalogue: MakeCatalogue) -> None:
     state_ND, vector_ID, target_N = case(*SHAPE)
-    once = gradients(Softmax(8)(state_ND, vector_ID, target_N), state_ND, vector_ID)
-    scaled = gradients(Softmax(8)(state_ND, vector_ID, target_N) * -0.25, state_ND, vector_ID)
+    once = gradients(Softmax(8)(state_ND, catalogue(vector_ID), target_N), state_ND, vector_ID)
+    scaled = gradients(Softmax(8)(state_ND, catalogue(vector_ID), target_N) * -0.25, state_ND, vector_ID)
     for one, other in zip(once, scaled, strict=True):
         torch.testing.assert_close(other, one * -0.25)
 
 
-def test_two_backward_passes_add_up() -> None:
+def test_two_backward_passes_add_up(catalogue: MakeCatalogue) -> None:
     state_ND, vector_ID, target_N = case(*SHAPE)
-    loss = Softmax(8)(state_ND, vector_ID, target_N)
+    loss = Softmax(8)(state_ND, catalogue(vector_ID), target_N)
     loss.backward(retain_graph=True)
     once = state_ND.grad.clone() if state_ND.grad is not None else None
     loss.backward()
@@ -103,27 +109,27 @@ def test_two_backward_passes_add_up() -> None:
     torch.testing.assert_close(state_ND.grad, 2 * once)
 
 
-def test_only_what_needs_a_gradient_gets_one() -> None:
+def test_only_what_needs_a_gradient_gets_one(catalogue: MakeCatalogue) -> None:
     state_ND, vector_ID, target_N = case(*SHAPE)
-    Softmax(8)(state_ND, vector_ID.detach(), target_N).backward()
+    Softmax(8)(state_ND, catalogue(vector_ID.detach()), target_N).backward()
     expected = gradients(reference(state_ND, vector_ID, target_N), state_ND)[0]
     assert state_ND.grad is not None
     torch.testing.assert_close(state_ND.grad, expected)
     assert vector_ID.grad is None
 
 
-def test_without_gradients_there_is_only_a_value() -> None:
+def test_without_gradients_there_is_only_a_value(catalogue: MakeCatalogue) -> None:
     state_ND, vector_ID, target_N = case(*SHAPE)
     with torch.no_grad():
-        loss = Softmax(8)(state_ND, vector_ID, target_N)
+        loss = Softmax(8)(state_ND, catalogue(vector_ID), target_N)
     assert not loss.requires_grad
     torch.testing.assert_close(loss, reference(state_ND, vector_ID, target_N).detach())
 
 
-def test_inputs_are_left_as_they_were() -> None:
+def test_inputs_are_left_as_they_were(catalogue: MakeCatalogue) -> None:
     state_ND, vector_ID, target_N = case(*SHAPE)
     before = state_ND.detach().clone(), vector_ID.detach().clone()
-    Softmax(8)(state_ND, vector_ID, target_N).backward()
+    Softmax(8)(state_ND, catalogue(vector_ID), target_N).backward()
     torch.testing.assert_close((state_ND.detach(), vector_ID.detach()), before, rtol=0, atol=0)
 
 
@@ -142,14 +148,14 @@ class LargestTensor(TorchDispatchMode):
         return out
 
 
-def test_the_whole_matrix_of_logits_is_never_held(request: pytest.FixtureRequest) -> None:
+def test_the_whole_matrix_of_logits_is_never_held(catalogue: MakeCatalogue, request: pytest.FixtureRequest) -> None:
     n, dim, items, block = 1_000, 4, 500, 16
     state_ND, vector_ID, target_N = case(n, dim, items, torch.float32)
     threads = torch.get_num_threads()
     torch.set_num_threads(1)  # the measurement sees one thread only
     request.addfinalizer(lambda: torch.set_num_threads(threads))
     with LargestTensor() as largest:
-        Softmax(block, label_smoothing=0.1)(state_ND, vector_ID, target_N).backward()
+        Softmax(block, label_smoothing=0.1)(state_ND, catalogue(vector_ID), target_N).backward()
     assert largest.elements <= max(block * items, n * dim, items * dim)
     with LargestTensor() as largest:
         reference(state_ND, vector_ID, target_N).backward()
@@ -162,11 +168,11 @@ def test_a_block_holds_a_position_at_least(block: int) -> None:
         Softmax(block)
 
 
-def test_half_precision_states_under_autocast() -> None:
+def test_half_precision_states_under_autocast(catalogue: MakeCatalogue) -> None:
     state_ND, vector_ID, target_N = case(*SHAPE, torch.float32)
     with torch.autocast("cpu", torch.bfloat16):
         low_ND = state_ND.to(torch.bfloat16)
-        loss = Softmax(8)(low_ND, vector_ID, target_N)
+        loss = Softmax(8)(low_ND, catalogue(vector_ID), target_N)
     gradient_ND, gradient_ID = gradients(loss, state_ND, vector_ID)
     torch.testing.assert_close(loss.float(), reference(state_ND, vector_ID, target_N), rtol=0.02, atol=0)
     expected_ND, expected_ID = gradients(reference(state_ND, vector_ID, target_N), state_ND, vector_ID)

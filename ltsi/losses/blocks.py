@@ -1,0 +1,109 @@
+"""Losses over a matrix of logits that is never held whole: blocks of positions, each made once and dropped.
+
+Shape suffixes: N positions, R positions of one block, E width of what is compared, U vectors, C columns: U, and one
+more where positions have a logit of their own.
+"""
+
+from __future__ import annotations
+
+from abc import ABC, abstractmethod
+from typing import Any
+
+import torch
+from torch import Tensor
+
+from ltsi.side_by_side import side_by_side
+
+
+class BlockLoss(ABC):
+    """A loss of positions by their logits."""
+
+    @abstractmethod
+    def __call__(self, logit_RC: Tensor, rows: slice) -> Tensor:
+        """Returns the summed loss of a block, a scalar, and turns its logits into the gradient, in place.
+
+        Args:
+            logit_RC: logits of the vectors; in the last column those of the positions' own, where they have one.
+            rows: where the block lies among the positions.
+        """
+
+
+def blocked_loss(loss: BlockLoss, state_NE: Tensor, vector_UE: Tensor, own_N: Tensor | None, block: int) -> Tensor:
+    """Sums a loss over positions.
+
+    Args:
+        loss: computes loss and gradient of a block.
+        state_NE: states.
+        vector_UE: what each of them is compared with.
+        own_N: a further logit for each position; None: there is none.
+        block: positions whose logits are held at a time, by each thread.
+
+    Returns:
+        The loss, a scalar.
+    """
+    total: Tensor = _Blocked.apply(loss, state_NE, vector_UE, own_N, block)  # type: ignore[no-untyped-call]
+    return total
+
+
+class _Blocked(torch.autograd.Function):
+    """Computes loss and gradients together."""
+
+    @staticmethod
+    def forward(
+        ctx: Any, loss: BlockLoss, state_NE: Tensor, vector_UE: Tensor, own_N: Tensor | None, block: int
+    ) -> Tensor:
+        needs_grad = any(ctx.needs_input_grad)
+        grad_NE = torch.empty_like(state_NE) if needs_grad else None
+        grad_N = None if own_N is None else torch.empty_like(own_N)
+        # On a CPU each thread takes its own stretch of positions.
+        n_stretches = max(1, min(torch.get_num_threads(), -(-len(state_NE) // block)))
+        stretches = torch.arange(len(state_NE)).tensor_split(n_stretches if state_NE.device.type == "cpu" else 1)
+        parts = [slice(int(rows[0]), int(rows[-1]) + 1) for rows in stretches if len(rows)]
+
+        def sweep(stretch: slice) -> tuple[Tensor, Tensor | None]:
+            return _sweep(loss, state_NE, vector_UE, own_N, (grad_NE, grad_N), stretch, block)
+
+        done = side_by_side(sweep, parts)
+        if grad_NE is not None:
+            grad_UE = sum((part_UE for _, part_UE in done if part_UE is not None), start=torch.zeros(()))
+            ctx.save_for_backward(grad_NE, torch.zeros_like(vector_UE) if not done else grad_UE, grad_N)
+        total = sum((part for part, _ in done), start=state_NE.new_zeros((), dtype=torch.float64))
+        return total.to(state_NE.dtype)
+
+    @staticmethod
+    def backward(ctx: Any, *grads: Tensor) -> tuple[Tensor | None, ...]:
+        grad_NE, grad_UE, grad_N = ctx.saved_tensors
+        return None, grad_NE * grads[0], grad_UE * grads[0], None if grad_N is None else grad_N * grads[0], None
+
+
+@torch.no_grad()
+def _sweep(
+    loss: BlockLoss,
+    state_NE: Tensor,
+    vector_UE: Tensor,
+    own_N: Tensor | None,
+    gradients: tuple[Tensor | None, Tensor | None],
+    stretch: slice,
+    block: int,
+) -> tuple[Tensor, Tensor | None]:
+    """Sums the loss over a stretch; writes the gradients of its positions and returns that of the vectors."""
+    grad_NE, grad_N = gradients
+    grad_UE = None if grad_NE is None else torch.zeros_like(vector_UE)
+    total = state_NE.new_zeros((), dtype=torch.float64)
+    n_vectors, n_rows = len(vector_UE), stretch.stop - stretch.start
+    buffer = state_NE.new_empty((min(block, n_rows), n_vectors + (own_N is not None)))
+    for start in range(stretch.start, stretch.stop, block):
+        rows = slice(start, min(start + block, stretch.stop))
+        state_RE, logit_RC = state_NE[rows], buffer[: rows.stop - start]
+        torch.mm(state_RE, vector_UE.T, out=logit_RC[:, :n_vectors])
+        if own_N is not None:
+            logit_RC[:, n_vectors] = own_N[rows]
+        total += loss(logit_RC, rows)
+        if grad_NE is None or grad_UE is None:
+            continue
+        grad_RU = logit_RC[:, :n_vectors]
+        torch.mm(grad_RU, vector_UE, out=grad_NE[rows])
+        grad_UE.addmm_(grad_RU.T, state_RE)
+        if grad_N is not None:
+            grad_N[rows] = logit_RC[:, n_vectors]
+    return total, grad_UE
