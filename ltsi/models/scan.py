@@ -1,8 +1,8 @@
 """Linear recurrences over all positions at once, and attention with one query that runs along.
 
 Shape suffixes: B histories, L positions, D width.
-Sources: Blelloch 1990, "Prefix Sums and Their Applications", section 1.4 (recurrences by combining pairs); Martin & Cundy
-2018, "Parallelizing Linear Recurrent Neural Nets Over Sequence Length".
+Sources: Blelloch 1990, "Prefix Sums and Their Applications", section 1.4 (recurrences by combining pairs); Martin &
+Cundy 2018, "Parallelizing Linear Recurrent Neural Nets Over Sequence Length".
 """
 
 from __future__ import annotations
@@ -15,8 +15,8 @@ from torch.nn import functional
 def linear_scan(keep_BLD: Tensor, drive_BLD: Tensor) -> Tensor:
     """Computes `h_t = keep_t ∘ h_{t−1} + drive_t` from `h_0 = 0`.
 
-    Two steps are one step of half as many: `h_{t+1} = (keep_{t+1} keep_t) h_{t−1} + (keep_{t+1} drive_t + drive_{t+1})`.
-    So each level of the recursion halves the length: about 2 L additions in all, in log₂ L operations one after another.
+    Two steps are one: `h_{t+1} = (keep_{t+1} keep_t) h_{t−1} + (keep_{t+1} drive_t + drive_{t+1})`. So each level of the
+    recursion halves the length: about 2 L additions in all, in log₂ L operations one after another.
 
     Args:
         keep_BLD: real or complex, at most one in absolute value; whatever expands to the shape of the drive. With a
@@ -46,8 +46,8 @@ def running_attention(logit_BL: Tensor, value_BLD: Tensor) -> Tensor:
     """Computes `Σ_{s≤t} softmax_{s≤t}(logit)_s value_s` at each position t.
 
     A query that is the same at all positions gives each event one logit, wherever it is seen from. The sum then runs
-    along: `h_t = (Z_{t−1} / Z_t) h_{t−1} + (exp(logit_t) / Z_t) value_t` with `Z` the running sum of `exp(logit)`. Memory
-    grows with the length, where a matrix of weights would grow with its square.
+    along: `h_t = (Z_{t−1} / Z_t) h_{t−1} + (exp(logit_t) / Z_t) value_t` with `Z` the running sum of `exp(logit)`.
+    Memory grows with the length, where a matrix of weights would grow with its square.
 
     Args:
         logit_BL: how much each event is asked for.
