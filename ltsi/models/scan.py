@@ -15,8 +15,8 @@ from torch.nn import functional
 def linear_scan(keep_BLD: Tensor, drive_BLD: Tensor) -> Tensor:
     """Computes `h_t = keep_t ∘ h_{t−1} + drive_t` from `h_0 = 0`.
 
-    Two steps are one: `h_{t+1} = (keep_{t+1} keep_t) h_{t−1} + (keep_{t+1} drive_t + drive_{t+1})`. So each level of the
-    recursion halves the length: about 2 L additions in all, in log₂ L operations one after another.
+    Two steps are one: `h_{t+1} = (keep_{t+1} keep_t) h_{t−1} + (keep_{t+1} drive_t + drive_{t+1})`. So each level of
+    the recursion halves the length: about 2 L additions in all, in log₂ L operations one after another.
 
     Args:
         keep_BLD: real or complex, at most one in absolute value; whatever expands to the shape of the drive. With a

@@ -25,7 +25,7 @@ def test_a_unit_is_the_formula() -> None:
 def test_it_begins_on_a_ring_and_gives_the_state_the_size_of_its_input() -> None:
     torch.manual_seed(0)
     unit = LinearRecurrentUnit(4, 4000)
-    radius, angle = unit.keep().abs(), unit.log_turn_H.exp()
+    radius, angle = unit.keep().detach().abs(), unit.log_turn_H.detach().exp()
     assert radius.min() >= FASTEST
     assert radius.max() <= SLOWEST
     # Uniform on the ring: half of the units lie within the radius that halves its area.
