@@ -1,6 +1,6 @@
 """What every model is given: histories, and the "now" at which the next item is asked for.
 
-Shape suffixes: B histories, L positions, I items of the catalogue.
+Shape suffixes: B histories, L positions, I items of the catalogue, N real positions of a batch.
 """
 
 from __future__ import annotations
@@ -111,6 +111,10 @@ class TrainingBatch:
 
     groups: list[TrainingGroup]
     n_targets: int
+
+    def real_targets(self) -> Tensor:
+        """Returns the targets at the real positions, group after group, int64 `(N,)`."""
+        return torch.cat([group.target_BL[group.histories.real_BL()] for group in self.groups])
 
     def to(self, device: torch.device) -> TrainingBatch:
         """Returns the batch on a device."""

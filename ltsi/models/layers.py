@@ -13,6 +13,8 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional
 
+from ltsi.models.banded import banded_attention
+
 _thread = threading.local()
 
 
@@ -84,7 +86,9 @@ class CausalAttention(nn.Module):
         self.out: nn.Module = nn.Identity() if plain else nn.Linear(dim, dim)
         self.dropout = Dropout(dropout)
 
-    def forward(self, x_BLD: Tensor, blocked: Tensor | None = None, bias_BHLL: Tensor | None = None) -> Tensor:
+    def forward(
+        self, x_BLD: Tensor, blocked: Tensor | None = None, bias_BHLL: Tensor | None = None, band: int | None = None
+    ) -> Tensor:
         """Attends.
 
         Args:
@@ -92,6 +96,7 @@ class CausalAttention(nn.Module):
             blocked: which positions (columns) each position (row) does not see, bool, `(B, 1, L, L)` or what can be
                 expanded to it; None: later ones.
             bias_BHLL: added to the logits; a blocked position stays blocked.
+            band: a position sees so many events and nothing else, whatever the other two say; see `banded_attention`.
 
         Returns:
             The attended values, `(B, L, D)`.
@@ -100,7 +105,9 @@ class CausalAttention(nn.Module):
         q_BHLK, k_BHLK, v_BHLK = self.qkv(x_BLD).view(batch, length, 3, self.heads, -1).permute(2, 0, 3, 1, 4)
         if self.rotary:
             q_BHLK, k_BHLK = turned(q_BHLK), turned(k_BHLK)
-        if self.training and self.dropout.p and x_BLD.device.type == "cpu":
+        if band is not None:
+            mixed_BHLK = banded_attention(q_BHLK, k_BHLK, v_BHLK, band, self.dropout)
+        elif self.training and self.dropout.p and x_BLD.device.type == "cpu":
             # What torch does there too, but with the dropout of this file.
             logit_BHLL = (q_BHLK * q_BHLK.shape[3] ** -0.5) @ k_BHLK.transpose(2, 3)
             if bias_BHLL is not None:
@@ -176,8 +183,10 @@ class TransformerBlock(nn.Module):
         self.network = two_layers(dim, 4 * dim, nn.GELU(), dropout)
         self.dropout = Dropout(dropout)
 
-    def forward(self, x_BLD: Tensor, blocked: Tensor | None = None, bias_BHLL: Tensor | None = None) -> Tensor:
+    def forward(
+        self, x_BLD: Tensor, blocked: Tensor | None = None, bias_BHLL: Tensor | None = None, band: int | None = None
+    ) -> Tensor:
         """Returns the next layer's input, `(B, L, D)`; see `CausalAttention.forward`."""
-        x_BLD = x_BLD + self.dropout(self.attention(self.attention_norm(x_BLD), blocked, bias_BHLL))
+        x_BLD = x_BLD + self.dropout(self.attention(self.attention_norm(x_BLD), blocked, bias_BHLL, band))
         out_BLD: Tensor = x_BLD + self.network(self.network_norm(x_BLD))
         return out_BLD

@@ -104,8 +104,11 @@ class SequenceNetwork(InterestModel):
     def training_loss(self, batch: TrainingBatch, loss: NextItemLoss) -> Tensor:
         """Sums the loss over the positions of all groups that have a target; see `InterestModel.training_loss`."""
         groups = [group.histories for group in batch.groups]
-        state_ND = encode(self.answers, groups, list(self.parameters()))
-        target_N = torch.cat([group.target_BL[group.histories.real_BL()] for group in batch.groups])
+        return self.loss_of(encode(self.answers, groups, list(self.parameters())), batch, loss)
+
+    def loss_of(self, state_ND: Tensor, batch: TrainingBatch, loss: NextItemLoss) -> Tensor:
+        """Returns the loss of a batch whose real positions have been encoded, group after group; a scalar."""
+        target_N = batch.real_targets()
         asked_N = target_N < self.items.n_items
         ready_NE = self.items.ready(state_ND[asked_N])
         catalogue = Catalogue(self.items.n_items, self.items.vectors, self.prior_I)

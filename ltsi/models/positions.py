@@ -23,18 +23,21 @@ class Positions(nn.Embedding):
         nn.init.normal_(self.weight, std=dim**-0.5)
 
     def forward(self, x_BLD: Tensor) -> Tensor:
-        """Adds its vector to each position, `(B, L, D)`.
+        """Adds its vector to each position, `(B, L, D)`; see `first`."""
+        return x_BLD + self.first(x_BLD.shape[1])
+
+    def first(self, length: int) -> Tensor:
+        """Returns the vectors of the first positions, `(L, D)`.
 
         Raises:
-            ConfigError: the history is longer.
+            ConfigError: there are fewer.
         """
-        length = x_BLD.shape[1]
         if length > self.num_embeddings:
             raise ConfigError(
                 f"A history of {length} events is longer than the {self.num_embeddings} positions of this model; "
                 "show it fewer (max_length) or train one with more (model.max_length)."
             )
-        return x_BLD + self.weight[:length]
+        return self.weight[:length]
 
 
 def require_positions(model: nn.Module, max_length: int) -> None:

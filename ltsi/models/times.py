@@ -109,8 +109,13 @@ class LogGap(nn.Module):
     def forward(self, time_BL: Tensor) -> Tensor:
         """Returns the scaled gaps, `(B, L)`; the first event, with none before it, has an average one."""
         gap_BL = torch.zeros_like(time_BL, dtype=torch.float32)
-        gap_BL[:, 1:] = (time_BL.diff(dim=1).clamp(min=0).float().log1p() - self.mean) / self.spread
+        gap_BL[:, 1:] = self.scaled(time_BL.diff(dim=1))
         return gap_BL
+
+    def scaled(self, seconds: Tensor) -> Tensor:
+        """Returns any stretches of time on the scale of the gaps; below zero they are zero."""
+        scaled: Tensor = (seconds.clamp(min=0).float().log1p() - self.mean) / self.spread
+        return scaled
 
 
 class DecayBias(nn.Module):

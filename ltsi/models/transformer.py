@@ -10,6 +10,7 @@ from __future__ import annotations
 from torch import Tensor, nn
 
 from ltsi.histories import Histories
+from ltsi.models.banded import worth_a_band
 from ltsi.models.items import Items
 from ltsi.models.layers import TransformerBlock
 from ltsi.models.one_view import OneView
@@ -75,12 +76,19 @@ class TransformerEncoder(MaskedEncoder):
             x_BLD = self.position(x_BLD)
         if self.gap is not None:
             x_BLD = x_BLD + self.gap(histories.time_BL)
-        blocked = None if self.view is None else self.view.blocked(histories)
+        band = self._band(x_BLD.shape[1])
+        blocked = None if self.view is None or band is not None else self.view.blocked(histories)
         bias_BHLL = None if self.decay is None else self.decay(histories.time_BL)
         for block in self.blocks:
-            x_BLD = block(x_BLD, blocked, bias_BHLL)
+            x_BLD = block(x_BLD, blocked, bias_BHLL, band)
         state_BLD: Tensor = self.norm(x_BLD)
         return state_BLD
+
+    def _band(self, length: int) -> int | None:
+        """Returns how many events a position sees, where that many can be had without all pairs of positions."""
+        if not isinstance(self.view, LastEvents) or self.decay is not None:
+            return None
+        return self.view.events if worth_a_band(length, self.view.events) else None
 
 
 class Transformer(OneView):

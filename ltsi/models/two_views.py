@@ -1,21 +1,19 @@
 """A long and a short view of the user, fused into one state.
 
-Shape suffixes: B histories, L positions, D width, U users.
+Shape suffixes: B histories, L positions, D width.
 Sources: systems A (two LSTMs) and B (long LSTM, short Transformer) of the project's seeds; the two views follow Yu et
 al. 2019, "Adaptive User Modeling with Long and Short-Term Preferences for Personalized Recommendation" (SLi-Rec).
 """
 
 from __future__ import annotations
 
-from typing import Any
-
-import torch
 from torch import Tensor, nn
 
 from ltsi.histories import Histories
 from ltsi.models.fusion import Fusion
 from ltsi.models.items import Items
 from ltsi.models.network import Encoder, SequenceNetwork
+from ltsi.models.users import UserVectors
 from ltsi.models.views import MaskedEncoder, View, Windowed
 from ltsi.sequences.split import Split
 
@@ -78,41 +76,3 @@ class TwoViews(SequenceNetwork):
             long_BLD = long_BLD + self.users(histories)[:, None]
         state_BLD: Tensor = self.norm(self.fusion(long_BLD, self.short(x_BLD, histories), x_BLD))
         return state_BLD
-
-
-class UserVectors(nn.Module):
-    """A learned vector for each user: one that all have in common, and what is the user's own.
-
-    What is a user's own is zero at first and stays so for whoever is not trained on: such a user, and one the store
-    does not know, has the common vector alone.
-
-    Args:
-        dim: width D.
-    """
-
-    def __init__(self, dim: int) -> None:
-        super().__init__()
-        self.common = nn.Parameter(torch.zeros(dim))
-        # Row 0 is of whoever the store does not know, user u has row u + 1.
-        self.own = nn.Embedding(1, dim, padding_idx=0)
-        self.make_room(0)
-
-    def make_room(self, n_users: int) -> None:
-        """Makes a vector for each user of a store; what was learned is forgotten."""
-        weight = self.own.weight
-        self.own.weight = nn.Parameter(weight.new_zeros(n_users + 1, weight.shape[1]))
-
-    def forward(self, histories: Histories) -> Tensor:
-        """Returns the users' vectors, `(B, D)`."""
-        user_B = histories.user_B
-        row_B = histories.length_B.new_zeros(len(histories)) if user_B is None else user_B + 1
-        known_B = row_B < len(self.own.weight)
-        own_BD: Tensor = self.own(torch.where(known_B, row_B, 0))
-        return self.common + own_BD
-
-    def _load_from_state_dict(self, state_dict: dict[str, Any], prefix: str, *args: Any) -> None:
-        # The store gave it its size, which a freshly built model cannot know.
-        stored = state_dict.get(f"{prefix}own.weight")
-        if stored is not None and len(stored):
-            self.make_room(len(stored) - 1)
-        super()._load_from_state_dict(state_dict, prefix, *args)

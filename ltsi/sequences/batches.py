@@ -24,6 +24,9 @@ from ltsi.store import Store
 SCORE_BUDGET = 16_000_000
 """Scores (histories times items) held at a time when ranking: 64 MB of float32."""
 
+POSITION_BUDGET = 65_536
+"""Positions, padding included, that are encoded at a time when ranking."""
+
 GROUPS = 4
 """Groups that a batch of equally long windows is cut into."""
 
@@ -201,7 +204,7 @@ class RankingBatches:
         self.bounds = history_positions(store, targets, roles)
         length = np.minimum(self.bounds[1] - self.bounds[0], max_length)[chosen]
         order = chosen[np.argsort(length, kind="stable")]
-        self.batches = [order[i : i + batch_size] for i in range(0, len(order), batch_size)][shard.rank :: shard.world]
+        self.batches = list(_cut(order, np.sort(length), batch_size))[shard.rank :: shard.world]
 
     def __len__(self) -> int:
         return len(self.batches)
@@ -219,6 +222,18 @@ class RankingBatches:
                 torch.from_numpy(row),
                 torch.from_numpy(self.store.item[self.roles.row(seen)].astype(np.int64)),
             )
+
+
+def _cut(order: NDArray[np.int64], length: NDArray[np.int64], batch_size: int) -> Iterator[NDArray[np.int64]]:
+    """Cuts what is sorted by length into batches that hold neither too many histories nor too many positions."""
+    start = 0
+    while start < len(order):
+        size = min(batch_size, len(order) - start)
+        # The last history of a batch is its longest.
+        while size > 1 and size * length[start + size - 1] > POSITION_BUDGET:
+            size = max(1, min(size - 1, int(POSITION_BUDGET // length[start + size - 1])))
+        yield order[start : start + size]
+        start += size
 
 
 def history_positions(

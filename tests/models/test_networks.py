@@ -9,15 +9,21 @@ import torch
 from ltsi.errors import DataError
 from ltsi.histories import Histories, TrainingBatch, TrainingGroup
 from ltsi.losses.softmax import Softmax
+from ltsi.models.clsr import Clsr
 from ltsi.models.fusion import Attention, Concat, Fusion, Gate, Recurrent
-from ltsi.models.gru import Gru
+from ltsi.models.gru import Gru, GruEncoder
+from ltsi.models.hstu import Hstu
 from ltsi.models.items import Items
+from ltsi.models.lru import Lru
 from ltsi.models.lstm import Lstm, LstmEncoder
 from ltsi.models.lstm_attention import LstmAttention, LstmAttentionEncoder
+from ltsi.models.lstur import Lstur
 from ltsi.models.network import SequenceNetwork
 from ltsi.models.recurrent import RecurrentModel
 from ltsi.models.rnn import Rnn
-from ltsi.models.time_lstm import TimeLstm, TimeLstmLayer
+from ltsi.models.slirec import SliRec
+from ltsi.models.time_lstm import TimeGate, TimeLstm, TimeLstmLayer
+from ltsi.models.tisasrec import TiSasRec
 from ltsi.models.transformer import Transformer, TransformerEncoder
 from ltsi.models.two_views import TwoViews
 from ltsi.models.views import LastDays, LastEvents, LastSession, View
@@ -71,6 +77,11 @@ def two_views(short: str = "lstm", fusion: Fusion | None = None, view: View | No
     return both
 
 
+def published(kind: Callable[..., SequenceNetwork], **settings: Any) -> SequenceNetwork:
+    torch.manual_seed(0)
+    return quiet(kind(Items(ITEMS, 8), dim=8, **settings, embedding_dropout=0.0))
+
+
 NETWORKS = {
     "lstm": lstm(layers=2),
     "windowed lstm": lstm(window=3),
@@ -89,6 +100,12 @@ NETWORKS = {
     "session of a transformer": two_views("transformer", Attention(8), LastSession(60 * 24)),
     "dual_lstm": two_views(fusion=Recurrent(8)),
     "scalar": two_views(fusion=Recurrent(8, "scalar"), reverse=True),
+    "tisasrec": published(TiSasRec, layers=2, heads=2, dropout=0.0, max_length=10, max_interval=9),
+    "hstu": published(Hstu, layers=2, heads=2, dropout=0.0, distances=5),
+    "lru": published(Lru, layers=2, dropout=0.0),
+    "lstur": published(Lstur, join="ini", masked=0.5, dropout=0.0),
+    "slirec": published(SliRec, hidden=6, short_length=3, dropout=0.0),
+    "clsr": published(Clsr, short=GruEncoder(8, 6, 1, 0.0), recent=2, contrast=0.1, min_length=3),
     "days": two_views(fusion=Concat(8), view=LastDays(3), reverse=True, user_vector=True),
 }
 every_network = pytest.mark.parametrize("network", list(NETWORKS.values()), ids=list(NETWORKS))
@@ -144,7 +161,9 @@ def test_a_history_alone_is_encoded_as_in_a_padded_batch(network: SequenceNetwor
 
 def test_whoever_has_no_window_sees_the_whole_history(make_histories: MakeHistories) -> None:
     networks = (lstm(), lstm(layers=2), lstm(Gru), lstm(Rnn), lstm_attention(), time_lstm(), transformer())
-    for network in (*networks, transformer(positions="rotary"), transformer(decay_bias=True), two_views()):
+    published_ones = [NETWORKS[name] for name in ("tisasrec", "hstu", "lru", "lstur", "slirec", "clsr")]
+    more = (transformer(positions="rotary"), transformer(decay_bias=True), two_views(), *published_ones)
+    for network in (*networks, *more):
         assert all(moved(network, make_histories, place) > 0 for place in range(8))
 
 
@@ -163,6 +182,9 @@ def test_a_windowed_lstm_sees_its_window(make_histories: MakeHistories) -> None:
         ("time_gap", True, False),
         ("waiting lstm", False, True),
         ("time_lstm", True, True),
+        ("tisasrec", True, False),
+        ("hstu", True, False),
+        ("slirec", False, True),
     ],
 )
 def test_who_looks_at_times(name: str, past: bool, wait: bool) -> None:
@@ -178,23 +200,31 @@ def test_who_looks_at_times(name: str, past: bool, wait: bool) -> None:
     assert torch.equal(state_BLD, later) != wait
 
 
-def test_a_time_aware_lstm_is_the_formula() -> None:
+@pytest.mark.parametrize("spans", [False, True])
+def test_a_time_aware_lstm_is_the_formula(spans: bool) -> None:
     torch.manual_seed(0)
-    layer, x_LD, gap_L = TimeLstmLayer(3, 4), torch.randn(6, 3), torch.randn(6)
+    layer, x_LD, gap_L, span_L = TimeLstmLayer(3, 4, spans), torch.randn(6, 3), torch.randn(6), torch.randn(6)
     w_i, w_f, w_o, w_c = layer.of_input.weight.chunk(4)
     b_i, b_f, b_o, b_c = layer.of_input.bias.chunk(4)
     u_i, u_f, u_o, u_c = layer.of_state.T.chunk(4)
-    v_o, v_t = layer.of_gap.weight.chunk(2)
+
+    def gate(by: TimeGate | None, x: torch.Tensor, time: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:
+        if by is None:
+            return torch.ones(4), torch.zeros(4)
+        v_o, v_t = by.of_time.weight.chunk(2)
+        delta = torch.tanh(by.time.weight[:, 0] * time + by.time.bias)
+        return torch.sigmoid(by.of_input(x) + v_t @ delta), v_o @ delta
+
     h, c, expected = torch.zeros(4), torch.zeros(4), []
-    for x, gap in zip(x_LD, gap_L, strict=True):
-        delta = torch.tanh(layer.gap.weight[:, 0] * gap + layer.gap.bias)
-        keep = torch.sigmoid(layer.keep(x) + v_t @ delta)
+    for x, gap, span in zip(x_LD, gap_L, span_L, strict=True):
+        (keep, by_gap), (admit, by_span) = gate(layer.by_gap, x, gap), gate(layer.by_span, x, span)
         i, f = torch.sigmoid(w_i @ x + u_i @ h + b_i), torch.sigmoid(w_f @ x + u_f @ h + b_f)
-        o = torch.sigmoid(w_o @ x + u_o @ h + v_o @ delta + b_o)
-        c = f * keep * c + i * torch.tanh(w_c @ x + u_c @ h + b_c)
+        o = torch.sigmoid(w_o @ x + u_o @ h + by_gap + by_span + b_o)
+        c = f * keep * c + i * admit * torch.tanh(w_c @ x + u_c @ h + b_c)
         h = o * torch.tanh(c)
         expected.append(h)
-    torch.testing.assert_close(layer(x_LD[None], gap_L[None])[0], torch.stack(expected))
+    found = layer(x_LD[None], gap_L[None], span_L[None] if spans else None)[0]
+    torch.testing.assert_close(found, torch.stack(expected))
 
 
 def test_lstm_attention_needs_a_layer() -> None:

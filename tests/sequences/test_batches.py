@@ -207,6 +207,18 @@ def test_scores_held_at_a_time_are_bounded(make_store: MakeStore, monkeypatch: p
     assert {len(batch.target_B) for batch in ranked(split)} == {1}
 
 
+def test_positions_encoded_at_a_time_are_bounded(make_store: MakeStore, monkeypatch: pytest.MonkeyPatch) -> None:
+    split = split_of(make_store, [*[5] * 12, *[11] * 8, 40])
+    whole = sorted(i for batch in ranked(split, max_length=50) for i in batch.index_B.tolist())
+    monkeypatch.setattr(batches, "POSITION_BUDGET", 30)
+    cut = list(ranked(split, max_length=50))
+    shapes = [tuple(batch.histories.item_BL.shape) for batch in cut]
+    assert all(rows * length <= 30 for rows, length in shapes if rows > 1)
+    assert shapes[-1] == (1, 39), "a history that is longer than the budget comes alone"
+    assert shapes[0] == (7, 4)
+    assert sorted(i for batch in cut for i in batch.index_B.tolist()) == whole
+
+
 def test_a_limit_spreads_over_the_users(make_store: MakeStore) -> None:
     split = split_of(make_store, [5] * 30)
     for limit in (1, 7, 29):

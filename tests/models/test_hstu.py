@@ -1,0 +1,85 @@
+"""Facts of the paper on HSTU."""
+
+from collections.abc import Callable
+
+import pytest
+import torch
+from torch.nn import functional
+
+from ltsi.errors import DataError
+from ltsi.histories import Histories
+from ltsi.models.hstu import Hstu, HstuBlock, RelativeBias
+from ltsi.models.items import Items
+from ltsi.models.times import gap_bucket
+from ltsi.sequences.leave_one_out import LeaveOneOut
+from ltsi.store import Store
+
+ITEMS, DIM = 10, 8
+TIMES = torch.tensor([[0, 5, 90_000, 90_000, 90_700, 9_000_000]])
+
+
+def hstu(times: bool = True, distances: int = 12) -> Hstu:
+    torch.manual_seed(0)
+    sizes = {"dim": DIM, "layers": 2, "heads": 2, "distances": distances, "times": times}
+    return Hstu(Items(ITEMS, DIM), **sizes, dropout=0.0, embedding_dropout=0.0).eval()
+
+
+def block(distances: int = 12) -> HstuBlock:
+    torch.manual_seed(0)
+    bias = RelativeBias(distances, times=True)
+    torch.nn.init.normal_(bias.of_distance)
+    torch.nn.init.normal_(bias.of_time)  # type: ignore[arg-type]
+    return HstuBlock(DIM, 2, 0.0, bias)
+
+
+def test_a_unit_is_the_formula() -> None:
+    unit, x_LD, size = block(), torch.randn(6, DIM), DIM // 2
+    u_LD, v_LD, q_LD, k_LD = functional.silu(unit.uvqk(unit.norm(x_LD))).split(DIM, dim=1)
+    mixed = torch.zeros(6, DIM)
+    for head in range(2):
+        own = slice(head * size, (head + 1) * size)
+        for i in range(6):
+            for j in range(i + 1):
+                apart = unit.bias.of_time[gap_bucket(TIMES[0, i] - TIMES[0, j])]  # type: ignore[index]
+                logit = q_LD[i, own] @ k_LD[j, own] + unit.bias.of_distance[i - j] + apart
+                mixed[i, own] += functional.silu(logit) / (i + 1) * v_LD[j, own]
+    expected = x_LD + unit.out(unit.mixed_norm(mixed) * u_LD)
+    torch.testing.assert_close(unit(x_LD[None], TIMES)[0], expected)
+
+
+def test_a_closed_gate_lets_nothing_through() -> None:
+    unit, x_BLD = block(), torch.randn(1, 6, DIM)
+    with torch.no_grad():
+        unit.uvqk.weight[:DIM].zero_()
+        unit.uvqk.bias[:DIM].zero_()
+    torch.testing.assert_close(unit(x_BLD, TIMES), x_BLD + unit.out.bias)
+
+
+def test_distances_beyond_the_farthest_are_alike() -> None:
+    bias_LL = RelativeBias(3, times=False)(TIMES)[0]
+    assert bias_LL[2:, 0].unique().numel() == 1
+    assert bias_LL[:3, 0].unique().numel() == 3
+
+
+def test_time_counts_on_a_scale_of_powers_of_two_or_not_at_all(make_histories: Callable[..., Histories]) -> None:
+    near, far = (make_histories([1, 2, 3], n_items=ITEMS, step=step) for step in (60, 86_400))
+    with torch.no_grad():
+        assert not torch.allclose(hstu().states(near)[0, 2], hstu().states(far)[0, 2])
+        torch.testing.assert_close(hstu(times=False).states(near), hstu(times=False).states(far))
+    bias = RelativeBias(3, times=True)
+    with torch.no_grad():
+        bias.of_distance.zero_()
+        of_gap = bias(torch.tensor([[0, 1024, 2046, 2047]]))[0, :, 0]
+    assert of_gap[1] == of_gap[2] != of_gap[3]
+
+
+def test_a_log_without_a_clock_is_refused_unless_time_does_not_count(make_store: Callable[..., Store]) -> None:
+    split = LeaveOneOut()(make_store(*[[(i, i) for i in range(5)]] * 3, n_items=ITEMS, clock=False))
+    with pytest.raises(DataError, match=r"model=hstu without model.times=false needs times"):
+        hstu().fit_statistics(split)
+    hstu(times=False).fit_statistics(split)
+
+
+def test_heads_divide_the_width() -> None:
+    with pytest.raises(ValueError, match="heads=3 must divide dim=8"):
+        HstuBlock(8, 3, 0.0, RelativeBias(4, times=False))

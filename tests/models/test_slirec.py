@@ -1,0 +1,117 @@
+"""Facts of the paper on SLi-Rec; the layer's formula is in test_networks."""
+
+from collections.abc import Callable
+
+import pytest
+import torch
+from torch import Tensor
+
+from ltsi.errors import DataError
+from ltsi.histories import Histories
+from ltsi.models.items import Items
+from ltsi.models.pair_score import PairScore
+from ltsi.models.slirec import SliRec
+from ltsi.sequences.leave_one_out import LeaveOneOut
+from ltsi.store import Store
+
+MakeHistories = Callable[..., Histories]
+ITEMS, DIM, HIDDEN, SHORT = 10, 6, 5, 3
+DAY = 86_400
+
+
+def slirec() -> SliRec:
+    torch.manual_seed(0)
+    return SliRec(Items(ITEMS, DIM), DIM, HIDDEN, SHORT, dropout=0.0, embedding_dropout=0.0).eval()
+
+
+def trusting(view: str) -> SliRec:
+    """Make a model whose gate lets one view through alone."""
+    model = slirec()
+    with torch.no_grad():
+        model.gate[2].weight.zero_()
+        model.gate[2].bias.fill_(1e4 if view == "long" else -1e4)
+    return model
+
+
+def at(items: list[int], days: list[float], wait: float = 1.0) -> Histories:
+    time_BL = (torch.tensor([days]) * DAY).long()
+    now_BL = torch.cat([time_BL[:, 1:], time_BL[:, -1:] + int(wait * DAY)], dim=1)
+    return Histories(torch.tensor([items]), time_BL, torch.tensor([len(items)]), now_BL)
+
+
+def test_a_pair_is_scored_by_a_net_on_both_their_difference_and_their_product() -> None:
+    torch.manual_seed(0)
+    pair, x_BLD, query_BQ = PairScore(4, 3), torch.randn(2, 5, 4), torch.randn(2, 3)
+    v_BLQ, q_BLQ = pair.event(x_BLD), query_BQ[:, None].expand(-1, 5, -1)
+    of_difference = torch.randn(3, 3)
+    matrix = torch.cat(
+        [
+            pair.of_event.weight - of_difference,
+            pair.of_query.weight + of_difference,
+            of_difference,
+            pair.of_product.weight,
+        ],
+        dim=1,
+    )
+    seen = torch.cat([v_BLQ, q_BLQ, v_BLQ - q_BLQ, v_BLQ * q_BLQ], dim=2) @ matrix.T + pair.of_event.bias
+    torch.testing.assert_close(pair(x_BLD, query_BQ), pair.score(seen.relu()).squeeze(2))
+
+
+def test_the_long_view_is_attention_over_all_items_so_far() -> None:
+    model, shown = trusting("long"), at([3, 1, 4, 1, 5], [0, 1, 2, 30, 31])
+    with torch.no_grad():
+        x_LD = DIM**0.5 * model.items.embedding(shown.item_BL[0])
+        logit_L = model.long_score(x_LD).squeeze(1)
+        rows = [logit_L[: n + 1].softmax(0) @ x_LD[: n + 1] for n in range(5)]
+        torch.testing.assert_close(model.states(shown)[0], model.norm(model.long_norm(torch.stack(rows))))
+
+
+def short_by_hand(model: SliRec, x_LD: Tensor, time_L: Tensor, now: int) -> Tensor:
+    """Encode one window as of its answer; times are on the scale that the model has before it has seen a log."""
+
+    def scaled(seconds: Tensor) -> Tensor:
+        return (seconds.float().log1p() - torch.log1p(torch.tensor(float(DAY)))) / 3.0
+
+    encoder = model.short.encoder
+    gap_L = torch.cat([torch.zeros(1), scaled(time_L.diff())])
+    output_LH = encoder.layer(x_LD[None], gap_L[None], scaled(now - time_L)[None])[0]  # type: ignore[operator]
+    weight_L = encoder.score(output_LH[None], output_LH[-1:])[0].softmax(0)  # type: ignore[operator]
+    return encoder.norm(encoder.out(weight_L @ output_LH))  # type: ignore[operator,no-any-return]
+
+
+def test_the_short_view_reads_the_last_events_as_of_the_time_they_are_asked_at() -> None:
+    model, shown = trusting("short"), at([3, 1, 4, 1, 5], [0, 0.001, 2, 30, 31], wait=7)
+    with torch.no_grad():
+        x_LD = model.items.embedding(shown.item_BL[0])
+        rows = []
+        for last in range(5):
+            window = slice(max(0, last + 1 - SHORT), last + 1)
+            now = int(shown.now_BL[0, last])
+            rows.append(short_by_hand(model, x_LD[window], shown.time_BL[0, window], now))
+        torch.testing.assert_close(model.states(shown)[0], model.norm(torch.stack(rows)))
+
+
+@pytest.mark.parametrize("view", ["long", "short"])
+def test_the_answer_depends_on_the_wait_through_short_view_and_gate(view: str) -> None:
+    soon, late = (at([3, 1, 4], [0, 1, 2], wait) for wait in (0.01, 400))
+    with torch.no_grad():
+        one, other = (trusting(view).states(shown)[0] for shown in (soon, late))
+        assert torch.allclose(one, other) == (view == "long")
+        whole, later = (slirec().states(shown)[0] for shown in (soon, late))
+        assert not torch.allclose(whole[-1], later[-1])
+        torch.testing.assert_close(whole[:-1], later[:-1])
+
+
+@pytest.mark.parametrize("days", [(60 / DAY, 3600 / DAY), (3650, 7300)])
+def test_no_gap_is_too_short_or_too_long_to_tell(days: tuple[float, float]) -> None:
+    """The published code takes a minute and an hour for half a day."""
+    model = trusting("short")
+    with torch.no_grad():
+        one, other = (model.states(at([3, 1, 4], [0, gap, gap + 1]))[0, -1] for gap in days)
+    assert (one - other).abs().max() > 1e-4
+
+
+def test_a_log_without_a_clock_is_refused(make_store: Callable[..., Store]) -> None:
+    split = LeaveOneOut()(make_store(*[[(i, i) for i in range(5)]] * 3, n_items=ITEMS, clock=False))
+    with pytest.raises(DataError, match=r"model=slirec needs times.*prepare it from a source with times"):
+        slirec().fit_statistics(split)

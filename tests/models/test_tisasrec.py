@@ -1,0 +1,108 @@
+"""Facts of the paper on TiSASRec."""
+
+from collections.abc import Callable
+
+import pytest
+import torch
+from torch import Tensor
+
+from ltsi.errors import DataError
+from ltsi.histories import Histories
+from ltsi.models.items import Items
+from ltsi.models.tisasrec import IntervalAttention, TiSasRec, TiSasRecEncoder, personal_intervals
+from ltsi.sequences.leave_one_out import LeaveOneOut
+from ltsi.store import Store
+
+ITEMS, DIM = 10, 8
+
+
+def tisasrec(max_interval: int = 5, layers: int = 1) -> TiSasRec:
+    torch.manual_seed(0)
+    sizes = {"max_length": 12, "max_interval": max_interval, "dim": DIM, "layers": layers, "heads": 2}
+    return TiSasRec(Items(ITEMS, DIM), **sizes, dropout=0.0, embedding_dropout=0.0).eval()
+
+
+def test_intervals_are_counted_in_the_smallest_one_so_far() -> None:
+    time_BL = torch.tensor([[0, 30, 40, 40, 75], [7, 7, 7, 10, 1000]])
+    assert personal_intervals(time_BL, 99).tolist() == [
+        # The unit is 30 at the second event, 10 from then on; 35 / 10 and 45 / 10 are rounded down.
+        [[0, 0, 0, 0, 0], [1, 0, 0, 0, 0], [4, 1, 0, 0, 0], [4, 1, 0, 0, 0], [7, 4, 3, 3, 0]],
+        # Events of the same time do not make the unit zero.
+        [[0] * 5, [0] * 5, [0] * 5, [1, 1, 1, 0, 0], [99, 99, 99, 99, 0]],
+    ]
+
+
+def test_a_user_is_measured_by_the_own_pace(make_histories: Callable[..., Histories]) -> None:
+    model = tisasrec()
+    fast, slow = (make_histories([1, 2, 3, 4], n_items=ITEMS, step=step) for step in (60, 86_400))
+    with torch.no_grad():
+        torch.testing.assert_close(model.states(fast), model.states(slow))
+        time_BL = fast.time_BL.clone()
+        time_BL[0, -1] += 120
+        other = Histories(fast.item_BL, time_BL, fast.length_B, fast.now_BL)
+        assert not torch.allclose(model.states(fast)[0, -1], model.states(other)[0, -1])
+
+
+def test_intervals_beyond_the_longest_are_alike(make_histories: Callable[..., Histories]) -> None:
+    model, shown = tisasrec(max_interval=3), make_histories([1, 2, 3, 4], n_items=ITEMS, step=10)
+    states = []
+    for late in (30, 40, 10**9):
+        time_BL = shown.time_BL.clone()
+        time_BL[0, -1] += late
+        states.append(model.states(Histories(shown.item_BL, time_BL, shown.length_B, shown.now_BL)))
+    torch.testing.assert_close(states[0], states[2])
+    torch.testing.assert_close(states[1], states[2])
+
+
+def pair_by_pair(
+    attention: IntervalAttention, x_LD: Tensor, key_LD: Tensor, value_LD: Tensor, interval_LL: Tensor
+) -> Tensor:
+    """Lay every pair's vectors out, as the paper writes them."""
+    size = x_LD.shape[1] // attention.heads
+    q_LD, k_LD, v_LD = attention.query(x_LD), attention.key(x_LD), attention.value(x_LD)
+    mixed = torch.zeros_like(x_LD)
+    for head in range(attention.heads):
+        own = slice(head * size, (head + 1) * size)
+        for i in range(len(x_LD)):
+            near = interval_LL[i, : i + 1]
+            keys = k_LD[: i + 1, own] + key_LD[: i + 1, own] + attention.key_of_interval[head, near]
+            values = v_LD[: i + 1, own] + value_LD[: i + 1, own] + attention.value_of_interval[head, near]
+            mixed[i, own] = (keys @ q_LD[i, own] / size**0.5).softmax(0) @ values
+    return mixed
+
+
+def test_attention_is_the_formula_and_lays_nothing_out_for_every_pair() -> None:
+    torch.manual_seed(0)
+    attention, x_LD = IntervalAttention(DIM, 2, 6, 0.0), torch.randn(11, DIM)
+    key_LD, value_LD = torch.randn(2, 11, DIM)
+    interval_BLL = personal_intervals(torch.tensor([[0, 4, 5, 5, 9, 30, 31, 33, 60, 61, 62]]), 5)
+    assert interval_BLL.unique().tolist() == list(range(6))
+    largest = 0
+
+    def measure(tensor: Tensor) -> Tensor:
+        nonlocal largest
+        largest = max(largest, tensor.numel())
+        return tensor
+
+    with torch.autograd.graph.saved_tensors_hooks(measure, lambda tensor: tensor):
+        found = attention(x_LD[None], (key_LD, value_LD), interval_BLL)[0]
+    torch.testing.assert_close(found, pair_by_pair(attention, x_LD, key_LD, value_LD, interval_BLL[0]))
+    assert largest <= 2 * 11 * 11, "heads by pairs; not by width"
+
+
+def test_a_log_without_a_clock_is_refused(make_store: Callable[..., Store]) -> None:
+    split = LeaveOneOut()(make_store(*[[(i, i) for i in range(5)]] * 3, clock=False))
+    with pytest.raises(DataError, match=r"model=tisasrec needs times.*prepare it from a source with times"):
+        tisasrec().fit_statistics(split)
+
+
+@pytest.mark.parametrize(
+    ("make", "message"),
+    [
+        (lambda: TiSasRecEncoder(8, 1, 2, 0.0, 10, 0), "max_interval=0 must be at least 1"),
+        (lambda: IntervalAttention(8, 3, 4, 0.0), "heads=3 must divide dim=8"),
+    ],
+)
+def test_sizes_that_mean_nothing_are_refused(make: Callable[[], object], message: str) -> None:
+    with pytest.raises(ValueError, match=message):
+        make()
