@@ -28,6 +28,7 @@ from ltsi.sequences.split import Split, Targets
 from ltsi.store import Store
 from ltsi.tables import Result
 from ltsi.workflows.build import build
+from ltsi.workflows.decay_document import write_document
 from ltsi.workflows.prepare import find_store
 
 PARTS = ("all", "train")
@@ -57,6 +58,7 @@ def run(cfg: DictConfig) -> Result:
     title = f"Interest decay in '{store.name}' by {entity}" + (", training part" if cfg.part == "train" else "")
     folder = Path(HydraConfig.get().runtime.output_dir)
     written = [_write_parquet(fit, folder / "decay.parquet"), _write_png(fit, title, folder / "decay.png")]
+    written.append(write_document(fit, cfg, entity, store, folder))
     messages = [f"Wrote {path}" for path in written]
     if truth:
         covered = sum(covers(one, truth[one.entity]) for one in fit.entities if one.entity in truth)
