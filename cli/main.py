@@ -13,6 +13,7 @@ from .decay_fit import decay_fit
 from .eval import evaluate
 from .models import models
 from .prepare import prepare
+from .recommend import recommend
 from .train import train
 
 app = typer.Typer(
@@ -28,6 +29,7 @@ app.command("decay-fit")(decay_fit)
 app.command("train")(train)
 app.command("eval")(evaluate)
 app.command("compare")(compare)
+app.command("recommend")(recommend)
 app.command("datasets")(datasets)
 app.command("models")(models)
 

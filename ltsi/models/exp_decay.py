@@ -19,6 +19,7 @@ from ltsi.decay.statistics import SECONDS_PER_DAY
 from ltsi.histories import Histories
 from ltsi.models.interest import InterestModel
 from ltsi.models.popularity import count_items
+from ltsi.models.rates import AUTO, RateSource
 from ltsi.sequences.rows import ragged
 from ltsi.sequences.split import Split
 
@@ -36,12 +37,14 @@ class ExpDecay(InterestModel):
     With no evidence left this is popularity; with fresh evidence it is the user's own items and categories.
 
     `λ` of an item is the return decay of its category (its own, where there are no categories), fitted on the training
-    part (`ltsi.decay`); `a` and `b` are fitted by maximum likelihood of each user's last training event, given the ones
-    before it. In a log without a clock, age is counted in events and one `λ` is fitted together with `a` and `b`.
+    part (`ltsi.decay`), or that of a decay-fit; `a` and `b` are fitted by maximum likelihood of each user's last
+    training event, given the ones before it. In a log without a clock, age is counted in events and one `λ` is fitted
+    together with `a` and `b`.
 
     Args:
         n_items: size of the catalogue.
         category: column of the item table; without such a column all items are of one category.
+        decay: `auto`: `λ` is fitted on the training part; else the folder of a decay-fit, see `ltsi.models.rates`.
     """
 
     category_J: Tensor
@@ -51,8 +54,9 @@ class ExpDecay(InterestModel):
     weight_item: Tensor
     weight_category: Tensor
 
-    def __init__(self, n_items: int, category: str = "category") -> None:
+    def __init__(self, n_items: int, category: str = "category", decay: str = AUTO) -> None:
         super().__init__()
+        self.decay = RateSource(decay)
         self.n_items, self.category = n_items, category
         self.register_buffer("category_J", torch.zeros(n_items + 1, dtype=torch.int64))
         self.register_buffer("rate_J", torch.zeros(n_items + 1))
@@ -74,8 +78,10 @@ class ExpDecay(InterestModel):
         self.category_J = torch.cat([category_I, torch.zeros(1, dtype=torch.int64)]).to(device)
         self.prior_I = (count_I / count_I.sum()).float().to(device)
         self.within_I = (count_I / per_category_C[category_I].clamp(min=1)).float().to(device)
-        rate_I = None
-        if store.has_clock:
+        rate_I, given = None, self.decay.artefact()
+        if given is not None:
+            rate_I = given.item_rates_per_day(store) / SECONDS_PER_DAY
+        elif store.has_clock:
             # Without categories an interest is an interest in the item itself.
             entity, names = (codes, labels) if len(labels) > 1 else (np.arange(store.n_items), store.items["item"])
             fit = fit_return_decay(split, entity, list(names), FitOptions(replicates=0))

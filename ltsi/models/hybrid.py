@@ -101,6 +101,16 @@ class Hybrid(InterestModel):
         names = [f"weight_{name}" for name in self.components]
         return total_BI, dict(zip(names, weight_BK.unbind(1), strict=True))
 
+    def scores_and_parts(self, histories: Histories) -> tuple[Tensor, dict[str, Tensor]]:
+        """Scores the catalogue and names the part of each component, once the weights are chosen."""
+        if self.learns and not self.pool.chosen:
+            return self(histories), {}
+        parts, _ = self.parts(histories)
+        total_BI = parts[0].clone()
+        for part_BI in parts[1:]:
+            total_BI += part_BI
+        return total_BI, dict(zip(self.components, parts, strict=True))
+
     def _models(self) -> Iterator[InterestModel]:
         return cast(Iterator[InterestModel], iter(self.components.values()))
 

@@ -54,6 +54,15 @@ class InterestModel(nn.Module, ABC):
         """
         return self(histories), {}
 
+    def scores_and_parts(self, histories: Histories) -> tuple[Tensor, dict[str, Tensor]]:
+        """Scores the catalogue and takes the scores apart.
+
+        Returns:
+            score_BI as `forward` gives it, and its parts by name, `(B, I)` each, which add up to it; none where a score
+            is of one piece.
+        """
+        return self(histories), {}
+
     def evidence(self, score_BI: Tensor) -> Tensor:
         """Says how much the model knows about each user, for a gate to weigh it by.
 

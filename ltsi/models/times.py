@@ -15,6 +15,7 @@ from ltsi.decay.result import FitOptions
 from ltsi.decay.return_decay import fit_return_decay
 from ltsi.decay.statistics import SECONDS_PER_DAY
 from ltsi.histories import Histories
+from ltsi.models.rates import AUTO, RateSource
 from ltsi.sequences.split import Split
 
 GAP_BUCKETS = 36
@@ -118,17 +119,19 @@ class LogGap(nn.Module):
         return scaled
 
 
-class DecayBias(nn.Module):
+class DecayBias(RateSource):
     """What is added to attention logits so that weights fade: `−λ_h Δt` multiplies a weight by `exp(−λ_h Δt)`.
 
     One rate a head, `λ = softplus(θ)` per day. They start around the return decay of the log and learn on.
 
     Args:
         heads: number of heads H.
+        decay: `auto`: they start at the decay of the training part; else the folder of a decay-fit, whose pooled rate
+            they start at.
     """
 
-    def __init__(self, heads: int) -> None:
-        super().__init__()
+    def __init__(self, heads: int, decay: str = AUTO) -> None:
+        super().__init__(decay)
         self.theta_H = nn.Parameter(torch.empty(heads))
         self.start(MILD_RATE)
 
@@ -146,12 +149,16 @@ class DecayBias(nn.Module):
         return nn.functional.softplus(self.theta_H)
 
     def fit_statistics(self, split: Split) -> None:
-        """Starts at the return decay of the training part: of an item, pooled over all items.
+        """Starts at the return decay of the training part: of an item, pooled over all items; or at what was read.
 
         Raises:
             DataError: the log has no clock.
         """
         split.store.require_clock("model.decay_bias=true")
+        given = self.artefact()
+        if given is not None:
+            self.start(given.pooled_rate_per_day or MILD_RATE)
+            return
         n_items = split.store.n_items
         fit = fit_return_decay(split, np.arange(n_items), [""] * n_items, FitOptions(replicates=0))
         self.start(fit.pooled.rate_per_day or MILD_RATE)

@@ -15,6 +15,7 @@ from ltsi.models.items import Items
 from ltsi.models.layers import TransformerBlock
 from ltsi.models.one_view import OneView
 from ltsi.models.positions import Positions
+from ltsi.models.rates import AUTO
 from ltsi.models.times import DecayBias, GapEmbedding
 from ltsi.models.views import LastEvents, MaskedEncoder, View
 from ltsi.sequences.split import Split
@@ -37,6 +38,7 @@ class TransformerEncoder(MaskedEncoder):
             `none`: order shows in nothing but what each event can attend to.
         decay_bias: whether attention fades with age, at rates that start from the log's own return decay
             (`ltsi.models.times.DecayBias`).
+        decay: where these rates start: `auto`, or the folder of a decay-fit.
         view: what a position attends to in each block; None: all of the past.
     """
 
@@ -49,6 +51,7 @@ class TransformerEncoder(MaskedEncoder):
         max_length: int,
         positions: str = "learned",
         decay_bias: bool = False,
+        decay: str = AUTO,
         view: View | None = None,
     ) -> None:
         super().__init__()
@@ -57,7 +60,7 @@ class TransformerEncoder(MaskedEncoder):
         self.view = view
         self.position = Positions(max_length, dim) if positions in {"learned", "time_gap"} else None
         self.gap = GapEmbedding(dim) if positions == "time_gap" else None
-        self.decay = DecayBias(heads) if decay_bias else None
+        self.decay = DecayBias(heads, decay) if decay_bias else None
         self.blocks = nn.ModuleList(TransformerBlock(dim, heads, dropout, positions == "rotary") for _ in range(layers))
         self.norm = nn.LayerNorm(dim)
 
@@ -105,6 +108,7 @@ class Transformer(OneView):
         window: positions a position attends to in each block, itself included; None: all of the past.
         positions: see `TransformerEncoder`.
         decay_bias: see `TransformerEncoder`.
+        decay: see `TransformerEncoder`.
         wait: see `SequenceNetwork`.
     """
 
@@ -120,8 +124,9 @@ class Transformer(OneView):
         window: int | None = None,
         positions: str = "learned",
         decay_bias: bool = False,
+        decay: str = AUTO,
         wait: bool = False,
     ) -> None:
         view = None if window is None else LastEvents(window)
-        encoder = TransformerEncoder(dim, layers, heads, dropout, max_length, positions, decay_bias, view)
+        encoder = TransformerEncoder(dim, layers, heads, dropout, max_length, positions, decay_bias, decay, view)
         super().__init__(items, encoder, embedding_dropout, wait)

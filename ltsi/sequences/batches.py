@@ -31,6 +31,10 @@ GROUPS = 4
 """Groups that a batch of equally long windows is cut into."""
 
 
+NOTHING_SEEN = (torch.empty(0, dtype=torch.int64), torch.empty(0, dtype=torch.int64))
+"""Hidden rows and items where none are hidden."""
+
+
 @dataclass(frozen=True)
 class Shard:
     """Which part of each batch this process computes.
@@ -212,16 +216,11 @@ class RankingBatches:
     def __iter__(self) -> Iterator[RankingBatch]:
         for index in self.batches:
             start, end = (bound[index] for bound in self.bounds)
-            event, first = self.targets.event[index], np.maximum(start, end - self.max_length)
+            first = np.maximum(start, end - self.max_length)
             histories = gather(self.store, first, end, self.targets.now[index], self.roles)
-            row, seen = ragged(start, end) if self.hide_seen else (np.empty(0, np.int64), np.empty(0, np.int64))
-            yield RankingBatch(
-                histories,
-                torch.from_numpy(self.store.item[event].astype(np.int64)),
-                torch.from_numpy(index),
-                torch.from_numpy(row),
-                torch.from_numpy(self.store.item[self.roles.row(seen)].astype(np.int64)),
-            )
+            target_B = torch.from_numpy(self.store.item[self.targets.event[index]].astype(np.int64))
+            hidden = seen_items(self.store, start, end, self.roles) if self.hide_seen else NOTHING_SEEN
+            yield RankingBatch(histories, target_B, torch.from_numpy(index), *hidden)
 
 
 def _cut(order: NDArray[np.int64], length: NDArray[np.int64], batch_size: int) -> Iterator[NDArray[np.int64]]:
@@ -250,27 +249,48 @@ def history_length(store: Store, targets: Targets, roles: Roles = UNRESTRICTED) 
     return end - start
 
 
+def seen_items(
+    store: Store, start: NDArray[np.int64], end: NDArray[np.int64], roles: Roles = UNRESTRICTED
+) -> tuple[Tensor, Tensor]:
+    """Lists the items of whole histories: what is not ranked where seen items are hidden.
+
+    Args:
+        store: the store.
+        start: int64 `(B,)`, position of the first input of each history.
+        end: int64 `(B,)`, one past that of its last input.
+        roles: which events histories are made of.
+
+    Returns:
+        Row of the batch and item, int64 `(H,)` each, an item as often as it was taken.
+    """
+    row, position = ragged(start, end)
+    return torch.from_numpy(row), torch.from_numpy(store.item[roles.row(position)].astype(np.int64))
+
+
 def gather(
     store: Store,
     first: NDArray[np.int64],
     end: NDArray[np.int64],
     now: NDArray[np.int64],
     roles: Roles = UNRESTRICTED,
+    user: NDArray[np.int64] | None = None,
 ) -> Histories:
     """Reads histories from a store.
 
     Args:
         store: the store.
         first: int64 `(B,)`, position of the first input of each history.
-        end: int64 `(B,)`, one past that of its last input.
+        end: int64 `(B,)`, one past that of its last input; equal to `first` where there is no history.
         now: int64 `(B,)`, when the next item is asked for.
         roles: which events histories are made of.
+        user: int64 `(B,)`, whose histories they are, needed where some are empty; None: those of the first input.
     """
     item_BL, time_BL, length_B = _pad(store, first, end, roles)
+    time_BL = np.where(length_B[:, None] > 0, time_BL, now[:, None])
     now_BL = np.concatenate([time_BL[:, 1:], time_BL[:, -1:]], axis=1)
     # The last real position and the padding behind it.
     now_BL = np.where(np.arange(time_BL.shape[1]) < length_B[:, None] - 1, now_BL, now[:, None])
-    user_B = np.searchsorted(store.offsets, roles.row(first), side="right") - 1
+    user_B = np.searchsorted(store.offsets, roles.row(first), side="right") - 1 if user is None else user
     return Histories(*(torch.from_numpy(column) for column in (item_BL, time_BL, length_B, now_BL, user_B)))
 
 
@@ -278,8 +298,9 @@ def _pad(
     store: Store, first: NDArray[np.int64], end: NDArray[np.int64], roles: Roles
 ) -> tuple[NDArray[np.int64], NDArray[np.int64], NDArray[np.int64]]:
     length = np.asarray(end - first)
-    position_BL = first[:, None] + np.arange(length.max())
+    position_BL = first[:, None] + np.arange(max(1, length.max()))
     real_BL = position_BL < end[:, None]
-    row_BL = roles.row(np.minimum(position_BL, end[:, None] - 1))
+    # The position behind an empty history's is somebody else's, or none at all.
+    row_BL = roles.row(np.clip(position_BL, 0, np.maximum(end[:, None] - 1, 0)))
     item_BL = np.where(real_BL, store.item[row_BL], store.n_items).astype(np.int64)
     return item_BL, store.time[row_BL], length

@@ -27,7 +27,10 @@ from ltsi.errors import ConfigError
 from ltsi.sequences.split import Split, Targets
 from ltsi.store import Store
 from ltsi.tables import Result
+from ltsi.workflows import implied_decay
 from ltsi.workflows.build import build
+from ltsi.workflows.decay_document import write_document
+from ltsi.workflows.decay_page import write_page
 from ltsi.workflows.prepare import find_store
 
 PARTS = ("all", "train")
@@ -48,6 +51,10 @@ def run(cfg: DictConfig) -> Result:
         ConfigError: a value that means nothing.
     """
     options = _options(cfg)
+    if cfg.run is not None:
+        trained = implied_decay.open_aged(str(cfg.run))
+        entities, folder = _entities(cfg.entity, trained.experiment.store), Path(HydraConfig.get().runtime.output_dir)
+        return implied_decay.run(trained, *entities, options, folder)
     store = find_store(str(cfg.data))
     store.require_clock("decay-fit")
     split = _part(cfg, store)
@@ -57,6 +64,9 @@ def run(cfg: DictConfig) -> Result:
     title = f"Interest decay in '{store.name}' by {entity}" + (", training part" if cfg.part == "train" else "")
     folder = Path(HydraConfig.get().runtime.output_dir)
     written = [_write_parquet(fit, folder / "decay.parquet"), _write_png(fit, title, folder / "decay.png")]
+    written.append(write_document(fit, cfg, entity, store, folder))
+    if cfg.report:
+        written.append(write_page(fit, title, entity, truth, store, folder))
     messages = [f"Wrote {path}" for path in written]
     if truth:
         covered = sum(covers(one, truth[one.entity]) for one in fit.entities if one.entity in truth)

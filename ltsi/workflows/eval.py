@@ -3,35 +3,22 @@
 from __future__ import annotations
 
 import logging
-from collections.abc import Iterator
-from importlib import import_module
 from pathlib import Path
 
-from omegaconf import DictConfig, OmegaConf
-from pytorch_lightning import Trainer, seed_everything
+from omegaconf import DictConfig
+from pytorch_lightning import Trainer
 
-from ltsi.errors import ConfigError, RunError
-from ltsi.features.space import FeatureSpace
+from ltsi.errors import ConfigError
 from ltsi.runs.folder import Evaluation, RunFolder, find_runs
 from ltsi.sequences.datamodule import SplitDataModule
 from ltsi.sequences.split import PARTS
 from ltsi.tables import Entry, Result, Table
-from ltsi.training.checkpoints import load_model
 from ltsi.training.module import InterestModule
 from ltsi.workflows.build import build
-from ltsi.workflows.experiment import (
-    build_experiment,
-    build_model,
-    build_task,
-    build_trainer,
-    check_fingerprint,
-    declares_features,
-    evaluate,
-)
+from ltsi.workflows.experiment import build_trainer, evaluate
+from ltsi.workflows.trained import open_trained
 
 log = logging.getLogger(__name__)
-
-TRUSTED = ("ltsi.models.", "ltsi.losses.", "ltsi.objectives.", "ltsi.sequences.", "torch.optim.", "pytorch_lightning.")
 
 
 def run(cfg: DictConfig) -> Result:
@@ -62,64 +49,12 @@ def run(cfg: DictConfig) -> Result:
 
 def _evaluate_run(folder: RunFolder, cfg: DictConfig) -> tuple[Evaluation, str, str, str]:
     """Returns the metrics, the model's name, what was asked and how."""
-    stored = OmegaConf.create(folder.config)
-    assert isinstance(stored, DictConfig)
-    _refuse_foreign_code(stored, folder)
-    environment = folder.environment
-    try:
-        stored.data, stored.seen = environment["store_path"], environment["seen"]
-    except KeyError as error:
-        raise RunError(
-            f"{folder.path / 'environment.json'} has no {error}; the run is damaged, train again."
-        ) from error
-    if "finished" not in environment:
-        log.warning("The training of %s did not finish; this is its best epoch so far.", folder.path)
-    experiment = build_experiment(stored)
-    check_fingerprint(experiment.store, environment, folder)
-    features = FeatureSpace.load(folder.features_path) if declares_features(stored) else None
-    task = build_task(stored, experiment.split, features)
-    seed_everything(stored.seed, verbose=False)
-    model = task.model(build_model(stored))
-    load_model(model, folder.checkpoint("best"))
+    trained = open_trained(folder)
+    stored, task, experiment = trained.config, trained.task, trained.experiment
     metrics = task.objective.checked_metrics(cfg.metrics or stored.metrics)
-    module = InterestModule(task, model, build(stored.loss), build(stored.optimizer), metrics, stored.seed)
+    module = InterestModule(task, trained.model, build(stored.loss), build(stored.optimizer), metrics, stored.seed)
     data = SplitDataModule(task, stored.max_length, stored.batch_size, experiment.seen == "hide", stored.seed)
     trainer: Trainer = build_trainer(cfg)
     log.info("Reading the %s part with %s (%s).", cfg.split, folder.path, stored.model.name)
     done = evaluate(experiment, cfg.split, trainer, module, data, metrics, folder)
     return done, str(stored.model.name), task.asked, task.protocol(done.seen)
-
-
-def _refuse_foreign_code(node: DictConfig, folder: RunFolder) -> None:
-    """A configuration names what to call; one that came with a run folder may only name classes of known packages.
-
-    Where a class is defined counts, not how its path begins: `ltsi.store.os.system` begins like one of ours.
-    """
-    for key, value in OmegaConf.to_container(node).items():  # type: ignore[union-attr]
-        for place, target in _targets(str(key), value):
-            if not target.startswith(TRUSTED) or not _is_class_of(target, TRUSTED):
-                raise RunError(
-                    f"{folder.path / 'config.yaml'}: {place}={target} is not a class of ltsi, torch or Lightning, "
-                    "so it is not run."
-                )
-
-
-def _targets(key: str, node: object) -> Iterator[tuple[str, str]]:
-    """Finds every `_target_` below a node: its place and its value."""
-    if isinstance(node, dict):
-        for inner, value in node.items():
-            if inner == "_target_":
-                yield f"{key}._target_", str(value)
-            yield from _targets(f"{key}.{inner}", value)
-    elif isinstance(node, list):
-        for value in node:
-            yield from _targets(key, value)
-
-
-def _is_class_of(target: str, packages: tuple[str, ...]) -> bool:
-    module, _, name = target.rpartition(".")
-    try:
-        found = getattr(import_module(module), name)
-    except (ImportError, AttributeError):
-        return False
-    return isinstance(found, type) and found.__module__.startswith(packages)

@@ -33,6 +33,7 @@ from ltsi.workflows.experiment import (
     evaluate,
     fit_features,
 )
+from ltsi.workflows.given_decay import hand_over_decays
 
 log = logging.getLogger(__name__)
 
@@ -59,6 +60,8 @@ def run(cfg: DictConfig) -> Result:
     data = SplitDataModule(task, cfg.max_length, cfg.batch_size, hide, cfg.seed, steps)
     seed_everything(cfg.seed, verbose=False)
     model = task.model(build_model(cfg))
+    with open_dict(cfg):
+        cfg.decay_digests = hand_over_decays(model, cfg, store)
     if cfg.resume:
         _require_same_run(folder, cfg, store.fingerprint)
     module = InterestModule(task, model, build(cfg.loss), build(cfg.optimizer), cfg.metrics, cfg.seed)

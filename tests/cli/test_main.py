@@ -36,6 +36,7 @@ SURFACE = {
     "train": COMPOSED,
     "eval": COMPOSED,
     "compare": {"--baseline", "--debug", "--format", "--metric", "--split", "-m", "DIR"},
+    "recommend": {"--all", "--at", "--debug", "--format", "--k", "--output", "--strategy", "--user", "DIR"},
     "datasets": {"--debug", "--format", "NAME"},
     "models": {"--debug", "--format", "NAME"},
 }

@@ -1,0 +1,62 @@
+"""`ltsi recommend`."""
+
+from enum import StrEnum
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from ._errors import reported
+from ._hydra import DebugOption
+from ._tables import Format, FormatOption, show
+
+
+class Strategy(StrEnum):
+    """How scores become recommendations."""
+
+    plain = "plain"
+    decay_aware = "decay-aware"
+
+
+def recommend(
+    directory: Annotated[Path, typer.Argument(metavar="DIR", help="The folder of a run.")],
+    user: Annotated[str | None, typer.Option(help="Original id of a user.", show_default=False)] = None,
+    everybody: Annotated[bool, typer.Option("--all", help="Answer for all users, into a file.")] = False,
+    k: Annotated[int, typer.Option("--k", help="Items for each user.")] = 10,
+    at: Annotated[
+        str | None,
+        typer.Option(
+            metavar="TIME",
+            help="The now: histories are what happened before it. ISO 8601 or seconds since 1970. Unless given: the "
+            "end of the log.",
+            show_default=False,
+        ),
+    ] = None,
+    strategy: Annotated[
+        Strategy,
+        typer.Option(help="The model's own order, or one that minds which interests fade, rest or have come back."),
+    ] = Strategy.plain,
+    file: Annotated[
+        Path | None,
+        typer.Option(
+            "--output",
+            metavar="FILE",
+            help="With --all: the .parquet or .csv file. Unless given: recommendations.parquet in DIR.",
+            show_default=False,
+        ),
+    ] = None,
+    output: FormatOption = Format.terminal,
+    debug: DebugOption = False,
+) -> None:
+    """Recommend items by the model of a run, with the parts that their scores are made of.
+
+    * `ltsi recommend runs/hybrid --user 17850`
+    * `ltsi recommend runs/hybrid --user 17850 --at 2011-11-01 --strategy decay-aware --format json`
+    * `ltsi recommend runs/hybrid --all --k 20 --output everybody.csv`
+    """
+    with reported(debug):
+        # Here, so that help and completion stay fast.
+        from ltsi.workflows.recommend import run
+
+        asked = {"user": user, "everybody": everybody, "k": k, "at": at, "strategy": strategy.value, "output": file}
+        show(run(directory, **asked), output)  # type: ignore[arg-type]

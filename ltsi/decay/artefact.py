@@ -1,0 +1,211 @@
+"""A fitted decay as an artefact: what `decay-fit` leaves behind for models to start from.
+
+A folder with `decay.parquet` (one row an entity) and `decay.json`, which says what the rows are and what they were
+fitted on, and holds the digest of the table. Both are data: nothing in them is run. This file is the one place in this
+room that reads files.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import io
+import json
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import polars as pl
+from numpy.typing import NDArray
+
+from ltsi.errors import RunError
+from ltsi.store import Store
+
+SCHEMA_VERSION = 1
+KIND = "ltsi decay"
+DOCUMENT, TABLE = "decay.json", "decay.parquet"
+TRAIN = "train"
+ITEM, ALL = "item", "all"
+
+_KEYS = ("entity", "part", "split", "store", "fingerprint", "pooled", "options", "table_sha256")
+
+
+@dataclass(frozen=True)
+class DecayArtefact:
+    """A fitted decay, read back.
+
+    Attributes:
+        path: the folder.
+        digest: sha256 of `decay.json`, which holds that of the table.
+        entity: what an entity is: `item`, `all`, or a column of the item table.
+        part: what it was fitted on: `train` or `all`.
+        split: the resolved configuration of the split whose training part that is.
+        fingerprint: of the store.
+        rate_per_day: `λ` by label, of the entities that have one of their own.
+        pooled_rate_per_day: `λ` of all entities taken as one; None where there is too little evidence.
+    """
+
+    path: Path
+    digest: str
+    entity: str
+    part: str
+    split: Mapping[str, Any]
+    fingerprint: str
+    rate_per_day: Mapping[str, float]
+    pooled_rate_per_day: float | None
+
+    def rates_per_day(self, labels: list[str]) -> NDArray[np.float64]:
+        """Returns `λ` by label, `(E,)`: an entity's own, else the pooled one, else 0 (nothing was seen to fade)."""
+        fallback = self.pooled_rate_per_day or 0.0
+        return np.array([self.rate_per_day.get(label, fallback) for label in labels], dtype=np.float64)
+
+    def item_rates_per_day(self, store: Store) -> NDArray[np.float64]:
+        """Returns `λ` of each item of a store, `(items,)`.
+
+        Raises:
+            DataError: the item table has not the column that the entities are from.
+        """
+        if self.entity == ALL:
+            return np.full(store.n_items, self.pooled_rate_per_day or 0.0)
+        if self.entity == ITEM:
+            return self.rates_per_day([str(item) for item in store.items["item"]])
+        codes, labels = store.item_codes(self.entity)
+        return self.rates_per_day(labels)[codes]
+
+    def require_fit_for(self, store: Store, split: Mapping[str, Any]) -> None:
+        """Refuses a decay that has seen more, or something else, than the training part of a split.
+
+        Args:
+            store: what is trained on.
+            split: the resolved configuration of the split that is trained on.
+
+        Raises:
+            RunError: it has.
+        """
+        if self.fingerprint != store.fingerprint:
+            raise RunError(
+                f"decay={self.path} was fitted on another log than store '{store.name}'; fit it again with "
+                f"`ltsi decay-fit data={store.name} part=train`."
+            )
+        if self.part != TRAIN:
+            raise RunError(
+                f"decay={self.path} was fitted on the whole log (part={self.part}), so it knows the events that are "
+                "held out; fit it again with part=train."
+            )
+        if dict(self.split) != dict(split):
+            raise RunError(
+                f"decay={self.path} was fitted on the training part of another split ({_named(self.split)}) than this "
+                f"one ({_named(split)}), so it may know events that are held out; fit it again on this split."
+            )
+
+
+def document(
+    *,
+    entity: str,
+    part: str,
+    split: Mapping[str, Any],
+    store: Store,
+    pooled: Mapping[str, Any],
+    options: Mapping[str, Any],
+    table: Path,
+) -> dict[str, Any]:
+    """Returns what `decay.json` says.
+
+    Args:
+        entity: what an entity is.
+        part: what was fitted on.
+        split: the resolved configuration of the split.
+        store: what was fitted on.
+        pooled: the record of all entities taken as one.
+        options: how they were fitted.
+        table: the written `decay.parquet`.
+    """
+    return {
+        "kind": KIND,
+        "schema": SCHEMA_VERSION,
+        "entity": entity,
+        "part": part,
+        "split": dict(split),
+        "store": store.name,
+        "fingerprint": store.fingerprint,
+        "pooled": dict(pooled),
+        "options": dict(options),
+        "table_sha256": hashlib.sha256(table.read_bytes()).hexdigest(),
+    }
+
+
+def read_artefact(folder: Path) -> DecayArtefact:
+    """Reads and checks a fitted decay.
+
+    Args:
+        folder: the run folder of a `decay-fit`.
+
+    Raises:
+        RunError: it is none, or its files are damaged, of another version, or not of one fit.
+    """
+    text, facts = _read_document(folder / DOCUMENT)
+    table = folder / TABLE
+    try:
+        data = table.read_bytes()
+    except OSError as error:
+        raise RunError(f"{table} cannot be read ({error.strerror}); {_again()}.") from error
+    if hashlib.sha256(data).hexdigest() != facts["table_sha256"]:
+        raise RunError(f"{table} is not the table that {folder / DOCUMENT} was written with; {_again()}.")
+    try:
+        rows = pl.read_parquet(io.BytesIO(data), columns=["entity", "rate_per_day"])
+        rates = {str(label): _rate(rate) for label, rate in rows.iter_rows() if rate is not None}
+        pooled = facts["pooled"].get("rate_per_day")
+        return DecayArtefact(
+            path=folder,
+            digest=hashlib.sha256(text).hexdigest(),
+            entity=str(facts["entity"]),
+            part=str(facts["part"]),
+            split=facts["split"],
+            fingerprint=str(facts["fingerprint"]),
+            rate_per_day=rates,
+            pooled_rate_per_day=None if pooled is None else _rate(pooled),
+        )
+    except (pl.exceptions.PolarsError, AttributeError, TypeError, ValueError) as error:
+        reason = str(error).splitlines()[0]
+        raise RunError(f"{folder} does not hold the rates of a decay ({reason}); {_again()}.") from error
+
+
+def _read_document(path: Path) -> tuple[bytes, dict[str, Any]]:
+    try:
+        text = path.read_bytes()
+    except OSError as error:
+        raise RunError(
+            f"decay={path.parent} is not the run folder of a decay-fit: {path} cannot be read ({error.strerror}); make "
+            "it with `ltsi decay-fit data=STORE part=train hydra.run.dir=DIR`."
+        ) from error
+    try:
+        facts = json.loads(text)
+    except (json.JSONDecodeError, UnicodeDecodeError) as error:
+        raise RunError(f"{path} cannot be read ({error}); {_again()}.") from error
+    if not isinstance(facts, dict) or facts.get("kind") != KIND:
+        raise RunError(f"{path} is not a fitted decay of ltsi; {_again()}.")
+    if facts.get("schema") != SCHEMA_VERSION:
+        raise RunError(f"{path} has schema {facts.get('schema')}, this ltsi reads {SCHEMA_VERSION}; {_again()}.")
+    missing = [key for key in _KEYS if key not in facts]
+    if missing:
+        raise RunError(f"{path} has no '{missing[0]}'; {_again()}.")
+    return text, facts
+
+
+def _rate(value: float) -> float:
+    rate = float(value)
+    if not (np.isfinite(rate) and rate >= 0):
+        raise ValueError(f"a rate of {rate} per day")
+    return rate
+
+
+def _named(split: Mapping[str, Any]) -> str:
+    settings = [
+        f"{key}={value}" for key, value in split.items() if key not in {"name", "_target_"} and value is not None
+    ]
+    return " ".join([str(split.get("name")), *settings])
+
+
+def _again() -> str:
+    return "fit the decay again"

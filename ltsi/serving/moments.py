@@ -1,0 +1,44 @@
+"""The time a question is asked at, as a user writes it."""
+
+from __future__ import annotations
+
+from datetime import UTC, datetime
+
+from ltsi.errors import ConfigError
+
+LATEST_SECONDS = 10_000_000_000
+"""A number from here on is in milliseconds or finer: as seconds it would be in the year 2286."""
+
+
+def parse_moment(text: str) -> int:
+    """Reads a time: ISO 8601 (UTC where it names no zone) or seconds since 1970.
+
+    Returns:
+        Seconds since epoch; fractions are cut off.
+
+    Raises:
+        ConfigError: it is neither, or a number in a finer unit.
+    """
+    try:
+        seconds = int(text)
+    except ValueError:
+        pass
+    else:
+        if abs(seconds) >= LATEST_SECONDS:
+            raise ConfigError(f"--at {text} is no number of seconds since 1970, but looks like milliseconds or finer.")
+        return seconds
+    try:
+        moment = datetime.fromisoformat(text)
+    except ValueError as error:
+        raise ConfigError(
+            f"--at {text} is no time; write ISO 8601, such as 2011-11-30 or 2011-11-30T12:00Z, or seconds since 1970."
+        ) from error
+    return int((moment if moment.tzinfo else moment.replace(tzinfo=UTC)).timestamp())
+
+
+def written(seconds: int) -> str:
+    """Returns a time as ISO 8601 in UTC, or the bare number where no calendar reaches."""
+    try:
+        return datetime.fromtimestamp(seconds, UTC).strftime("%Y-%m-%dT%H:%M:%SZ")
+    except (OverflowError, ValueError, OSError):
+        return str(seconds)

@@ -1,0 +1,252 @@
+"""`ltsi recommend`: what a user, or everybody, should be shown now, by the model of a run."""
+
+from __future__ import annotations
+
+import difflib
+import sys
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager
+from importlib import import_module
+from pathlib import Path
+from typing import Protocol
+
+import numpy as np
+import polars as pl
+import pyarrow as pa
+import pyarrow.csv as pacsv
+import pyarrow.parquet as pq
+from rich.console import Console
+from rich.progress import Progress
+
+from ltsi.errors import ConfigError, DataError
+from ltsi.runs.folder import RunFolder
+from ltsi.serving.decay_aware import DecayAware, State
+from ltsi.serving.known_states import KnownStates
+from ltsi.serving.moments import parse_moment, written
+from ltsi.serving.questions import Questions
+from ltsi.serving.recommend import Answer, Recommender
+from ltsi.store import Store
+from ltsi.tables import Entry, Result, Table
+from ltsi.workflows.trained import Trained, open_trained, require_next_item
+
+STRATEGIES = ("plain", "decay-aware")
+CATEGORY = "category"
+TITLES = ("title", "name", "description")
+"""Columns of the item table that people know an item by, the best first, in any case."""
+
+NEAR = 3
+ALIKE = 0.4
+"""From this share of common letters on, two users count as spelt alike: ids are short."""
+
+NEAR_AMONG = 50_000
+"""Users that a misspelt one is compared with; more would take longer than the answer."""
+
+
+def run(
+    directory: Path,
+    *,
+    user: str | None = None,
+    everybody: bool = False,
+    k: int = 10,
+    at: str | None = None,
+    strategy: str = "plain",
+    output: Path | None = None,
+) -> Result:
+    """Recommends by the model of a run.
+
+    Args:
+        directory: the run folder.
+        user: original id of a user.
+        everybody: answer for all users, into a file.
+        k: items for each user.
+        at: histories are what happened before this time, which is the now; None: all of the log, at its end.
+        strategy: `plain`, the model's own order, or `decay-aware`; see `ltsi.serving.decay_aware`.
+        output: `.parquet` or `.csv` file for all users; None: `recommendations.parquet` in the run folder.
+
+    Raises:
+        ConfigError: an option means nothing.
+        RunError: the folder is not a run of a model of the next item.
+        DataError: there is no such user, or the log has not what is asked for.
+    """
+    if (user is None) == (not everybody):
+        raise ConfigError("recommend answers for one user or for all: give --user U or --all.")
+    if k < 1:
+        raise ConfigError(f"--k {k} recommends nothing; it must be at least 1.")
+    if strategy not in STRATEGIES:
+        raise ConfigError(f"--strategy {strategy} must be one of: {', '.join(STRATEGIES)}.")
+    if output is not None and not everybody:
+        raise ConfigError("--output takes the recommendations for all users; give --all.")
+    moment = None if at is None else parse_moment(at)
+    trained = require_next_item(open_trained(RunFolder(directory).require()), "recommend")
+    recommender = _recommender(trained, k, moment, strategy)
+    if user is not None:
+        return _for_one(trained, recommender, user)
+    return _for_all(trained, recommender, output or directory / "recommendations.parquet")
+
+
+def _recommender(trained: Trained, k: int, moment: int | None, strategy: str) -> Recommender:
+    split, hide = trained.experiment.split, trained.experiment.seen == "hide"
+    if moment is not None:
+        split.store.require_clock("--at")
+    questions = Questions(split, int(trained.config.max_length), hide, moment)
+    aware = _decay_aware(trained, questions) if strategy == "decay-aware" else None
+    return Recommender(trained.model, questions, k, aware)
+
+
+def _decay_aware(trained: Trained, questions: Questions) -> DecayAware:
+    store = trained.experiment.store
+    store.require_clock("--strategy decay-aware")
+    if CATEGORY not in store.items.columns:
+        raise DataError(
+            f"--strategy decay-aware weighs interests in categories, and the items of store '{store.name}' have no "
+            "column 'category'; prepare it with one, or use --strategy plain."
+        )
+    codes, labels = store.item_codes(CATEGORY)
+    return DecayAware(codes.astype(np.int64), _states(store, questions.at, len(labels)))
+
+
+def _states(store: Store, at: int | None, n_categories: int) -> KnownStates:
+    """Asks `ltsi.intensity` how the interests stand; what happens from `at` on is not looked at.
+
+    Raises:
+        DataError: this installation cannot tell.
+    """
+    try:
+        states = import_module("ltsi.intensity.states")
+    except ImportError as error:
+        raise DataError("--strategy decay-aware needs the interest states of ltsi.intensity; use plain.") from error
+    found, names = states.interest_states(store, CATEGORY, now=at), states.STATES
+    state_S = np.array([State[name] for name in names], dtype=np.int8)[found.state_S]
+    return KnownStates(found.series.user_S, found.series.entity_S, state_S, n_categories)
+
+
+def _for_one(trained: Trained, recommender: Recommender, user: str) -> Result:
+    store, questions = trained.experiment.store, recommender.questions
+    index = _find_user(store, user)
+    start = time.perf_counter()
+    (answer,) = recommender.of(np.array([index]))
+    seconds = time.perf_counter() - start
+    shown = _Frames(store).of(answer).drop("user", "history_length")
+    rows: list[list[Entry]] = [list(row) for row in shown.iter_rows()]
+    length, name = int(answer.question.length_B[0]), trained.config.model.name
+    when = "the end of the log" if questions.at is None else written(questions.at)
+    model_sees = f", of which the model sees the last {questions.max_length}" if length > questions.max_length else ""
+    notes = [
+        f"From {length:,} events of the user before {when}{model_sees}; seen items are "
+        f"{'left out' if questions.hide_seen else 'recommended like all others'} (seen={trained.experiment.seen})."
+    ]
+    if not length:
+        notes = [f"The user has no event before {when}: this is what everybody takes, by {name}."]
+    if len(rows) < recommender.k:
+        notes.append(f"{name} gives no other item a probability, so there are {len(rows)} and not {recommender.k}.")
+    if answer.recommended.part_P:
+        notes.append("The parts of a score add up to it.")
+    title = f"{name} on {store.name}: user {user}"
+    return Result([Table(title, shown.columns, rows, notes)], [f"Answered in {seconds * 1000:,.0f} ms."])
+
+
+def _for_all(trained: Trained, recommender: Recommender, path: Path) -> Result:
+    if path.suffix not in {".parquet", ".csv"}:
+        raise ConfigError(f"--output {path} must end in .parquet or .csv.")
+    store, cold, n_rows = trained.experiment.store, 0, 0
+    frames, start = _Frames(store), time.perf_counter()
+    console = Console(stderr=True)
+    with (
+        _writing(path) as writer,
+        Progress(console=console, transient=True, disable=not sys.stderr.isatty()) as progress,
+    ):
+        task = progress.add_task("users", total=store.n_users)
+        for answer in recommender.of(np.arange(store.n_users)):
+            frame = frames.of(answer)
+            writer.write(frame)
+            n_rows, cold = n_rows + frame.height, cold + int((answer.question.length_B == 0).sum())
+            progress.advance(task, len(answer.question.user_B))
+    seconds = time.perf_counter() - start
+    columns = ["users", "of them without a history", "recommendations", "seconds", "users per second"]
+    rows: list[list[Entry]] = [[store.n_users, cold, n_rows, round(seconds, 2), round(store.n_users / seconds, 1)]]
+    title = f"{trained.config.model.name} on {store.name}: {recommender.k} items for every user"
+    notes = ["Who has no history is recommended what everybody takes."] if cold else []
+    return Result([Table(title, columns, rows, notes)], [f"Wrote {path}"])
+
+
+class _Frames:
+    """Makes tables with original ids of answers.
+
+    Attributes:
+        known: columns of the item table that are shown, by their name there.
+    """
+
+    def __init__(self, store: Store) -> None:
+        self.store, columns = store, {column.lower(): column for column in reversed(store.items.columns)}
+        title = next((columns[name] for name in TITLES if name in columns), None)
+        category = CATEGORY if CATEGORY in store.items.columns else None
+        self.known = [column for column in ("item", title, category) if column is not None]
+
+    def of(self, answer: Answer) -> pl.DataFrame:
+        found, question = answer.recommended, answer.question
+        items = self.store.items.select(self.known)[found.item_P]
+        state = {} if answer.state_P is None else {"state": [State(code).name for code in answer.state_P]}
+        return pl.DataFrame(
+            {
+                "user": self.store.users["user"].gather(question.user_B[found.row_P]),
+                "history_length": question.length_B[found.row_P],
+                "place": found.place_P,
+                **items.to_dict(),
+                **state,
+                "score": found.score_P.astype(np.float64),
+                **{name: part_P.astype(np.float64) for name, part_P in found.part_P.items()},
+            }
+        )
+
+
+class _Writer(Protocol):
+    def write(self, frame: pl.DataFrame) -> None: ...
+
+
+class _FileWriter:
+    """Writes tables one after another into a file, Parquet or CSV by its name."""
+
+    def __init__(self, partial: Path, *, parquet: bool) -> None:
+        self.partial, self.parquet = partial, parquet
+        self.file: pq.ParquetWriter | pacsv.CSVWriter | None = None
+
+    def write(self, frame: pl.DataFrame) -> None:
+        """Adds a table; the first one says which columns there are."""
+        table: pa.Table = frame.to_arrow(compat_level=pl.CompatLevel.oldest())
+        if self.file is None:
+            open_file = pq.ParquetWriter if self.parquet else pacsv.CSVWriter
+            self.file = open_file(self.partial, table.schema)
+        self.file.write_table(table)
+
+    def close(self) -> None:
+        """Ends the file."""
+        if self.file is not None:
+            self.file.close()
+
+
+@contextmanager
+def _writing(path: Path) -> Iterator[_Writer]:
+    """Yields a writer to a file beside the path, and moves it there if nothing went wrong."""
+    path.parent.mkdir(parents=True, exist_ok=True)
+    partial = path.with_name(f".{path.name}.partial")
+    writer = _FileWriter(partial, parquet=path.suffix == ".parquet")
+    try:
+        try:
+            yield writer
+        finally:
+            writer.close()
+        partial.replace(path)
+    finally:
+        partial.unlink(missing_ok=True)
+
+
+def _find_user(store: Store, user: str) -> int:
+    users = store.users["user"].cast(pl.String)
+    found = (users == user).arg_max()
+    if found is not None and users[found] == user:
+        return int(found)
+    pool = users if len(users) <= NEAR_AMONG else users.filter(users.str.starts_with(user[:2])).head(NEAR_AMONG)
+    near = difflib.get_close_matches(user, pool.to_list(), n=NEAR, cutoff=ALIKE)
+    hint = f" Near are: {', '.join(near)}." if near else ""
+    raise DataError(f"Store '{store.name}' has no user '{user}' among its {store.n_users:,}.{hint}")

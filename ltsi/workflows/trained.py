@@ -1,0 +1,132 @@
+"""A finished run, opened again: its store, its split, its model with what it learned."""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Iterator
+from dataclasses import dataclass
+from importlib import import_module
+from typing import Any
+
+from omegaconf import DictConfig, OmegaConf
+from pytorch_lightning import seed_everything
+
+from ltsi.errors import RunError
+from ltsi.features.space import FeatureSpace
+from ltsi.objectives.next_item import NextItemTask
+from ltsi.objectives.objective import Task
+from ltsi.runs.folder import RunFolder
+from ltsi.training.checkpoints import load_model
+from ltsi.workflows.experiment import (
+    Experiment,
+    build_experiment,
+    build_model,
+    build_task,
+    check_fingerprint,
+    declares_features,
+)
+
+log = logging.getLogger(__name__)
+
+TRUSTED = ("ltsi.models.", "ltsi.losses.", "ltsi.objectives.", "ltsi.sequences.", "torch.optim.", "pytorch_lightning.")
+
+
+@dataclass(frozen=True)
+class Trained:
+    """What a run folder holds, ready to answer.
+
+    Attributes:
+        folder: where it came from.
+        config: the run's own configuration.
+        experiment: its store, as the run had cut it.
+        task: its objective on that split.
+        model: its best model.
+    """
+
+    folder: RunFolder
+    config: DictConfig
+    experiment: Experiment
+    task: Task[Any, Any]
+    model: Any
+
+
+def open_trained(folder: RunFolder) -> Trained:
+    """Opens a run.
+
+    Raises:
+        RunError: the folder is not a run, is damaged, or names code that is not ours.
+        DataError: its store is gone or has changed since.
+    """
+    stored = OmegaConf.create(folder.config)
+    assert isinstance(stored, DictConfig)
+    _refuse_foreign_code(stored, folder)
+    environment = folder.environment
+    try:
+        stored.data, stored.seen = environment["store_path"], environment["seen"]
+    except KeyError as error:
+        raise RunError(
+            f"{folder.path / 'environment.json'} has no {error}; the run is damaged, train again."
+        ) from error
+    if "finished" not in environment:
+        log.warning("The training of %s did not finish; this is its best epoch so far.", folder.path)
+    experiment = build_experiment(stored)
+    check_fingerprint(experiment.store, environment, folder)
+    features = FeatureSpace.load(folder.features_path) if declares_features(stored) else None
+    task = build_task(stored, experiment.split, features)
+    seed_everything(stored.seed, verbose=False)
+    model = task.model(build_model(stored))
+    load_model(model, folder.checkpoint("best"))
+    return Trained(folder, stored, experiment, task, model.eval())
+
+
+def require_next_item(trained: Trained, purpose: str) -> Trained:
+    """Refuses a run that answers something else than what comes next.
+
+    Args:
+        trained: the run.
+        purpose: what needs it, as the subject of a sentence.
+
+    Raises:
+        RunError: it does.
+    """
+    if not isinstance(trained.task, NextItemTask):
+        raise RunError(
+            f"{purpose} needs a model of the next item, and run {trained.folder.path} was trained with "
+            f"objective={trained.task.objective.name}; train with objective=next_item."
+        )
+    return trained
+
+
+def _refuse_foreign_code(node: DictConfig, folder: RunFolder) -> None:
+    """A configuration names what to call; one that came with a run folder may only name classes of known packages.
+
+    Where a class is defined counts, not how its path begins: `ltsi.store.os.system` begins like one of ours.
+    """
+    for key, value in OmegaConf.to_container(node).items():  # type: ignore[union-attr]
+        for place, target in _targets(str(key), value):
+            if not target.startswith(TRUSTED) or not _is_class_of(target, TRUSTED):
+                raise RunError(
+                    f"{folder.path / 'config.yaml'}: {place}={target} is not a class of ltsi, torch or Lightning, "
+                    "so it is not run."
+                )
+
+
+def _targets(key: str, node: object) -> Iterator[tuple[str, str]]:
+    """Finds every `_target_` below a node: its place and its value."""
+    if isinstance(node, dict):
+        for inner, value in node.items():
+            if inner == "_target_":
+                yield f"{key}._target_", str(value)
+            yield from _targets(f"{key}.{inner}", value)
+    elif isinstance(node, list):
+        for value in node:
+            yield from _targets(key, value)
+
+
+def _is_class_of(target: str, packages: tuple[str, ...]) -> bool:
+    module, _, name = target.rpartition(".")
+    try:
+        found = getattr(import_module(module), name)
+    except (ImportError, AttributeError):
+        return False
+    return isinstance(found, type) and found.__module__.startswith(packages)

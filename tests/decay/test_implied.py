@@ -1,0 +1,80 @@
+from collections.abc import Callable
+
+import numpy as np
+import pytest
+import torch
+from torch import Tensor
+
+from ltsi.decay.implied import TOO_FEW, age, fit_implied, implied_curves, implied_edges
+from ltsi.histories import Histories
+
+DAY = 86_400
+MakeHistories = Callable[..., Histories]
+EDGES = implied_edges(400.0)
+
+
+def fading(rate_per_day: float, floor: float = 0.0) -> Callable[[Histories], Tensor]:
+    """Four items; what is in the history weighs `exp(−rate · age) + floor` against one for all others."""
+
+    def scores(histories: Histories) -> Tensor:
+        days_BL = (histories.now_B[:, None] - histories.time_BL) / DAY
+        own_BJ = torch.zeros(len(histories), 5, dtype=torch.float64)
+        left_BL = torch.exp(-rate_per_day * days_BL.double()) * histories.real_BL()
+        own_BJ.scatter_add_(1, histories.item_BL, left_BL)
+        touched_BI = own_BJ[:, :4] > 0
+        # A constant of each row is free: it may change with age, as a softmax's normaliser does.
+        return torch.where(touched_BI, own_BJ[:, :4] + floor, 1.0).log() - days_BL[:, :1]
+
+    return scores
+
+
+def test_only_the_now_moves(make_histories: MakeHistories) -> None:
+    histories = make_histories([1, 2, 0], [3], n_items=4, wait=5 * DAY)
+    aged = age(histories, 30.0)
+    assert (aged.now_B - histories.last(histories.time_BL)).tolist() == [30 * DAY, 30 * DAY]
+    assert torch.equal(aged.time_BL, histories.time_BL)
+    assert torch.equal(aged.now_BL[0, :2], histories.now_BL[0, :2])
+
+
+@pytest.mark.parametrize("floor", [0.0, 0.2])
+def test_the_rate_of_a_model_that_fades_is_found(make_histories: MakeHistories, floor: float) -> None:
+    batches = [make_histories([0, 1], [2], [3, 3, 0], n_items=4)] * 10
+    curves = implied_curves(fading(0.05, floor), batches, np.arange(4), 4, EDGES)
+    assert curves.looks_at_time
+    assert curves.n_histories == 30
+    pooled, *own = fit_implied(curves, list("abcd"), "auto")
+    assert pooled.entity == "(all)"
+    assert pooled.histories == 50
+    assert [one.histories for one in own] == [20, 10, 10, 10]
+    expected = "exponential_floor" if floor else "exponential"
+    for one in (pooled, *own):
+        assert one.form == expected
+        assert one.rate_per_day == pytest.approx(0.05, rel=0.01)
+        assert one.half_life_days == pytest.approx(np.log(2) / 0.05, rel=0.01)
+        assert one.half_life_low_days is not None
+        assert one.half_life_low_days <= one.half_life_days * 1.001
+
+
+def test_the_curve_is_the_mean_share_that_is_left(make_histories: MakeHistories) -> None:
+    curves = implied_curves(fading(0.05), [make_histories([0], n_items=4)], np.arange(4), 4, EDGES)
+    low, high = EDGES[:-1], EDGES[1:]
+    mean = (np.exp(-0.05 * low) - np.exp(-0.05 * high)) / (0.05 * (high - low))
+    assert curves.share_EN()[0] == pytest.approx(mean, rel=0.01, abs=1e-6)
+    assert np.isnan(curves.share_EN()[1]).all()
+
+
+def test_a_model_that_does_not_look_at_time_is_found_out(make_histories: MakeHistories) -> None:
+    def scores(histories: Histories) -> Tensor:
+        return torch.arange(4.0).repeat(len(histories), 1)
+
+    curves = implied_curves(scores, [make_histories([0, 1], [2], n_items=4)], np.arange(4), 4, EDGES)
+    assert not curves.looks_at_time
+
+
+def test_a_history_that_holds_everything_and_a_thin_entity_are_left_out(make_histories: MakeHistories) -> None:
+    batches = [make_histories([0, 1], [0], n_items=4)] * 6
+    curves = implied_curves(fading(0.05), batches, np.array([0, 1, 1, 1]), 2, EDGES)
+    assert curves.count_GE.sum(0).tolist() == [6, 0]
+    pooled, first, second = fit_implied(curves, ["a", "b"], "exponential")
+    assert pooled.note == first.note == second.note == TOO_FEW
+    assert pooled.half_life_days is None

@@ -1,0 +1,76 @@
+from collections.abc import Callable
+
+import numpy as np
+import pytest
+import torch
+
+from ltsi.sequences.batches import RankingBatches
+from ltsi.sequences.leave_one_out import LeaveOneOut
+from ltsi.serving.questions import Question, Questions
+from ltsi.store import Store
+
+MakeStore = Callable[..., Store]
+
+
+def store_of(make_store: MakeStore, *, clock: bool = True) -> Store:
+    users = [[(0, 10), (1, 20), (2, 20), (0, 30)], [(3, 25), (3, 40), (1, 50)], [(2, 5), (1, 6), (0, 7)]]
+    if not clock:
+        users = [[(item, at) for at, (item, _) in enumerate(user)] for user in users]
+    return make_store(*users, clock=clock)
+
+
+def ask(store: Store, at: int | None = None, *, hide: bool = False, max_length: int = 10) -> Question:
+    (question,) = Questions(LeaveOneOut()(store), max_length, hide, at).of(np.arange(store.n_users))
+    return question
+
+
+def test_at_the_end_of_the_log_everything_is_history(make_store: MakeStore) -> None:
+    question = ask(store_of(make_store))
+    assert question.histories.item_BL.tolist() == [[0, 1, 2, 0], [3, 3, 1, 4], [2, 1, 0, 4]]
+    assert question.histories.now_B.tolist() == [51, 51, 51]
+    assert question.length_B.tolist() == [4, 3, 3]
+
+
+def test_what_happens_at_the_time_itself_is_not_history(make_store: MakeStore) -> None:
+    question = ask(store_of(make_store), 20)
+    assert question.length_B.tolist() == [1, 0, 3]
+    assert question.histories.length_B.tolist() == [1, 0, 3]
+    assert question.histories.user_B is not None
+    assert question.histories.user_B.tolist() == [0, 1, 2]
+    # An empty history is padding alone, whose time is the now.
+    assert question.histories.item_BL[1].tolist() == [4, 4, 4]
+    assert question.histories.time_BL[1].tolist() == [20, 20, 20]
+
+
+def test_before_the_log_nobody_has_a_history(make_store: MakeStore) -> None:
+    question = ask(store_of(make_store), 1, hide=True)
+    assert question.histories.length_B.tolist() == [0, 0, 0]
+    assert question.histories.item_BL.tolist() == [[4], [4], [4]]
+    assert len(question.hidden_item) == 0
+
+
+def test_without_a_clock_now_is_the_position_after_the_last_event(make_store: MakeStore) -> None:
+    assert ask(store_of(make_store, clock=False)).histories.now_B.tolist() == [4, 3, 3]
+
+
+def test_seen_items_are_those_of_the_whole_history(make_store: MakeStore) -> None:
+    question = ask(store_of(make_store), hide=True, max_length=1)
+    assert question.histories.item_BL.tolist() == [[0], [1], [0]]
+    pairs = set(zip(question.hidden_row.tolist(), question.hidden_item.tolist(), strict=True))
+    assert pairs == {(0, 0), (0, 1), (0, 2), (1, 3), (1, 1), (2, 2), (2, 1), (2, 0)}
+
+
+@pytest.mark.parametrize("user", [1, 2])
+def test_it_is_the_question_that_evaluation_asks(make_store: MakeStore, user: int) -> None:
+    store = store_of(make_store)
+    split = LeaveOneOut()(store)
+    at = int(split.test.now[user])
+    (question,) = Questions(split, 10, True, at).of(np.array([user]))
+    (batch,) = [
+        batch for batch in RankingBatches(store, split.test, 10, True, limit=None) if user in batch.index_B.tolist()
+    ]
+    row = batch.index_B.tolist().index(user)
+    shown = int(batch.histories.length_B[row])
+    assert torch.equal(batch.histories.item_BL[row, :shown], question.histories.item_BL[0, :shown])
+    assert torch.equal(batch.histories.now_BL[row, :shown], question.histories.now_BL[0, :shown])
+    assert sorted(batch.hidden_item[batch.hidden_row == row].tolist()) == sorted(question.hidden_item.tolist())

@@ -1,0 +1,151 @@
+"""A fitted decay as the start of a model: what is read, what is refused, and that the run no longer needs it."""
+
+from __future__ import annotations
+
+import json
+import shutil
+from collections.abc import Callable
+from hashlib import sha256
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import polars as pl
+import pytest
+from typer.testing import Result
+
+from ltsi.decay.artefact import DecayArtefact, read_artefact
+from ltsi.errors import RunError
+from ltsi.runs.folder import RunFolder
+from ltsi.store import open_store
+from ltsi.training.checkpoints import read_checkpoint
+
+Ltsi = Callable[..., Result]
+Train = Callable[..., RunFolder]
+Fit = Callable[..., Path]
+
+
+@pytest.fixture
+def fit(ltsi: Ltsi, shop: Path) -> Fit:
+    """Fit the decay of the shop into the folder `decay`."""
+
+    def run(*overrides: str) -> Path:
+        ltsi("decay-fit", f"data={shop}", "replicates=0", "hydra.run.dir=decay", *overrides)
+        return Path("decay")
+
+    return run
+
+
+def rates_of(run: RunFolder, key: str = "rate_J") -> np.ndarray[Any, Any]:
+    found: np.ndarray[Any, Any] = read_checkpoint(run.checkpoint())["state_dict"][f"model.{key}"].numpy()
+    return found
+
+
+def test_a_model_fades_as_the_decay_it_was_given(fit: Fit, train: Train, ltsi: Ltsi, shop: Path) -> None:
+    decay = read_artefact(fit("part=train", "form=exponential"))
+    run = train("exp_decay", "decay=decay")
+    store = open_store(str(shop))
+    expected = [decay.rate_per_day.get(category, decay.pooled_rate_per_day) for category in store.items["category"]]
+    assert rates_of(run)[:-1] * 86_400 == pytest.approx(expected, rel=1e-5)
+    assert run.config["decay"] == "decay"
+    assert run.config["decay_digests"] == {"decay": decay.digest}
+    own = train("exp_decay", "hydra.run.dir=own")
+    assert own.config["decay_digests"] == {}
+    assert (rates_of(own) != rates_of(run)).any()
+    # Statistics live in the checkpoint: the file is not needed again.
+    shutil.rmtree("decay")
+    ltsi("eval", "run=run")
+
+
+def test_attention_starts_at_the_pooled_rate(fit: Fit, train: Train) -> None:
+    decay = read_artefact(fit("part=train"))
+    run = train("transformer", "decay=decay", "model.decay_bias=true", "model.heads=1", "optimizer.lr=1e-9")
+    theta = rates_of(run, "encoder.decay.theta_H")
+    assert np.log1p(np.exp(theta)) == pytest.approx([decay.pooled_rate_per_day or np.nan], rel=1e-3)
+
+
+@pytest.mark.parametrize(
+    ("fitted", "trained", "sentence"),
+    [
+        ((), (), "was fitted on the whole log (part=all), so it knows the events that are held out"),
+        (("part=train", "split=global_time"), (), "training part of another split (global_time"),
+        (("part=train",), ("model=popularity",), "decay=decay would be read by nobody"),
+        (("part=train",), ("model=transformer",), "decay=decay would be read by nobody"),
+    ],
+)
+def test_what_would_leak_or_change_nothing_is_refused(
+    fit: Fit, ltsi: Ltsi, shop: Path, fitted: tuple[str, ...], trained: tuple[str, ...], sentence: str
+) -> None:
+    fit(*fitted)
+    model = trained or ("model=exp_decay",)
+    code = 2 if "nobody" in sentence else 1
+    result = ltsi("train", f"data={shop}", *model, "decay=decay", "hydra.run.dir=run", exit_code=code)
+    assert sentence in result.stderr
+    assert not Path("run").exists()
+
+
+def test_a_decay_of_another_log_is_refused(sound: Path, shop: Path) -> None:
+    with pytest.raises(RunError, match="was fitted on another log than store 'shop'"):
+        read_artefact(sound).require_fit_for(open_store(str(shop)), {"name": "leave_one_out"})
+
+
+DAMAGE: dict[str, tuple[Callable[[Path], object], str]] = {
+    "no folder": (shutil.rmtree, "is not the run folder of a decay-fit"),
+    "a truncated document": (
+        lambda folder: (folder / "decay.json").write_bytes((folder / "decay.json").read_bytes()[:100]),
+        "decay.json cannot be read",
+    ),
+    "a foreign document": (lambda folder: (folder / "decay.json").write_text("[1]"), "is not a fitted decay of ltsi"),
+    "another schema": (lambda folder: change(folder, schema=9), "has schema 9, this ltsi reads 1"),
+    "no table": (lambda folder: (folder / "decay.parquet").unlink(), "decay.parquet cannot be read"),
+    "a truncated table": (
+        lambda folder: (folder / "decay.parquet").write_bytes((folder / "decay.parquet").read_bytes()[:-50]),
+        "is not the table that",
+    ),
+    "pooled is no record": (lambda folder: change(folder, pooled=3), "does not hold the rates of a decay"),
+    "a negative rate": (lambda folder: change(folder, pooled={"rate_per_day": -1.0}), "a rate of -1.0 per day"),
+}
+
+
+def change(folder: Path, **facts: object) -> None:
+    path = folder / "decay.json"
+    path.write_text(json.dumps({**json.loads(path.read_text()), **facts}))
+
+
+@pytest.fixture(scope="module")
+def sound(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """Write a decay of three entities by hand, one of them without a rate."""
+    folder = tmp_path_factory.mktemp("decay")
+    table = folder / "decay.parquet"
+    pl.DataFrame({"entity": ["a", "b", "c"], "rate_per_day": [0.1, None, 0.0]}).write_parquet(table)
+    facts = {
+        "kind": "ltsi decay",
+        "schema": 1,
+        "entity": "category",
+        "part": "train",
+        "split": {"name": "leave_one_out"},
+        "store": "log",
+        "fingerprint": "f00d",
+        "pooled": {"rate_per_day": 0.02},
+        "options": {},
+        "table_sha256": sha256(table.read_bytes()).hexdigest(),
+    }
+    (folder / "decay.json").write_text(json.dumps(facts))
+    return folder
+
+
+def test_rates_by_label_fall_back_to_the_pooled_one(sound: Path) -> None:
+    decay: DecayArtefact = read_artefact(sound)
+    assert decay.rates_per_day(["c", "new", "a", "b"]).tolist() == [0.0, 0.02, 0.1, 0.02]
+
+
+@pytest.mark.parametrize("damage", DAMAGE)
+def test_a_damaged_or_foreign_decay_is_refused_in_a_sentence(sound: Path, tmp_path: Path, damage: str) -> None:
+    folder = tmp_path / "copy"
+    shutil.copytree(sound, folder)
+    spoil, sentence = DAMAGE[damage]
+    spoil(folder)
+    with pytest.raises(RunError) as refusal:
+        read_artefact(folder)
+    assert sentence in str(refusal.value)
+    assert "\n" not in str(refusal.value)

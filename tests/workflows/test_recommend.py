@@ -1,0 +1,141 @@
+"""Recommendations of a run: the ranking that evaluation ranks with, in parts that add up, for one user or for all."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import polars as pl
+import pytest
+from typer.testing import Result
+
+from ltsi.runs.folder import RunFolder
+from ltsi.serving.decay_aware import State
+from ltsi.serving.known_states import KnownStates
+from ltsi.store import Store, open_store
+
+Ltsi = Callable[..., Result]
+Train = Callable[..., RunFolder]
+
+PARTS = ("short", "long", "linear", "transitions", "repeats", "trend")
+"""Components of the hybrid."""
+
+
+def rows(ltsi: Ltsi, *arguments: str) -> list[dict[str, Any]]:
+    found: list[dict[str, Any]] = json.loads(ltsi("recommend", "run", *arguments, "--format", "json").stdout)["tables"]
+    return found[0]["rows"]
+
+
+def refused(ltsi: Ltsi, *arguments: str, exit_code: int = 1) -> str:
+    result = ltsi("recommend", "run", *arguments, exit_code=exit_code)
+    (sentence,) = [line for line in result.stderr.splitlines() if line.startswith("Error: ")]
+    assert "unexpected" not in sentence
+    return sentence
+
+
+@pytest.mark.parametrize(("model", "seen"), [("exp_decay", "keep"), ("hybrid", "hide")])
+def test_a_place_is_the_rank_that_evaluation_found(train: Train, ltsi: Ltsi, model: str, seen: str) -> None:
+    run = train(model, f"seen={seen}", "max_length=7", "trainer.max_epochs=1")
+    ltsi("eval", "run=run")
+    store, table = open_store(run.environment["store_path"]), run.per_user("test")
+    users = store.users["user"].to_list()
+    hits = 0
+    for row in table.head(6).iter_rows(named=True):
+        last = int(store.offsets[users.index(row["user"]) + 1]) - 1
+        found = rows(ltsi, "--user", row["user"], "--at", str(int(store.time[last])), "--k", "60")
+        scores = [one["score"] for one in found]
+        place = {one["item"]: one["place"] for one in found}
+        assert scores == sorted(scores, reverse=True)
+        if model == "hybrid":
+            assert [sum(one[name] for name in PARTS) for one in found] == pytest.approx(scores, abs=1e-4)
+        if row["rank"] <= store.n_items:
+            same = sum(score == scores[place[row["target"]] - 1] for score in scores)
+            assert same > 1 or place[row["target"]] == row["rank"]
+            hits += same == 1
+        else:
+            assert row["target"] not in place
+    assert hits >= 2
+
+
+def test_all_users_get_what_each_would_get(train: Train, ltsi: Ltsi, shop: Path) -> None:
+    train("exp_decay")
+    ltsi("recommend", "run", "--all", "--k", "3")
+    table = pl.read_parquet("run/recommendations.parquet")
+    store = open_store(str(shop))
+    assert table["user"].unique(maintain_order=True).to_list() == store.users["user"].to_list()
+    assert table.height == 3 * store.n_users
+    of_one = table.filter(pl.col("user") == store.users["user"][5]).drop("user", "history_length")
+    assert of_one.to_dicts() == rows(ltsi, "--user", store.users["user"][5], "--k", "3")
+    ltsi("recommend", "run", "--all", "--k", "3", "--output", "out/all.csv")
+    assert pl.read_csv("out/all.csv")["item"].to_list() == table["item"].to_list()
+    assert [path.name for path in Path("out").iterdir()] == ["all.csv"]
+
+
+def test_who_has_no_history_gets_what_everybody_takes(train: Train, ltsi: Ltsi, shop: Path) -> None:
+    train("exp_decay")
+    store = open_store(str(shop))
+    user = store.users["user"][0]
+    shown = ltsi("recommend", "run", "--user", user, "--at", "2001-01-01", "--k", "60").stdout
+    assert "has no event before 2001-01-01T00:00:00Z: this is what everybody takes" in shown
+    found = [row["item"] for row in rows(ltsi, "--user", user, "--at", "2001-01-01", "--k", "2")]
+    train_end = np.asarray(store.offsets[1:]) - 2
+    counts = sum(np.bincount(store.item[a:b], minlength=60) for a, b in zip(store.offsets, train_end, strict=False))
+    assert counts[[store.items["item"].to_list().index(item) for item in found]].tolist() == sorted(counts)[:-3:-1]
+
+
+def test_what_makes_no_sense_is_refused_in_a_sentence(train: Train, ltsi: Ltsi) -> None:
+    train("popularity")
+    assert "Store 'shop' has no user 'u7x' among its 60. Near are: u" in refused(ltsi, "--user", "u7x")
+    assert "give --user U or --all" in refused(ltsi, exit_code=2)
+    assert "give --user U or --all" in refused(ltsi, "--user", "u0001", "--all", exit_code=2)
+    assert "--k 0 recommends nothing" in refused(ltsi, "--all", "--k", "0", exit_code=2)
+    assert "looks like milliseconds" in refused(ltsi, "--all", "--at", "1318896000000", exit_code=2)
+    assert "--at yesterday is no time" in refused(ltsi, "--all", "--at", "yesterday", exit_code=2)
+    assert "must end in .parquet or .csv" in refused(ltsi, "--all", "--output", "all.xlsx", exit_code=2)
+    assert "give --all" in refused(ltsi, "--user", "u0001", "--output", "one.csv", exit_code=2)
+    assert not list(Path().rglob("*.partial"))
+    result = ltsi("recommend", "nowhere", "--all", exit_code=1)
+    assert "There is no folder nowhere" in result.stderr
+
+
+def test_a_run_of_clicks_is_refused(train: Train, ltsi: Ltsi) -> None:
+    train("popularity", "objective=click")
+    assert "recommend needs a model of the next item, and run run was trained with objective=click" in refused(
+        ltsi, "--all"
+    )
+
+
+def test_fading_interests_give_way(train: Train, ltsi: Ltsi, shop: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A stand-in says that the best category of the plain order is dormant, and all others are steady."""
+    train("exp_decay")
+    user = open_store(str(shop)).users["user"][0]
+    plain = rows(ltsi, "--user", user, "--k", "60")
+    favourite = plain[0]["category"]
+
+    def states(store: Store, at: int | None, n_categories: int) -> KnownStates:
+        del at
+        labels = store.item_codes("category")[1]
+        state = np.array([State.dormant if label == favourite else State.steady for label in labels], np.int8)
+        nobody_else = np.zeros(n_categories, np.int64)
+        return KnownStates(nobody_else, np.arange(n_categories), state, n_categories)
+
+    monkeypatch.setattr("ltsi.workflows.recommend._states", states)
+    aware = rows(ltsi, "--user", user, "--k", "60", "--strategy", "decay-aware")
+    model = {row["item"]: row["score"] for row in plain}
+    for row in aware:
+        expected = np.log(0.1) if row["category"] == favourite else 0.0
+        assert row["interest"] == pytest.approx(expected)
+        assert row["model"] == pytest.approx(model[row["item"]])
+        assert row["model"] + row["interest"] == pytest.approx(row["score"], abs=1e-6)
+        assert row["state"] == ("dormant" if row["category"] == favourite else "steady")
+
+
+def test_without_categories_there_is_nothing_to_be_aware_of(
+    ltsi: Ltsi, make_store: Callable[..., Store], train: Train
+) -> None:
+    store = make_store(*[[(u % 5, 100), ((u + 1) % 5, 200), ((u + 2) % 5, 300)] for u in range(8)])
+    train("popularity", f"data={store.path}")
+    assert "have no column 'category'; prepare it with one" in refused(ltsi, "--all", "--strategy", "decay-aware")
