@@ -70,6 +70,7 @@ def test_held_out_events_have_no_say(make_store: MakeStore) -> None:
 
 def test_an_item_without_company_is_zero_and_keeps_its_random_vector(make_store: MakeStore) -> None:
     split, items = random_split(make_store), Items(ITEMS, 4, start="counts", tied=False)
+    assert items.output_ID is not None
     before_ID, output_ID = items.embedding.weight.clone(), items.output_ID.clone()
     items.fit_statistics(split)
     vector_ID = torch.from_numpy(spectral_vectors(split, 4))

@@ -50,7 +50,9 @@ def weights(module: LightningModule) -> Weights:
     return {name: weight.detach().clone() for name, weight in module.named_parameters()}
 
 
-def fitted(make_store: Callable[..., Store], folder: Path, keep: float) -> tuple[Witness, Trainer, InterestModule]:
+def fitted(
+    make_store: Callable[..., Store], folder: Path, keep: float, validate: bool = False
+) -> tuple[Witness, InterestModule]:
     torch.manual_seed(0)
     split = LeaveOneOut()(make_store(*([((u + i) % 7, i) for i in range(4 + u)] for u in range(9))))
     model = Lstm(Items(7, 4), dim=4, hidden=4, layers=1, dropout=0.0, embedding_dropout=0.0)
@@ -66,8 +68,11 @@ def fitted(make_store: Callable[..., Store], folder: Path, keep: float) -> tuple
         use_distributed_sampler=False,
         **quiet,
     )
-    trainer.fit(module, SplitDataModule(task, 5, 4, False, seed=1))
-    return witness, trainer, module
+    data = SplitDataModule(task, 5, 4, False, seed=1)
+    trainer.fit(module, data)
+    if validate:
+        trainer.validate(module, data, verbose=False)
+    return witness, module
 
 
 def running_average(steps: list[Weights], keep: float) -> Weights:
@@ -82,7 +87,7 @@ def running_average(steps: list[Weights], keep: float) -> Weights:
 def test_validation_and_checkpoint_hold_the_average_and_learning_its_weights(
     make_store: Callable[..., Store], tmp_path: Path, keep: float
 ) -> None:
-    witness, _, module = fitted(make_store, tmp_path, keep)
+    witness, module = fitted(make_store, tmp_path, keep)
     expected = running_average(witness.steps, keep)
     checkpoint = read_checkpoint(tmp_path / "checkpoints" / "last.ckpt")
     for name, now in witness.steps[-1].items():
@@ -95,8 +100,7 @@ def test_validation_and_checkpoint_hold_the_average_and_learning_its_weights(
 
 
 def test_who_evaluates_after_training_brings_the_weights(make_store: Callable[..., Store], tmp_path: Path) -> None:
-    witness, trainer, module = fitted(make_store, tmp_path, keep=0.9)
-    trainer.validate(module, trainer.datamodule, verbose=False)
+    witness, module = fitted(make_store, tmp_path, keep=0.9, validate=True)
     for name, now in weights(module).items():
         torch.testing.assert_close(witness.validated[-1][name], now)
 
