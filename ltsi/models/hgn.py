@@ -13,7 +13,7 @@ from torch import Tensor, nn
 from ltsi.histories import Histories
 from ltsi.models.items import Items
 from ltsi.models.network import SequenceNetwork
-from ltsi.models.user_vectors import UserVectors
+from ltsi.models.users import UserVectors
 from ltsi.sequences.split import Split
 
 
