@@ -220,7 +220,8 @@ def values(form: Form, theta: Floats) -> dict[str, float]:
 
 def log_parameters(form: Form, given: dict[str, float]) -> Floats:
     """Returns the log-parameters `(1, K)` of one fit from its parameters by name."""
-    return np.log(np.array([[given[name] for name in form.parameters]], dtype=np.float64))
+    theta: Floats = np.log(np.array([[given[name] for name in form.parameters]], dtype=np.float64))
+    return theta
 
 
 def start(form: Form, returns: Floats, exposure: Floats, edges: Floats) -> Floats:

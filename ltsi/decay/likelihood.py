@@ -38,6 +38,10 @@ class Maximum:
     log_likelihood: Floats
     at_bound: np.ndarray[tuple[int, ...], np.dtype[np.bool_]]
 
+    def of(self, places: NDArray[np.int64]) -> Maximum:
+        """Returns the maxima at some places."""
+        return Maximum(self.theta[places], self.log_likelihood[places], self.at_bound[places])
+
     def aic(self) -> Floats:
         """Returns Akaike's criterion, `2K − 2 log L`, `(P,)`."""
         value: Floats = 2.0 * self.theta.shape[1] - 2.0 * self.log_likelihood
