@@ -12,8 +12,9 @@ from collections.abc import Callable, Mapping
 import numpy as np
 from numpy.typing import NDArray
 
+from ltsi.decay.estimators import estimate
 from ltsi.decay.forms import FORMS, Floats
-from ltsi.decay.likelihood import ROUGH, maximise
+from ltsi.decay.likelihood import ROUGH
 from ltsi.decay.statistics import ReturnStatistics
 
 _CELLS_AT_ONCE = 4_000_000
@@ -30,12 +31,14 @@ def resampled_log_rates(
     starts: Mapping[str, Floats],
     entities: NDArray[np.int64],
     weights: Floats,
+    estimator: str,
     done: Callable[[int], None],
 ) -> Floats:
-    """Refits entities in every replicate, choosing the form anew in each.
+    """Refits entities in every replicate, choosing anew among the forms that are given, by AIC.
 
     An interval that took the form chosen on the whole log for granted would be too short wherever the log does not
-    settle it (Efron 2014, "Estimation and accuracy after model selection").
+    settle it (Efron 2014, "Estimation and accuracy after model selection"). The forms that are given together must
+    therefore mean the same by their first parameter.
 
     Args:
         statistics: the statistics by group of users.
@@ -43,10 +46,11 @@ def resampled_log_rates(
             starts.
         entities: `(N,)`, codes of the entities to refit.
         weights: `(R, G)`, from `user_weights`.
+        estimator: a name in `ESTIMATORS`.
         done: is told how many entities have been refitted since it was last called.
 
     Returns:
-        `(R, N)`, `log λ` of each replicate and entity.
+        `(R, N)`, the first log-parameter of each replicate and entity.
     """
     replicates, bins = len(weights), statistics.n_bins
     log_rates = np.empty((replicates, len(entities)))
@@ -55,11 +59,19 @@ def resampled_log_rates(
         part = slice(first, first + at_once)
         returns, exposure = (total.reshape(-1, bins) for total in statistics.totals(entities[part], weights))
         fits = [
-            maximise(FORMS[name], returns, exposure, statistics.edges, np.tile(start[part], (replicates, 1)), ROUGH)
+            estimate(
+                estimator,
+                FORMS[name],
+                returns,
+                exposure,
+                statistics.edges,
+                np.tile(start[part], (replicates, 1)),
+                ROUGH,
+            )
             for name, start in starts.items()
         ]
         best = np.argmin([fit.aic() for fit in fits], axis=0)
-        chosen = np.choose(best, [fit.theta[:, 0] for fit in fits])
+        chosen = np.take_along_axis(np.stack([fit.theta[:, 0] for fit in fits]), best[None], axis=0)
         log_rates[:, part] = chosen.reshape(replicates, -1)
         done(len(entities[part]))
     return log_rates

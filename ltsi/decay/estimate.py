@@ -8,25 +8,28 @@ from dataclasses import replace
 import numpy as np
 from numpy.typing import NDArray
 
-from ltsi.decay.bootstrap import resampled_log_rates, user_weights
-from ltsi.decay.curves import LN2
-from ltsi.decay.forms import FORMS, Floats, Form, rate_bounds
-from ltsi.decay.likelihood import Maximum, maximise
-from ltsi.decay.result import AUTO, MIN_RETURNING_USERS, POOLED, DecayFit, EntityDecay, FitOptions
+from ltsi.decay.contest import Contest, hold_contest
+from ltsi.decay.estimators import NEGATIVE_BINOMIAL, estimate, family_of
+from ltsi.decay.forms import FORMS, SIMPLE, Floats
+from ltsi.decay.heterogeneity import explained_floors, false_tail, mixed_rates
+from ltsi.decay.point import with_point
+from ltsi.decay.result import AUTO, MIN_RETURNING_USERS, POOLED, SIMPLE_FORM, DecayFit, EntityDecay, FitOptions
 from ltsi.decay.statistics import ReturnStatistics
+from ltsi.decay.trust import add_frailty, add_intervals, add_partial_pooling, add_trust
 
 Watch = Callable[[str, float], None]
 """Is told what is being done and which share of it is done."""
 
-NO_FALL = "the return rate does not fall with age"
-TOO_FAST = "the return rate falls faster than visits can show; set a smaller session_gap_days"
-NO_UPPER_END = "the log is too short to bound the half-life from above"
-
-_AT_BOUND = 1e-3
+NEVER_RETURNED = "nobody ever returned: every time at risk ends with the log"
 
 
 def fit_statistics(
-    statistics: ReturnStatistics, labels: Sequence[str], options: FitOptions, watch: Watch | None = None
+    statistics: ReturnStatistics,
+    labels: Sequence[str],
+    options: FitOptions,
+    watch: Watch | None = None,
+    earlier: ReturnStatistics | None = None,
+    parents: NDArray[np.integer] | None = None,
 ) -> DecayFit:
     """Fits every entity, and all of them taken as one.
 
@@ -35,35 +38,69 @@ def fit_statistics(
         labels: label of each entity.
         options: how to fit.
         watch: is told about progress.
+        earlier: the statistics of the first part of the log, for a contest of forms by later time.
+        parents: `(E,)`, code of what each entity belongs to, for partial pooling; by default all belong together.
 
     Returns:
         The fit.
     """
-    pooled = _fit_entities(statistics.pooled(), [POOLED], options, _nobody)
-    rows = _fit_entities(statistics, labels, options, watch or _nobody)
-    return DecayFit(tuple(rows), pooled[0], statistics, options)
+    pooled = _fit_entities(
+        statistics.pooled(), [POOLED], options, _nobody, None if earlier is None else earlier.pooled()
+    )
+    own = _fit_entities(statistics, labels, options, watch or _nobody, earlier)
+    rows, remarks = own.rows, []
+    if options.replicates:
+        rows = add_partial_pooling(rows, parents, options.confidence)
+        remarks = [*explained_floors(pooled.rows[0], statistics), *mixed_rates(rows, statistics)]
+        remarks += [] if own.contest is None or pooled.contest is None else false_tail(own.contest, pooled.contest)
+    return DecayFit(tuple(rows), pooled.rows[0], statistics, options, own.contest, pooled.contest, tuple(remarks))
 
 
 def _nobody(stage: str, share: float) -> None:
     """Watches nothing."""
 
 
+class _Rows:
+    """Rows of entities, and the contest of their forms."""
+
+    def __init__(self, rows: list[EntityDecay], contest: Contest | None) -> None:
+        self.rows, self.contest = rows, contest
+
+
 def _fit_entities(
-    statistics: ReturnStatistics, labels: Sequence[str], options: FitOptions, watch: Watch
-) -> list[EntityDecay]:
+    statistics: ReturnStatistics,
+    labels: Sequence[str],
+    options: FitOptions,
+    watch: Watch,
+    earlier: ReturnStatistics | None,
+) -> _Rows:
     returns, exposure = (total[0] for total in statistics.totals())
     rows = _counted(statistics, labels, returns.sum(-1), exposure.sum(-1), options)
     enough = np.array([code for code, row in enumerate(rows) if not row.note], dtype=np.int64)
-    names = list(FORMS) if options.form == AUTO else [options.form]
-    fits = {name: maximise(FORMS[name], returns[enough], exposure[enough], statistics.edges) for name in names}
+    names = {AUTO: list(FORMS), SIMPLE_FORM: list(SIMPLE)}.get(options.form, [options.form])
+    fits = {}
+    for at, name in enumerate(names):
+        watch("fits", at / len(names))
+        fits[name] = estimate(options.estimator, FORMS[name], returns[enough], exposure[enough], statistics.edges)
     criteria = np.stack([fits[name].aic() for name in names])
+    contest = None
+    if options.form == AUTO and len(enough):
+        starts = {name: fit.theta for name, fit in fits.items()}
+        contest = hold_contest(statistics, enough, starts, family_of(options.estimator), options.seed, earlier)
     for at, code in enumerate(enough):
-        name = names[int(np.argmin(criteria[:, at]))]
-        point = _with_point(rows[code], FORMS[name], fits[name], at, statistics.edges)
-        rows[code] = replace(point, aic=dict(zip(names, criteria[:, at].tolist())))
+        name = contest.winners[at] if contest else names[int(np.argmin(criteria[:, at]))]
+        bic = float(fits[name].bic(returns[code].sum())[at])
+        row = replace(rows[code], aic=dict(zip(names, criteria[:, at].tolist())), bic=bic)
+        if contest:
+            row = replace(row, heldout_gain=contest.gain(at), heldout_gain_error=float(contest.gain_error[at]))
+        rows[code] = with_point(row, FORMS[name], fits[name].theta[at], statistics.edges)
     if options.replicates:
-        _add_intervals(rows, enough, fits, statistics, options, watch)
-    return rows
+        add_trust(rows, enough, fits, statistics, options)
+        if options.estimator == NEGATIVE_BINOMIAL:
+            add_frailty(rows, enough, fits, statistics, options)
+        else:
+            add_intervals(rows, enough, fits, statistics, options, watch)
+    return _Rows(rows, contest)
 
 
 def _counted(
@@ -75,6 +112,8 @@ def _counted(
         count, users = int(returns[code]), int(statistics.returning_users[code])
         if count < options.min_returns:
             note = f"{count} returns, fewer than min_returns={options.min_returns}"
+            if not count and exposure[code] > 0:
+                note += f"; {NEVER_RETURNED}"
         elif users < MIN_RETURNING_USERS:
             note = f"only {users} users ever returned, fewer than {MIN_RETURNING_USERS}"
         else:
@@ -85,65 +124,8 @@ def _counted(
                 visits=int(statistics.visits[code]),
                 returns=count,
                 returning_users=users,
-                exposure_days=float(exposure[code]),
+                exposure=float(exposure[code]),
                 note=note,
             )
         )
     return rows
-
-
-def _with_point(row: EntityDecay, form: Form, fit: Maximum, at: int, edges: Floats) -> EntityDecay:
-    values = dict(zip(form.parameters, np.exp(fit.theta[at]).tolist()))
-    amplitude, floor = values["amplitude"], values.get("floor", 0.0)
-    slowest, fastest = np.log(rate_bounds(edges))
-    overall = row.returns / row.exposure_days
-    # At the maximum, expected and observed returns add up to the same; what the floor leaves is the fading part's.
-    if fit.theta[at, 0] <= slowest + _AT_BOUND or (overall - floor) * row.exposure_days < 1:
-        return replace(row, form=form.name, rate_per_day=0.0, amplitude=0.0, floor=overall, note=NO_FALL)
-    if fit.theta[at, 0] >= fastest - _AT_BOUND:
-        return replace(row, form=form.name, note=TOO_FAST)
-    return replace(
-        row,
-        form=form.name,
-        rate_per_day=values["rate_per_day"],
-        half_life_days=LN2 / values["rate_per_day"],
-        amplitude=amplitude,
-        floor=floor,
-    )
-
-
-def _add_intervals(
-    rows: list[EntityDecay],
-    enough: NDArray[np.int64],
-    fits: dict[str, Maximum],
-    statistics: ReturnStatistics,
-    options: FitOptions,
-    watch: Watch,
-) -> None:
-    """Adds to each row that has a half-life the percentile interval of its bootstrap replicates."""
-    fading = np.array([at for at, code in enumerate(enough) if rows[code].half_life_days is not None], dtype=np.int64)
-    codes, finished = enough[fading], 0
-
-    def done(count: int) -> None:
-        nonlocal finished
-        finished += count
-        watch("bootstrap over users", finished / len(codes))
-
-    weights = user_weights(statistics.n_groups, options.replicates, options.seed)
-    starts = {name: fit.theta[fading] for name, fit in fits.items()}
-    log_rates = resampled_log_rates(statistics, starts, codes, weights, done)
-    for column, code in enumerate(codes):
-        rows[code] = _with_interval(rows[code], log_rates[:, column], statistics.edges, options.confidence)
-
-
-def _with_interval(row: EntityDecay, log_rates: Floats, edges: Floats, confidence: float) -> EntityDecay:
-    tail = (1.0 - confidence) / 2
-    low, high = np.quantile(log_rates, [tail, 1.0 - tail])
-    # A replicate that ran to the slowest rate has no fall in it: the half-life then has no upper end.
-    unbounded = low <= np.log(rate_bounds(edges)[0]) + _AT_BOUND
-    return replace(
-        row,
-        half_life_low_days=LN2 / float(np.exp(high)),
-        half_life_high_days=None if unbounded else LN2 / float(np.exp(low)),
-        note=NO_UPPER_END if unbounded else row.note,
-    )

@@ -6,7 +6,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from ltsi.decay.forms import FORMS, Floats
+from ltsi.decay.forms import FORMS, Floats, log_parameters
 from ltsi.decay.result import EntityDecay
 
 
@@ -48,9 +48,7 @@ def observed_hazard(returns: Floats, exposure: Floats, edges: Floats, until: flo
 
 
 def fitted_hazard(entity: EntityDecay, age_days: Floats) -> Floats:
-    """Returns the fitted hazard per day at ages in days, of an entity that has a half-life."""
-    values = {"rate_per_day": entity.rate_per_day, "amplitude": entity.amplitude, "floor": entity.floor}
+    """Returns the fitted hazard per day at ages in days, of an entity that fades."""
     form = FORMS[str(entity.form)]
-    theta = np.log(np.array([[values[name] for name in form.parameters]], dtype=np.float64))
-    hazard: Floats = form.hazard(theta, age_days)[0]
+    hazard: Floats = form.hazard(log_parameters(form, entity.parameters), age_days)[0]
     return hazard

@@ -8,6 +8,7 @@ import numpy as np
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
+from ltsi.decay.forms import EXPONENT
 from ltsi.decay.observed import fitted_hazard, observed_hazard
 from ltsi.decay.result import DecayFit, EntityDecay
 from ltsi.decay.statistics import ReturnStatistics
@@ -56,14 +57,17 @@ def _draw(axis: Axes, one: EntityDecay, statistics: ReturnStatistics, code: int)
         points.age_days, points.per_day, yerr=1.96 * points.error, fmt="o", color=_BLUE, markersize=3.5, linewidth=1
     )
     heading = f"{one.entity}: no half-life"
-    if one.half_life_days is not None:
+    if one.amplitude:
         age = np.linspace(float(edges[0]), until, 200)
         axis.plot(age, fitted_hazard(one, age), color=_ORANGE, linewidth=1.8)
+    if one.half_life_days is not None:
         axis.axvline(one.half_life_days, color=_GREY, linestyle=":", linewidth=1)
         heading = f"{one.entity}: {one.half_life_days:.3g} d"
         if one.half_life_low_days is not None:
             high = "∞" if one.half_life_high_days is None else f"{one.half_life_high_days:.3g}"
             heading += f" ({one.half_life_low_days:.3g}–{high})"
+    elif one.amplitude:
+        heading = f"{one.entity}: age^−{one.parameters[EXPONENT]:.2g}"
     axis.set_title(heading, fontsize=9)
     axis.set_xlim(0, until)
     axis.set_ylim(bottom=0)

@@ -6,12 +6,22 @@ import math
 from collections.abc import Mapping
 from dataclasses import asdict
 
-from ltsi.decay.forms import FORMS
+import numpy as np
+
+from ltsi.decay.contest import FOLDS, TIE_ERRORS, TIE_ODDS
+from ltsi.decay.estimators import NEGATIVE_BINOMIAL
+from ltsi.decay.forms import EXPONENT, FORMS, RISE, SHAPE, SLOW_AMPLITUDE, SLOW_RATIO
 from ltsi.decay.result import DecayFit, EntityDecay
+from ltsi.decay.trials import ACTIVE_DAYS, DAYS, EVENTS
 from ltsi.tables import Cell, Entry, Scalar, Table
+
+FURTHER = (EXPONENT, SHAPE, SLOW_RATIO, SLOW_AMPLITUDE, RISE)
+"""Parameters that only some forms have."""
 
 MAX_ROWS = 30
 """Rows of the printed table; the rest is in the file."""
+
+_UNITS = {DAYS: "day", ACTIVE_DAYS: "active day", EVENTS: "event"}
 
 
 def records(fit: DecayFit) -> list[dict[str, Scalar]]:
@@ -22,9 +32,48 @@ def records(fit: DecayFit) -> list[dict[str, Scalar]]:
     found = []
     for one in _with_pooled(fit, list(fit.entities)):
         record = asdict(one)
-        criteria, note = record.pop("aic"), record.pop("note")
-        found.append({**record, **{f"aic_{name}": criteria.get(name) for name in FORMS}, "note": note})
+        criteria, note, given = record.pop("aic"), record.pop("note"), record.pop("parameters")
+        further = {name: given.get(name) for name in FURTHER}
+        found.append({**record, **further, **{f"aic_{name}": criteria.get(name) for name in FORMS}, "note": note})
     return found
+
+
+def forms_table(fit: DecayFit) -> Table | None:
+    """Returns the forms ranked by the likelihood of held-out users, or nothing if no contest was held."""
+    contest = fit.contest
+    if contest is None:
+        return None
+    pooled, ranked = fit.pooled_contest, np.argsort(-contest.by_users)
+    best, best_later = contest.by_users.max(), -np.inf if contest.by_time is None else contest.by_time.max()
+    columns = ["form", "parameters", "behind_users", "error", "behind_later", "aic_all", "behind_users_all", "wins"]
+    rows: list[list[Entry]] = []
+    for at in ranked:
+        name = contest.names[at]
+        behind = float(best - contest.by_users[at])
+        later = None if contest.by_time is None else float(best_later - contest.by_time[at])
+        together = None if pooled is None else float(pooled.by_users.max() - pooled.by_users[at])
+        rows.append(
+            [
+                Cell(name, bold=name == contest.winner),
+                len(FORMS[name].parameters),
+                _one(behind),
+                _one(float(contest.behind_error[at])),
+                _one(later),
+                _one(fit.pooled.aic.get(name)),
+                _one(together),
+                contest.winners.count(name),
+            ]
+        )
+    notes = [
+        "behind_users: held-out log-likelihood behind the best, users in "
+        f"{FOLDS} folds, every entity with parameters of its own; error: its standard error over users.",
+        f"The winner is the form with the fewest parameters among those behind by less than {TIE_ERRORS:g} errors "
+        f"or odds of {TIE_ODDS:g}: {contest.winner}; wins: entities that have the form in the end.",
+        "behind_later: the same for the last quarter of the log, fitted to the three before it.",
+    ]
+    if pooled is not None:
+        notes.append(f"aic_all, behind_users_all: all entities as one curve; there the winner is {pooled.winner}.")
+    return Table(title="Forms, by what they say of users they have not seen", columns=columns, rows=rows, notes=notes)
 
 
 def covers(one: EntityDecay, half_life_days: float) -> bool:
@@ -46,12 +95,14 @@ def decay_table(fit: DecayFit, title: str, entity: str, truth: Mapping[str, floa
     most.sort(key=lambda one: (math.inf if one.half_life_days is None else one.half_life_days, one.entity))
     shown = _with_pooled(fit, most)
     columns = [entity, "half_life_days", "low", "high", "rate_per_day", "form", "visits", "returns"]
+    power = ["exponent"] if any(EXPONENT in one.parameters for one in shown) else []
+    trust = ["dispersion", "fit_p", "pooled_days"] if fit.options.replicates else []
     planted = ["planted_days", "covered"] if truth else []
     noted = ["note"] if any(one.note for one in shown) else []
     return Table(
         title=title,
-        columns=[*columns, *planted, *noted],
-        rows=[_entries(one, fit, truth, bool(noted)) for one in shown],
+        columns=[*columns, *power, *trust, *planted, *noted],
+        rows=[_entries(one, fit, truth, bool(power), bool(noted)) for one in shown],
         notes=_notes(fit, hidden=len(fit.entities) - len(most)),
     )
 
@@ -61,7 +112,9 @@ def _with_pooled(fit: DecayFit, rows: list[EntityDecay]) -> list[EntityDecay]:
     return rows if len(fit.entities) == 1 else [fit.pooled, *rows]
 
 
-def _entries(one: EntityDecay, fit: DecayFit, truth: Mapping[str, float] | None, noted: bool) -> list[Entry]:
+def _entries(
+    one: EntityDecay, fit: DecayFit, truth: Mapping[str, float] | None, power: bool, noted: bool
+) -> list[Entry]:
     unbounded = one.half_life_low_days is not None and one.half_life_high_days is None
     entries: list[Entry] = [
         one.entity,
@@ -73,6 +126,13 @@ def _entries(one: EntityDecay, fit: DecayFit, truth: Mapping[str, float] | None,
         one.visits,
         one.returns,
     ]
+    if power:
+        low, high = one.exponent_low, one.exponent_high
+        given = one.parameters.get(EXPONENT)
+        text = "–" if given is None else f"{given:.2f}" + ("" if low is None else f" ({low:.2f}–{high:.2f})")
+        entries.append(Cell(given, text))
+    if fit.options.replicates:
+        entries += [_two(one.dispersion), _two(one.fit_p), _days(one.pooled_half_life_days)]
     if truth:
         planted = None if one is fit.pooled else truth.get(one.entity)
         covered = None if planted is None else covers(one, planted)
@@ -83,14 +143,23 @@ def _entries(one: EntityDecay, fit: DecayFit, truth: Mapping[str, float] | None,
 def _notes(fit: DecayFit, hidden: int) -> list[str]:
     options = fit.options
     notes = [
-        "Fitted: the rate of returns to the same entity by days since the last visit; events up to "
-        f"{options.session_gap_days:g} days apart are one visit; open intervals are right-censored."
+        f"Fitted by {options.estimator}: returns to the same entity per {_UNITS[options.exposure]} at risk, by days "
+        f"since the last visit; events up to {options.session_gap_days:g} days apart are one visit; open intervals are "
+        "right-censored."
     ]
-    if options.replicates:
+    if options.replicates and options.estimator == NEGATIVE_BINOMIAL:
+        notes.append(f"low, high: {options.confidence:.0%} interval of the half-life, from the likelihood's curvature.")
+    elif options.replicates:
         notes.append(
             f"low, high: {options.confidence:.0%} interval of the half-life, {options.replicates} bootstrap replicates "
             f"over users, seed {options.seed}."
         )
+    if options.replicates:
+        notes.append(
+            "dispersion: variance of the users' counts over Poisson's; fit_p: goodness of fit, small where the form "
+            "does not describe the curve; pooled_days: half-life after borrowing from the level above."
+        )
+    notes += fit.remarks
     thin = sum(one.rate_per_day is None for one in fit.entities)
     if thin:
         notes.append(
@@ -99,6 +168,14 @@ def _notes(fit: DecayFit, hidden: int) -> list[str]:
     if hidden:
         notes.append(f"Shown are the {MAX_ROWS} with the most returns; {hidden} more are in decay.parquet.")
     return notes
+
+
+def _one(value: float | None) -> Cell:
+    return Cell(value, "–" if value is None else f"{value:,.1f}")
+
+
+def _two(value: float | None) -> Cell:
+    return Cell(value, "–" if value is None else f"{value:.2f}")
 
 
 def _days(value: float | None) -> Cell:

@@ -2,16 +2,26 @@
 
 from __future__ import annotations
 
+import math
 from dataclasses import dataclass, field
 
 import numpy as np
 from numpy.typing import NDArray
 
+from ltsi.decay.contest import Contest
+from ltsi.decay.estimators import ESTIMATORS, LIKELIHOODS, LOG_LINEAR, LOG_RATIO, NEGATIVE_BINOMIAL
+from ltsi.decay.families import BINOMIAL
 from ltsi.decay.forms import FORMS
 from ltsi.decay.statistics import ReturnStatistics
-from ltsi.errors import ConfigError
+from ltsi.decay.trials import DAYS, EXPOSURES
+from ltsi.errors import ConfigError, did_you_mean
 
 AUTO = "auto"
+"""The contest of all forms on held-out likelihood."""
+
+SIMPLE_FORM = "simple"
+"""The exponential, with a floor where the AIC wants one: what models ask for their rates, at the cost of two fits."""
+
 POOLED = "(all)"
 """Label of all entities taken as one."""
 
@@ -28,15 +38,19 @@ class FitOptions:
 
     Attributes:
         session_gap_days: events at most this far apart are one visit.
-        form: a name in `FORMS`, or "auto": the lowest AIC.
-        replicates: bootstrap replicates over users; 0 gives no intervals.
+        exposure: what is counted at risk, a name in `EXPOSURES`.
+        form: a name in `FORMS`, "simple" or "auto".
+        estimator: a name in `ESTIMATORS`.
+        replicates: bootstrap replicates over users; 0 gives no intervals and no other evidence of trust.
         confidence: coverage of the intervals.
-        seed: seed of the bootstrap.
+        seed: seed of the bootstrap and of the deal of users into folds.
         min_returns: an entity with fewer returns is not fitted.
     """
 
     session_gap_days: float = 0.5
-    form: str = AUTO
+    exposure: str = DAYS
+    form: str = SIMPLE_FORM
+    estimator: str = "poisson"
     replicates: int = 200
     confidence: float = 0.95
     seed: int = 0
@@ -44,10 +58,16 @@ class FitOptions:
 
     def __post_init__(self) -> None:
         """Refuses values that mean nothing."""
-        known = [AUTO, *FORMS]
-        if self.form not in known:
-            raise ConfigError(f"form={self.form} is not a form of decay; it must be one of: {', '.join(known)}.")
-        if not self.session_gap_days > 0:
+        for key, known in (
+            ("form", (AUTO, SIMPLE_FORM, *FORMS)),
+            ("estimator", ESTIMATORS),
+            ("exposure", EXPOSURES),
+        ):
+            value = getattr(self, key)
+            if value not in known:
+                near = did_you_mean(value, known)
+                raise ConfigError(f"{key}={value} is not one of: {', '.join(known)}.{near}")
+        if not (math.isfinite(self.session_gap_days) and self.session_gap_days > 0):
             raise ConfigError(f"session_gap_days={self.session_gap_days} must be a positive number of days.")
         if self.replicates < 0 or 0 < self.replicates < MIN_REPLICATES:
             raise ConfigError(f"replicates={self.replicates} must be 0 (no intervals) or at least {MIN_REPLICATES}.")
@@ -55,6 +75,23 @@ class FitOptions:
             raise ConfigError(f"confidence={self.confidence} must be between 0 and 1, such as 0.95.")
         if self.min_returns < 1:
             raise ConfigError(f"min_returns={self.min_returns} must be at least 1.")
+        self._refuse_combinations()
+
+    def _refuse_combinations(self) -> None:
+        if self.estimator == BINOMIAL.name and self.exposure == DAYS:
+            raise ConfigError(
+                "estimator=binomial needs trials, and days at risk are none; set exposure=active_days or events."
+            )
+        if self.estimator == NEGATIVE_BINOMIAL and self.exposure != DAYS:
+            raise ConfigError(
+                f"estimator=negative_binomial needs exposure=days, not exposure={self.exposure}: trials are binomial."
+            )
+        if self.estimator in (LOG_LINEAR, LOG_RATIO) and self.form != "exponential":
+            raise ConfigError(f"estimator={self.estimator} knows one form only; set form=exponential.")
+        if self.estimator not in LIKELIHOODS and self.form in (AUTO, SIMPLE_FORM):
+            raise ConfigError(
+                f"form={self.form} compares likelihoods and estimator={self.estimator} is none; name a form."
+            )
 
 
 @dataclass(frozen=True)
@@ -63,18 +100,34 @@ class EntityDecay:
 
     Attributes:
         entity: label.
-        form: name of the form.
-        rate_per_day: `λ`; 0 where the hazard does not fall.
-        half_life_days: `ln 2 / λ`.
-        half_life_low_days: lower end of the interval.
-        half_life_high_days: upper end of the interval; None, with a note, where the log is too short to bound it.
-        amplitude: returns per day that fade, at age 0.
-        floor: returns per day that do not fade.
         visits: visits to the entity.
         returns: visits that ended in a return.
         returning_users: users who returned at least once.
-        exposure_days: days at risk of a return.
+        exposure: days or trials at risk of a return.
+        form: name of the form.
+        rate_per_day: `λ`; 0 where the hazard does not fall; None for a power law, which has no rate.
+        half_life_days: `ln 2 / λ`, of the fading part (of its faster part, in two_scale); None for a power law.
+        half_life_low_days: lower end of the interval over users.
+        half_life_high_days: upper end; None, with a note, where the log is too short to bound it.
+        profile_low_days: lower end of the interval from the profile likelihood.
+        profile_high_days: upper end; None where the likelihood does not bound it.
+        amplitude: returns per day that fade, at age 0 (in a power law at one day).
+        floor: returns per day that do not fade.
+        parameters: every parameter of the form by name.
+        exponent_low: lower end of the interval of the exponent over users, of a power law.
+        exponent_high: upper end.
+        dispersion: variance of the users' counts over Poisson's.
+        user_variance: variance of the factor by which users differ, where the estimator knows one.
+        fit_p: p-value of the goodness of fit.
+        heldout_gain: log-likelihood of held-out users gained over the plain exponential.
+        heldout_gain_error: its standard error.
+        pooled_rate_per_day: `λ` after borrowing from the levels above.
+        pooled_half_life_days: its half-life.
+        pooled_low_days: lower end of its interval.
+        pooled_high_days: upper end.
+        own_weight: share of the entity's own data in `pooled_rate_per_day`.
         aic: Akaike's criterion of every form that was fitted.
+        bic: Schwarz's criterion of the form.
         note: why something is missing; empty if nothing is.
     """
 
@@ -82,15 +135,31 @@ class EntityDecay:
     visits: int
     returns: int
     returning_users: int
-    exposure_days: float
+    exposure: float
     form: str | None = None
     rate_per_day: float | None = None
     half_life_days: float | None = None
     half_life_low_days: float | None = None
     half_life_high_days: float | None = None
+    profile_low_days: float | None = None
+    profile_high_days: float | None = None
     amplitude: float | None = None
     floor: float | None = None
+    parameters: dict[str, float] = field(default_factory=dict)
+    exponent_low: float | None = None
+    exponent_high: float | None = None
+    dispersion: float | None = None
+    user_variance: float | None = None
+    fit_p: float | None = None
+    heldout_gain: float | None = None
+    heldout_gain_error: float | None = None
+    pooled_rate_per_day: float | None = None
+    pooled_half_life_days: float | None = None
+    pooled_low_days: float | None = None
+    pooled_high_days: float | None = None
+    own_weight: float | None = None
     aic: dict[str, float] = field(default_factory=dict)
+    bic: float | None = None
     note: str = ""
 
 
@@ -103,12 +172,18 @@ class DecayFit:
         pooled: all entities taken as one; a return is still to the same entity.
         statistics: what the entities were fitted to.
         options: how they were fitted.
+        contest: the contest of forms among the entities, each with parameters of its own; None if none was held.
+        pooled_contest: the contest on all entities taken as one.
+        remarks: what else there is to know of the fit, in sentences.
     """
 
     entities: tuple[EntityDecay, ...]
     pooled: EntityDecay
     statistics: ReturnStatistics
     options: FitOptions
+    contest: Contest | None = None
+    pooled_contest: Contest | None = None
+    remarks: tuple[str, ...] = ()
 
     def rates_per_day(self, default: float = 0.0) -> NDArray[np.float64]:
         """Returns `λ` of each entity, `(E,)`, per day.

@@ -8,9 +8,12 @@ import numpy as np
 from numpy.typing import NDArray
 
 from ltsi.decay.estimate import Watch, fit_statistics
-from ltsi.decay.result import DecayFit, FitOptions
+from ltsi.decay.result import AUTO, DecayFit, FitOptions
 from ltsi.decay.statistics import SECONDS_PER_DAY, age_edges, collect
 from ltsi.sequences.split import Split, TrainingBlock
+
+LATER_PART = 0.25
+"""Share of the log's span, its last, that forms must predict from what came before."""
 
 
 def fit_return_decay(
@@ -19,6 +22,7 @@ def fit_return_decay(
     labels: Sequence[str],
     options: FitOptions | None = None,
     watch: Watch | None = None,
+    parents: NDArray[np.integer] | None = None,
 ) -> DecayFit:
     """Fits the return hazard of every entity to the training part of a split.
 
@@ -28,6 +32,7 @@ def fit_return_decay(
         labels: label of each code.
         options: how to fit; by default `FitOptions()`.
         watch: is told about progress.
+        parents: code of what each entity belongs to, for partial pooling.
 
     Returns:
         The fit. With `replicates=0` it has no intervals and costs one pass and one fit.
@@ -41,14 +46,21 @@ def fit_return_decay(
     longest = (end - (end if first is None else int(first))) / SECONDS_PER_DAY
     # A log within one session has nobody at risk of a return: any edges do, and every entity is told to be too thin.
     edges = age_edges(options.session_gap_days, max(longest, 2 * options.session_gap_days))
+    ends = observation_end(split, end)
     statistics = collect(
         split.training_blocks() if watch is None else _watched(split, watch),
         entity_of_item,
         len(labels),
-        observation_end(split, end),
+        ends,
         edges,
+        options.exposure,
     )
-    return fit_statistics(statistics, labels, options, watch)
+    earlier = None
+    if options.form == AUTO:
+        cut = int(end - LATER_PART * longest * SECONDS_PER_DAY)
+        before = np.minimum(ends, cut)
+        earlier = collect(split.training_blocks(), entity_of_item, len(labels), before, edges, options.exposure)
+    return fit_statistics(statistics, labels, options, watch, earlier, parents)
 
 
 def observation_end(split: Split, end: int) -> NDArray[np.int64]:

@@ -8,43 +8,30 @@ off by the end is right-censored: it adds exposure and no return.
 An interval is kept as the age bin it ends in and the days it spent in that bin; all bins before it were crossed in
 full. Returns and exposure in every bin follow by summing from the right, so the table has at most one entry per visit.
 It is kept per group of users: resampling users then reweights the table and never reads the log again.
+
+Exposure is counted in days, or in trials: the days on which the user was active at all, or the user's events, each of
+which could have been a return (`ltsi.decay.trials`). Trials lie at single ages, so they are counted in their bins and
+nothing is summed from the right.
 """
 
 from __future__ import annotations
 
 from collections.abc import Iterable
-from dataclasses import dataclass
-from typing import Protocol
+from dataclasses import dataclass, replace
 
 import numpy as np
 from numpy.typing import NDArray
 from scipy import sparse
 
 from ltsi.decay.forms import Floats
+from ltsi.decay.intervals import EventBlock, Events, find_intervals
+from ltsi.decay.trials import DAYS, count_trials
 
 SECONDS_PER_DAY = 86_400.0
-MAX_GROUPS = 4096
+MAX_GROUPS = 32_768
 """Users are dealt into at most this many groups, so that memory and bootstrap stay bounded for millions of users."""
 
 _BINS = 64
-
-
-class EventBlock(Protocol):
-    """Events of consecutive users, sorted by (user, time); `ltsi.sequences.split.TrainingBlock` is one."""
-
-    @property
-    def item(self) -> NDArray[np.int32]:
-        """Item index, `(events,)`."""
-        ...
-
-    @property
-    def time(self) -> NDArray[np.int64]:
-        """Seconds, `(events,)`."""
-        ...
-
-    def user(self) -> NDArray[np.int64]:
-        """Returns the user index of each event, `(events,)`."""
-        ...
 
 
 @dataclass(frozen=True)
@@ -55,19 +42,22 @@ class ReturnStatistics:
         edges: `(B + 1,)`, edges of the age bins in days; the first is the session gap.
         ended: `(G, E·B)`, intervals that ended in a bin, by a return or by censoring.
         returned: `(G, E·B)`, intervals that ended in a bin by a return.
-        partial_days: `(G, E·B)`, days those intervals had spent in that bin.
+        partial: `(G, E·B)`, days those intervals had spent in that bin; with trials, the trials in each bin, and
+            `ended` is empty.
         visits: int64 `(E,)`.
         returning_users: int64 `(E,)`, users with at least one return to the entity.
         returning_users_overall: users with at least one return to any entity.
+        n_users: users behind the groups.
     """
 
     edges: Floats
     ended: sparse.csc_array
     returned: sparse.csc_array
-    partial_days: sparse.csc_array
+    partial: sparse.csc_array
     visits: NDArray[np.int64]
     returning_users: NDArray[np.int64]
     returning_users_overall: int
+    n_users: int
 
     @property
     def n_entities(self) -> int:
@@ -92,14 +82,14 @@ class ReturnStatistics:
             weights: `(R, G)`, how often each replicate counts each group; by default once.
 
         Returns:
-            Returns and exposure in days, each `(R, N, B)`, with `R = 1` without weights.
+            Returns and exposure in days or trials, each `(R, N, B)`, with `R = 1` without weights.
         """
         chosen = np.arange(self.n_entities) if entities is None else entities
         columns = (chosen[:, None] * self.n_bins + np.arange(self.n_bins)).ravel()
         many = np.ones((1, self.n_groups)) if weights is None else weights
         sums = [
             (matrix[:, columns].T @ many.T).T.reshape(len(many), len(chosen), self.n_bins)
-            for matrix in (self.ended, self.returned, self.partial_days)
+            for matrix in (self.ended, self.returned, self.partial)
         ]
         ended, returned, partial = sums
         crossed = np.cumsum(ended[..., ::-1], axis=-1)[..., ::-1] - ended
@@ -113,11 +103,18 @@ class ReturnStatistics:
             edges=self.edges,
             ended=sparse.csc_array(self.ended @ fold),
             returned=sparse.csc_array(self.returned @ fold),
-            partial_days=sparse.csc_array(self.partial_days @ fold),
+            partial=sparse.csc_array(self.partial @ fold),
             visits=self.visits.sum(keepdims=True),
             returning_users=np.array([self.returning_users_overall]),
             returning_users_overall=self.returning_users_overall,
+            n_users=self.n_users,
         )
+
+    def of_groups(self, count: int) -> ReturnStatistics:
+        """Returns the statistics of the first groups of users; counts of visits and users stay those of all."""
+        first = [sparse.csc_array(matrix[:count]) for matrix in (self.ended, self.returned, self.partial)]
+        ended, returned, partial = first
+        return replace(self, ended=ended, returned=returned, partial=partial)
 
 
 def age_edges(session_gap_days: float, longest_days: float) -> Floats:
@@ -138,6 +135,7 @@ def collect(
     n_entities: int,
     observation_end: NDArray[np.int64],
     edges: Floats,
+    exposure: str = DAYS,
 ) -> ReturnStatistics:
     """Collects the statistics in one pass.
 
@@ -145,8 +143,9 @@ def collect(
         blocks: events in blocks of whole users.
         entity_of_item: `(items,)`, the entity each item belongs to.
         n_entities: number of entities.
-        observation_end: `(users,)`, seconds until when each user was watched.
+        observation_end: `(users,)`, seconds until when each user was watched; what comes later is not read.
         edges: edges of the age bins in days, from `age_edges`.
+        exposure: a name in `EXPOSURES`.
 
     Returns:
         The statistics.
@@ -157,52 +156,23 @@ def collect(
     visits, returning_users = (np.zeros(n_entities, dtype=np.int64) for _ in range(2))
     overall = 0
     for block in blocks:
-        found = _intervals(block, entity_of_item, n_entities, observation_end, float(edges[0]) * SECONDS_PER_DAY)
+        events = Events.watched(block, observation_end)
+        found = find_intervals(events, entity_of_item, n_entities, observation_end, float(edges[0]) * SECONDS_PER_DAY)
         visits += found.visits
         days = found.seconds / SECONDS_PER_DAY
         age_bin = np.clip(np.searchsorted(edges, days, side="left") - 1, 0, n_bins - 1)
-        at = (found.user % n_groups, found.entity * n_bins + age_bin)
-        ended = ended + sparse.csc_array((np.ones(len(days)), at), shape=shape)
-        returned = returned + sparse.csc_array((found.returned.astype(np.float64), at), shape=shape)
-        partial = partial + sparse.csc_array((days - edges[age_bin], at), shape=shape)
-        pairs = np.unique(found.user[found.returned] * n_entities + found.entity[found.returned])
+        column = found.entity * n_bins + age_bin
+        group = found.user % n_groups
+        came = found.returned
+        returned = returned + sparse.csc_array((np.ones(came.sum()), (group[came], column[came])), shape=shape)
+        if exposure == DAYS:
+            ended = ended + sparse.csc_array((np.ones(len(days)), (group, column)), shape=shape)
+            partial = partial + sparse.csc_array((days - edges[age_bin], (group, column)), shape=shape)
+        else:
+            partial = partial + sparse.csc_array((np.ones(came.sum()), (group[came], column[came])), shape=shape)
+            for count, row, place in count_trials(found, events, edges, exposure):
+                partial = partial + sparse.csc_array((count, (row % n_groups, place)), shape=shape)
+        pairs = np.unique(found.user[came] * n_entities + found.entity[came])
         returning_users += np.bincount(pairs % n_entities, minlength=n_entities)
         overall += len(np.unique(pairs // n_entities))
-    return ReturnStatistics(edges, ended, returned, partial, visits, returning_users, overall)
-
-
-@dataclass(frozen=True)
-class _Intervals:
-    """Times at risk of a return, one entry each: user, entity, length, and whether a return ended it."""
-
-    user: NDArray[np.int64]
-    entity: NDArray[np.int64]
-    seconds: NDArray[np.int64]
-    returned: NDArray[np.bool_]
-    visits: NDArray[np.int64]
-
-
-def _intervals(
-    block: EventBlock,
-    entity_of_item: NDArray[np.integer],
-    n_entities: int,
-    observation_end: NDArray[np.int64],
-    gap_seconds: float,
-) -> _Intervals:
-    user, entity = block.user(), entity_of_item[block.item].astype(np.int64)
-    # Events come sorted by (user, time), so a stable sort by (user, entity) leaves every pair's events in time order.
-    order = np.argsort(user * n_entities + entity, kind="stable")
-    user, entity, time = user[order], entity[order], block.time[order]
-    same = np.zeros(len(time), dtype=bool)
-    same[:-1] = (user[1:] == user[:-1]) & (entity[1:] == entity[:-1])
-    ahead = np.diff(time, append=time[-1:])
-    closes_visit = ~same | (ahead > gap_seconds)
-    seconds = np.where(same, ahead, observation_end[user] - time)
-    at_risk = closes_visit & (seconds > gap_seconds)
-    return _Intervals(
-        user=user[at_risk],
-        entity=entity[at_risk],
-        seconds=seconds[at_risk],
-        returned=same[at_risk],
-        visits=np.bincount(entity[closes_visit], minlength=n_entities),
-    )
+    return ReturnStatistics(edges, ended, returned, partial, visits, returning_users, overall, len(observation_end))

@@ -19,8 +19,8 @@ from rich.progress import Progress
 
 from ltsi.decay.forms import FORMS
 from ltsi.decay.plot import decay_figure
-from ltsi.decay.report import covers, decay_table, records
-from ltsi.decay.result import DecayFit, FitOptions
+from ltsi.decay.report import FURTHER, covers, decay_table, forms_table, records
+from ltsi.decay.result import DecayFit, EntityDecay, FitOptions
 from ltsi.decay.return_decay import fit_return_decay
 from ltsi.decay.terminal import terminal_curves
 from ltsi.errors import ConfigError
@@ -59,7 +59,8 @@ def run(cfg: DictConfig) -> Result:
     store.require_clock("decay-fit")
     split = _part(cfg, store)
     entity, codes, labels = _entities(cfg.entity, store)
-    fit = _fit(split, codes, labels, options)
+    parents = _parents(cfg.pool, entity, store)
+    fit = _fit(split, codes, labels, options, parents)
     truth = _truth(store, entity)
     title = f"Interest decay in '{store.name}' by {entity}" + (", training part" if cfg.part == "train" else "")
     folder = Path(HydraConfig.get().runtime.output_dir)
@@ -72,8 +73,9 @@ def run(cfg: DictConfig) -> Result:
         covered = sum(covers(one, truth[one.entity]) for one in fit.entities if one.entity in truth)
         messages.insert(0, f"The interval covers the planted half-life of {covered} of {len(truth)} categories.")
     figure = terminal_curves(fit)
+    forms = forms_table(fit)
     return Result(
-        tables=[decay_table(fit, title, entity, truth)],
+        tables=[decay_table(fit, title, entity, truth), *([forms] if forms else [])],
         messages=messages,
         figures=[figure] if figure else [],
         value=fit.pooled.half_life_days,
@@ -111,7 +113,23 @@ def _entities(wanted: str, store: Store) -> tuple[str, NDArray[np.integer], list
     return wanted, codes, labels
 
 
-def _fit(split: Split, codes: NDArray[np.integer], labels: list[str], options: FitOptions) -> DecayFit:
+def _parents(wanted: str | None, entity: str, store: Store) -> NDArray[np.integer] | None:
+    """Returns the code of what each item belongs to, for partial pooling between items and all."""
+    if wanted is None:
+        return None
+    if entity != "item":
+        raise ConfigError(f"pool={wanted} pools items and needs entity=item, not entity={entity}.")
+    codes, _ = store.item_codes(wanted)
+    return codes
+
+
+def _fit(
+    split: Split,
+    codes: NDArray[np.integer],
+    labels: list[str],
+    options: FitOptions,
+    parents: NDArray[np.integer] | None,
+) -> DecayFit:
     console = Console(stderr=True)
     with Progress(console=console, transient=True, disable=not console.is_terminal) as progress:
         tasks = {}
@@ -121,7 +139,7 @@ def _fit(split: Split, codes: NDArray[np.integer], labels: list[str], options: F
                 tasks[stage] = progress.add_task(stage, total=1.0)
             progress.update(tasks[stage], completed=share)
 
-        return fit_return_decay(split, codes, labels, options, watch)
+        return fit_return_decay(split, codes, labels, options, watch, parents)
 
 
 def _truth(store: Store, entity: str) -> dict[str, float] | None:
@@ -133,9 +151,10 @@ def _truth(store: Store, entity: str) -> dict[str, float] | None:
 
 
 def _write_parquet(fit: DecayFit, path: Path) -> Path:
-    numbers = ("rate_per_day", "half_life_days", "half_life_low_days", "half_life_high_days", "amplitude", "floor")
     # Named, because a column that is empty throughout would else have no type.
-    types = {"form": pl.String, **dict.fromkeys([*numbers, *(f"aic_{name}" for name in FORMS)], pl.Float64)}
+    numbers = [one.name for one in fields(EntityDecay) if one.default is None and one.name != "form"]
+    numbers += [*FURTHER, *(f"aic_{name}" for name in FORMS)]
+    types = {"form": pl.String, **dict.fromkeys(numbers, pl.Float64)}
     partial = path.with_name(f".{path.name}.partial")
     pl.DataFrame(records(fit), schema_overrides=types, infer_schema_length=None).write_parquet(partial)
     return partial.replace(path)

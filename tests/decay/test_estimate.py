@@ -6,7 +6,8 @@ import numpy as np
 import pytest
 from scipy import sparse
 
-from ltsi.decay.estimate import NO_FALL, NO_UPPER_END, fit_statistics
+from ltsi.decay.estimate import fit_statistics
+from ltsi.decay.point import NO_FALL, NO_UPPER_END
 from ltsi.decay.report import covers
 from ltsi.decay.result import FitOptions
 from ltsi.decay.statistics import ReturnStatistics
@@ -93,7 +94,7 @@ def hand_made(returns: list[float], exposure: list[float], users: int = 50) -> R
     crossed = np.cumsum(ended[::-1])[::-1] - ended
     partial = np.array(exposure) / users - crossed
     every = [sparse.csc_array(np.tile(row, (users, 1))) for row in (ended, ended, partial)]
-    return ReturnStatistics(edges, every[0], every[1], every[2], np.array([0]), np.array([users]), users)
+    return ReturnStatistics(edges, every[0], every[1], every[2], np.array([0]), np.array([users]), users, users)
 
 
 def test_a_hazard_that_does_not_fall_is_told_so() -> None:

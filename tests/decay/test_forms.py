@@ -1,12 +1,22 @@
 import numpy as np
 import pytest
+from numpy.typing import NDArray
 from scipy.integrate import quad
 from scipy.optimize import approx_fprime
 
-from ltsi.decay.forms import FORMS, Form
+from ltsi.decay.forms import FORMS, Form, has_half_life, start
 
-EDGES = np.array([0.5, 0.6, 1.0, 4.0, 30.0, 200.0])
-THETA = np.log([0.07, 0.3, 0.02])
+EDGES = np.array([0.5, 0.53, 0.6, 0.7, 0.85, 1.0, 1.2, 1.5, 1.9, 2.4])
+TRUTH = {
+    "rate_per_day": 0.07,
+    "amplitude": 0.3,
+    "floor": 0.02,
+    "slow_ratio": 0.1,
+    "slow_amplitude": 0.08,
+    "exponent": 0.6,
+    "shape": 0.7,
+    "rise_days": 1.5,
+}
 
 
 @pytest.fixture(params=sorted(FORMS))
@@ -14,24 +24,78 @@ def form(request: pytest.FixtureRequest) -> Form:
     return FORMS[request.param]
 
 
+def truth(form: Form) -> NDArray[np.float64]:
+    return np.log([[TRUTH[name] for name in form.parameters]])
+
+
+def by_hand(name: str, age: float) -> float:
+    """The hazards, written out once more from their formulas."""
+    rate, amplitude, d = TRUTH["rate_per_day"], TRUTH["amplitude"], TRUTH["exponent"]
+    half_life = np.log(2) / rate
+    base = {
+        "exponential": amplitude * np.exp(-rate * age),
+        "exponential_floor": amplitude * np.exp(-rate * age) + TRUTH["floor"],
+        "two_scale": amplitude * np.exp(-rate * age) + 0.08 * np.exp(-rate * 0.1 * age),
+        "power": amplitude * age**-d,
+        "power_cutoff": amplitude * age**-d * np.exp(-rate * age),
+        "stretched": amplitude * 0.5 ** ((age / half_life) ** 0.7),
+        "hyperbolic": amplitude / (1 + age / half_life),
+    }[name.removesuffix("_rise")]
+    return float(base * (1 - np.exp(-age / TRUTH["rise_days"])) if name.endswith("_rise") else base)
+
+
+def test_hazards_are_their_formulas(form: Form) -> None:
+    age = np.array([0.5, 1.0, 9.0, 80.0])
+    assert form.hazard(truth(form), age)[0] == pytest.approx([by_hand(form.name, float(one)) for one in age])
+
+
+def test_seven_forms_with_and_without_a_rise() -> None:
+    plain = {name for name in FORMS if not name.endswith("_rise")}
+    assert len(plain) == 7
+    assert set(FORMS) == plain | {f"{name}_rise" for name in plain}
+
+
+def test_half_of_the_fading_part_is_left_after_the_half_life() -> None:
+    half_life = np.log(2) / TRUTH["rate_per_day"]
+    for name in ("exponential", "stretched", "hyperbolic"):
+        at_zero, later = FORMS[name].hazard(truth(FORMS[name]), np.array([1e-12, half_life]))[0]
+        assert later / at_zero == pytest.approx(0.5)
+    assert [name for name in FORMS if not has_half_life(FORMS[name])] == [
+        name for name in FORMS if name.startswith("power")
+    ]
+
+
 def test_mean_hazard_is_the_integral_over_the_bin(form: Form) -> None:
-    theta = THETA[None, : len(form.parameters)]
-    mean, _ = form.mean_hazard(theta, EDGES)
+    mean, _ = form.mean_hazard(truth(form), EDGES)
     for low, high, found in zip(EDGES[:-1], EDGES[1:], mean[0]):
-        area, _ = quad(lambda age: form.hazard(theta, np.array([age]))[0, 0], low, high)
-        assert found == pytest.approx(area / (high - low))
+        area, _ = quad(lambda age: form.hazard(truth(form), np.array([age]))[0, 0], low, high)
+        assert found == pytest.approx(area / (high - low), rel=1e-8)
+
+
+def test_sums_of_exponentials_are_exact_in_bins_of_any_width() -> None:
+    edges = np.array([0.5, 4.0, 30.0, 200.0])
+    for form in (one for name, one in FORMS.items() if name.startswith(("exponential", "two_scale"))):
+        mean, _ = form.mean_hazard(truth(form), edges)
+        for low, high, found in zip(edges[:-1], edges[1:], mean[0]):
+            area, _ = quad(lambda age, form=form: form.hazard(truth(form), np.array([age]))[0, 0], low, high)
+            assert found == pytest.approx(area / (high - low))
 
 
 def test_derivatives_match_finite_differences(form: Form) -> None:
-    theta = THETA[: len(form.parameters)]
-    _, slopes = form.mean_hazard(theta[None], EDGES)
-    numeric = approx_fprime(theta, lambda at: form.mean_hazard(at[None], EDGES)[0][0], 1e-7)
-    assert slopes[0] == pytest.approx(numeric.T, rel=1e-4, abs=1e-8)
+    _, slopes = form.mean_hazard(truth(form), EDGES)
+    numeric = approx_fprime(truth(form)[0], lambda at: form.mean_hazard(at[None], EDGES)[0][0], 1e-7)
+    assert slopes[0] == pytest.approx(numeric.T, rel=1e-4, abs=1e-7)
 
 
-def test_start_is_near_the_truth_on_noiseless_counts(form: Form) -> None:
-    edges = np.linspace(0.5, 200, 60)
-    theta = THETA[None, : len(form.parameters)]
-    exposure = np.full((1, 59), 1e4)
-    start = form.start(exposure * form.mean_hazard(theta, edges)[0], exposure, edges)
-    assert start[0] == pytest.approx(theta[0], abs=0.4)
+def test_start_explains_noiseless_counts_almost_as_well_as_the_truth(form: Form) -> None:
+    edges = 0.5 + np.concatenate([[0], np.geomspace(0.1, 200, 60)])
+    exposure = np.full((1, 60), 100.0)
+    returns = exposure * form.mean_hazard(truth(form), edges)[0]
+
+    def deviance(theta: NDArray[np.float64]) -> float:
+        expected = exposure * form.mean_hazard(theta, edges)[0]
+        return float((returns * np.log(returns / expected) - returns + expected).sum())
+
+    flat = returns.mean() / exposure
+    worst = float((returns * np.log(returns / (exposure * flat))).sum())
+    assert deviance(start(form, returns, exposure, edges)) < 0.03 * worst

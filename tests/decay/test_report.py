@@ -123,7 +123,7 @@ def _repeated(fit: DecayFit, times: int) -> Any:
         statistics,
         ended=sparse.csc_array(sparse.hstack([statistics.ended] * times)),
         returned=sparse.csc_array(sparse.hstack([statistics.returned] * times)),
-        partial_days=sparse.csc_array(sparse.hstack([statistics.partial_days] * times)),
+        partial=sparse.csc_array(sparse.hstack([statistics.partial] * times)),
         visits=np.tile(statistics.visits, times),
         returning_users=np.tile(statistics.returning_users, times),
     )

@@ -1,0 +1,170 @@
+"""The contest of forms: which of them predicts users and times it has not seen.
+
+Held-out likelihood by users decides: users are dealt into folds, every form is fitted to all folds but one and judged
+on the users left out. A form ties with the best if its held-out log-likelihood is behind by less than two standard
+errors of their paired difference over users, or by odds that are no strong evidence; among those that tie the one with
+the fewest parameters wins. This is the one-standard-error rule of Breiman et al. 1984, "Classification and Regression
+Trees", section 3.4.3, with two, because each of thirteen others has a chance to look better; the odds are those of
+Royall 1997, "Statistical Evidence", because the error of a difference between nested forms is itself near nothing.
+
+What is judged, for every entity with parameters of its own: all entities together, whose winner is the form of the log,
+and each entity alone, which leaves the log's form only where its own users say so.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import numpy as np
+from numpy.typing import NDArray
+
+from ltsi.decay.families import Family
+from ltsi.decay.forms import FORMS, Floats
+from ltsi.decay.likelihood import maximise
+from ltsi.decay.pairs import Pairs, sums
+from ltsi.decay.statistics import ReturnStatistics
+
+FOLDS = 5
+TIE_ERRORS = 2.0
+TIE_ODDS = 32.0
+_LEAST_GAIN = 1e-5
+
+
+@dataclass(frozen=True)
+class Contest:
+    """Held-out log-likelihoods of `F` forms on `N` entities.
+
+    Attributes:
+        names: the forms.
+        winner: the form of the log.
+        winners: the form of each entity, `N` of them.
+        alone: the form that would win on an entity's own evidence, `N` of them.
+        by_users: `(F,)`, held-out log-likelihood of all entities together.
+        behind_error: `(F,)`, standard error over users of the difference to the best form.
+        by_entity: `(F, N)`, held-out log-likelihood of each entity.
+        gain_error: `(N,)`, standard error of an entity's gain of its winner over the plain exponential.
+        by_time: `(F,)`, log-likelihood of the last part of the log under fits to what came before; None if not asked.
+    """
+
+    names: tuple[str, ...]
+    winner: str
+    winners: tuple[str, ...]
+    alone: tuple[str, ...]
+    by_users: Floats
+    behind_error: Floats
+    by_entity: Floats
+    gain_error: Floats
+    by_time: Floats | None = None
+
+    def gain(self, at: int) -> float:
+        """Returns the held-out gain of an entity's winner over the plain exponential, in log-likelihood."""
+        won, plain = self.names.index(self.winners[at]), self.names.index("exponential")
+        return float(self.by_entity[won, at] - self.by_entity[plain, at])
+
+
+def hold_contest(
+    statistics: ReturnStatistics,
+    entities: NDArray[np.int64],
+    starts: dict[str, Floats],
+    family: Family,
+    seed: int,
+    earlier: ReturnStatistics | None = None,
+) -> Contest:
+    """Holds the contest.
+
+    Args:
+        statistics: the statistics.
+        entities: `(N,)`, codes of the entities that hold enough evidence, at least one.
+        starts: for each form, `(N, K)`, log-parameters fitted to all users.
+        family: the likelihood.
+        seed: of the deal of users into folds.
+        earlier: the same statistics with everybody's observation ended earlier; what is more in `statistics` happened
+            later.
+    """
+    names = tuple(starts)
+    pairs = Pairs.of(statistics, entities)
+    fold = _deal(statistics.n_groups, seed)
+    returns, exposure = statistics.totals(entities, (fold[None, :] != np.arange(FOLDS)[:, None]).astype(np.float64))
+    bins, row = statistics.n_bins, fold[pairs.group] * len(entities) + pairs.entity
+    scores = []
+    for name in names:
+        start = np.tile(starts[name], (FOLDS, 1))
+        counts, days = returns.reshape(-1, bins), exposure.reshape(-1, bins)
+        theta = maximise(FORMS[name], counts, days, statistics.edges, start, _LEAST_GAIN, family).theta
+        scores.append(pairs.log_likelihood(FORMS[name].mean_hazard(theta, statistics.edges)[0], family, row))
+    score = np.stack(scores)
+    by_group = np.stack([sums(pairs.group, one, statistics.n_groups) for one in score])
+    winner, behind_error = _pick(names, by_group, None)
+    winners = _entity_winners(names, score, pairs, winner)
+    plain = score[names.index("exponential")] if "exponential" in names else score[0]
+    won = score[np.array([names.index(one) for one in winners])[pairs.entity], np.arange(len(pairs.entity))]
+    return Contest(
+        names=names,
+        winner=winner,
+        winners=winners,
+        alone=_entity_winners(names, score, pairs, None),
+        by_users=score.sum(1),
+        behind_error=behind_error,
+        by_entity=np.stack([pairs.by_entity(one) for one in score]),
+        gain_error=_error(pairs, won - plain),
+        by_time=None if earlier is None else _by_time(statistics, earlier, entities, starts, family),
+    )
+
+
+def _deal(n_groups: int, seed: int) -> NDArray[np.int64]:
+    return np.random.default_rng(seed).permutation(np.arange(n_groups) % FOLDS)
+
+
+def _pick(names: Sequence[str], score: Floats, preferred: str | None) -> tuple[str, Floats]:
+    """Returns the winner and each form's standard error behind the best, for scores by unit `(F, units)`."""
+    total = score.sum(1)
+    best = int(np.argmax(total))
+    behind = score[best] - score
+    spread = ((behind - behind.mean(1, keepdims=True)) ** 2).sum(1)
+    error = np.sqrt(spread * behind.shape[1] / max(behind.shape[1] - 1, 1))
+    margin = np.maximum(TIE_ERRORS * error, math.log(TIE_ODDS))
+    tied = np.flatnonzero(total[best] - total <= margin).tolist()
+    if preferred is not None and names.index(preferred) in tied:
+        return preferred, error
+    chosen = min(tied, key=lambda at: (len(FORMS[names[at]].parameters), -total[at]))
+    return names[chosen], error
+
+
+def _entity_winners(names: Sequence[str], score: Floats, pairs: Pairs, preferred: str | None) -> tuple[str, ...]:
+    order = np.argsort(pairs.entity, kind="stable")
+    ends = np.cumsum(np.bincount(pairs.entity, minlength=pairs.n_entities))
+    return tuple(
+        _pick(names, score[:, order[end - size : end]], preferred)[0]
+        for end, size in zip(ends, np.diff(ends, prepend=0), strict=True)
+    )
+
+
+def _error(pairs: Pairs, difference: Floats) -> Floats:
+    """Returns the standard error over groups of a sum of differences, `(N,)`, for differences by pair `(P,)`."""
+    count = np.maximum(np.bincount(pairs.entity, minlength=pairs.n_entities), 2)
+    mean = pairs.by_entity(difference) / count
+    spread: Floats = pairs.by_entity((difference - mean[pairs.entity]) ** 2)
+    error: Floats = np.sqrt(spread * count / (count - 1))
+    return error
+
+
+def _by_time(
+    statistics: ReturnStatistics,
+    earlier: ReturnStatistics,
+    entities: NDArray[np.int64],
+    starts: dict[str, Floats],
+    family: Family,
+) -> Floats:
+    """Returns each form's log-likelihood of what happened later, `(F,)`, fitted to what happened before."""
+    returns, exposure = (total[0] for total in statistics.totals(entities))
+    before, exposure_before = (total[0] for total in earlier.totals(entities))
+    # Sums in another order leave a rounding error where nothing happened later.
+    after, exposure_after = np.maximum(returns - before, 0.0), np.maximum(exposure - exposure_before, 0.0)
+    scores = []
+    for name, start in starts.items():
+        fit = maximise(FORMS[name], before, exposure_before, statistics.edges, start, _LEAST_GAIN, family)
+        mean = FORMS[name].mean_hazard(fit.theta, statistics.edges)[0]
+        scores.append(float(family.terms(after, exposure_after, mean)[0].sum()))
+    return np.array(scores)

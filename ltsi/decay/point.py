@@ -1,0 +1,62 @@
+"""From log-parameters to what a row of the table says, or why it says nothing."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+
+import numpy as np
+
+from ltsi.decay.curves import LN2
+from ltsi.decay.forms import AMPLITUDE, FLOOR, FORMS, RATE, Floats, Form, bounds, has_half_life, values
+from ltsi.decay.result import EntityDecay
+
+NO_FALL = "the return rate does not fall with age"
+TOO_FAST = "the return rate falls faster than visits can show; set a smaller session_gap_days"
+NO_UPPER_END = "the log is too short to bound the half-life from above"
+
+AT_BOUND = 1e-3
+"""Log-parameters this near to a bound have run into it."""
+
+
+def with_point(row: EntityDecay, form: Form, theta: Floats, edges: Floats) -> EntityDecay:
+    """Puts the estimates of one fit into a row, or a note where they mean that nothing fades, or too fast to be seen.
+
+    Args:
+        row: the row, with its counts.
+        form: the form.
+        theta: `(K,)`, log-parameters.
+        edges: edges of the age bins in days.
+    """
+    given = values(form, theta)
+    low, high = (end[0, 0] for end in bounds(form, np.ones((1, 1)), np.ones((1, 1)), edges))
+    floor, overall = given.get(FLOOR, 0.0), row.returns / row.exposure
+    # At the maximum, expected and observed returns add up to the same; what the floor leaves is the fading part's.
+    if theta[0] <= low + AT_BOUND or (overall - floor) * row.exposure < 1:
+        return replace(row, form=form.name, rate_per_day=0.0, amplitude=0.0, floor=overall, note=NO_FALL)
+    if theta[0] >= high - AT_BOUND:
+        return replace(row, form=form.name, note=TOO_FAST)
+    return replace(
+        row,
+        form=form.name,
+        rate_per_day=given.get(RATE),
+        half_life_days=LN2 / given[RATE] if has_half_life(form) else None,
+        amplitude=given[AMPLITUDE],
+        floor=floor,
+        parameters=given,
+    )
+
+
+def with_ends(row: EntityDecay, low: float, high: float, edges: Floats) -> EntityDecay:
+    """Puts the interval of the first log-parameter into a row."""
+    form = FORMS[str(row.form)]
+    if not has_half_life(form):
+        return replace(row, exponent_low=float(np.exp(low)), exponent_high=float(np.exp(high)))
+    # An end at the slowest rate has no fall in it: the half-life then has no upper end.
+    slowest = bounds(form, np.ones((1, 1)), np.ones((1, 1)), edges)[0][0, 0]
+    unbounded = low <= slowest + AT_BOUND
+    return replace(
+        row,
+        half_life_low_days=LN2 / float(np.exp(high)),
+        half_life_high_days=None if unbounded else LN2 / float(np.exp(low)),
+        note=NO_UPPER_END if unbounded else row.note,
+    )

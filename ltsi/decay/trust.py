@@ -1,0 +1,169 @@
+"""How sure the decay of an entity is: intervals, goodness of fit, and what it borrows from others."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import replace
+
+import numpy as np
+from numpy.typing import NDArray
+from scipy import stats
+
+from ltsi.decay.bootstrap import resampled_log_rates, user_weights
+from ltsi.decay.curves import LN2
+from ltsi.decay.estimators import LIKELIHOODS, family_of
+from ltsi.decay.forms import FORMS, SIMPLE, Floats, bounds, has_half_life
+from ltsi.decay.frailty import fit_frailty, standard_errors
+from ltsi.decay.goodness import dispersion, goodness_of_fit
+from ltsi.decay.likelihood import Maximum
+from ltsi.decay.pairs import Pairs
+from ltsi.decay.point import AT_BOUND, with_ends, with_point
+from ltsi.decay.pooling import partial_pool
+from ltsi.decay.profile import profile_interval
+from ltsi.decay.result import SIMPLE_FORM, EntityDecay, FitOptions
+from ltsi.decay.statistics import ReturnStatistics
+
+Codes = NDArray[np.int64]
+
+
+def add_trust(
+    rows: list[EntityDecay], enough: Codes, fits: dict[str, Maximum], statistics: ReturnStatistics, options: FitOptions
+) -> None:
+    """Adds dispersion, goodness of fit and profile intervals to the rows of entities with enough evidence.
+
+    Args:
+        rows: rows of all entities.
+        enough: `(N,)`, codes of those that were fitted.
+        fits: the maxima by form, `N` each.
+        statistics: the statistics.
+        options: how to fit.
+    """
+    family = family_of(options.estimator)
+    for name, places in _by_form(rows, enough, fits):
+        form, codes = FORMS[name], enough[places]
+        returns, exposure = (total[0] for total in statistics.totals(codes))
+        fit = fits[name].of(places)
+        mean = form.mean_hazard(fit.theta, statistics.edges)[0]
+        scale = dispersion(Pairs.of(statistics, codes), mean)
+        fit_p = goodness_of_fit(returns, exposure * mean, len(form.parameters), scale)
+        ends = None
+        if options.estimator in LIKELIHOODS and has_half_life(form):
+            ends = profile_interval(form, fit, returns, exposure, statistics.edges, options.confidence, scale, family)
+        slowest = bounds(form, returns, exposure, statistics.edges)[0][:, 0]
+        for at, code in enumerate(codes):
+            rows[code] = replace(rows[code], dispersion=float(scale[at]), fit_p=float(fit_p[at]))
+            if ends is not None and rows[code].half_life_days is not None:
+                open_end = ends[0][at] <= slowest[at] + AT_BOUND
+                rows[code] = replace(
+                    rows[code],
+                    profile_low_days=LN2 / float(np.exp(ends[1][at])),
+                    profile_high_days=None if open_end else LN2 / float(np.exp(ends[0][at])),
+                )
+
+
+def add_intervals(
+    rows: list[EntityDecay],
+    enough: Codes,
+    fits: dict[str, Maximum],
+    statistics: ReturnStatistics,
+    options: FitOptions,
+    watch: Callable[[str, float], None],
+) -> None:
+    """Adds to each row that fades the percentile interval of its bootstrap replicates.
+
+    With `form=simple` every replicate chooses anew whether there is a floor; else the form of the row is taken for
+    granted, because the rates of different forms do not mean the same.
+    """
+    weights = user_weights(statistics.n_groups, options.replicates, options.seed)
+    groups = [("", np.arange(len(enough)))] if options.form == SIMPLE_FORM else list(_by_form(rows, enough, fits))
+    fading = [(name, [at for at in places if rows[enough[at]].amplitude]) for name, places in groups]
+    total, finished = sum(len(places) for _, places in fading), 0
+
+    def done(count: int) -> None:
+        nonlocal finished
+        finished += count
+        watch("bootstrap over users", finished / total)
+
+    for name, places in fading:
+        if not places:
+            continue
+        codes = enough[places]
+        starts = {one: fits[one].theta[places] for one in (SIMPLE if options.form == SIMPLE_FORM else (name,))}
+        found = resampled_log_rates(statistics, starts, codes, weights, options.estimator, done)
+        for column, code in enumerate(codes):
+            rows[code] = _with_interval(rows[code], found[:, column], statistics.edges, options.confidence)
+
+
+def _by_form(rows: list[EntityDecay], enough: Codes, fits: dict[str, Maximum]) -> list[tuple[str, Codes]]:
+    """Returns for each form the places, among those fitted, of the entities that have it."""
+    forms = np.array([str(rows[code].form) for code in enough])
+    return [(name, np.flatnonzero(forms == name)) for name in fits if np.any(forms == name)]
+
+
+def _with_interval(row: EntityDecay, log_values: Floats, edges: Floats, confidence: float) -> EntityDecay:
+    tail = (1.0 - confidence) / 2
+    low, high = np.quantile(log_values, [tail, 1.0 - tail])
+    return with_ends(row, float(low), float(high), edges)
+
+
+def add_frailty(
+    rows: list[EntityDecay], enough: Codes, fits: dict[str, Maximum], statistics: ReturnStatistics, options: FitOptions
+) -> None:
+    """Puts fits with differing users in the place of the Poisson fits, with intervals from their curvature."""
+    quantile = stats.norm.ppf((1 + options.confidence) / 2)
+    for name, places in _by_form(rows, enough, fits):
+        form, codes = FORMS[name], enough[places]
+        pairs, returns = Pairs.of(statistics, codes), statistics.totals(codes)[0][0]
+        fit = fit_frailty(form, pairs, returns, fits[name].theta[places])
+        errors = standard_errors(form, pairs, fit)
+        for at, code in enumerate(codes):
+            row = with_point(
+                replace(rows[code], user_variance=float(fit.variance[at]), note=""),
+                form,
+                fit.theta[at],
+                statistics.edges,
+            )
+            if row.amplitude and np.isfinite(errors[at]):
+                centre, reach = float(fit.theta[at, 0]), float(quantile * errors[at])
+                row = with_ends(row, centre - reach, centre + reach, statistics.edges)
+            rows[code] = row
+
+
+def add_partial_pooling(
+    rows: list[EntityDecay], parents: NDArray[np.integer] | None, confidence: float
+) -> list[EntityDecay]:
+    """Adds to every entity the rate that is believed after borrowing; thin ones then have one too.
+
+    Only rates of one form, the one most entities have, mean the same and are pooled.
+
+    Args:
+        rows: rows of all entities.
+        parents: `(E,)`, what each entity belongs to.
+        confidence: coverage of the intervals.
+    """
+    forms = [row.form for row in rows if row.half_life_days]
+    common = max(set(forms), key=forms.count) if forms else None
+    quantile = float(stats.norm.ppf((1 + confidence) / 2))
+    estimate, error = np.zeros(len(rows)), np.full(len(rows), np.inf)
+    for at, row in enumerate(rows):
+        if row.form == common and row.half_life_days and row.half_life_low_days and row.half_life_high_days:
+            estimate[at] = -np.log(row.half_life_days)
+            error[at] = np.log(row.half_life_high_days / row.half_life_low_days) / (2 * quantile)
+    usable = np.isfinite(error) & (error > 0)
+    if usable.sum() < 2:
+        return rows
+    error[~usable] = np.inf
+    found = partial_pool(estimate, error, () if parents is None else (parents,))
+    reach = np.exp(quantile * found.error)
+    half_life = np.exp(-found.mean)
+    return [
+        replace(
+            row,
+            pooled_rate_per_day=LN2 / float(half_life[at]),
+            pooled_half_life_days=float(half_life[at]),
+            pooled_low_days=float(half_life[at] / reach[at]),
+            pooled_high_days=float(half_life[at] * reach[at]),
+            own_weight=float(found.own_weight[at]),
+        )
+        for at, row in enumerate(rows)
+    ]

@@ -1,0 +1,83 @@
+from collections.abc import Callable
+from typing import Any
+
+import numpy as np
+import pytest
+
+from ltsi.decay.estimate import fit_statistics
+from ltsi.decay.families import BINOMIAL, POISSON
+from ltsi.decay.forms import FORMS
+from ltsi.decay.pairs import Pairs
+from ltsi.decay.report import forms_table
+from ltsi.decay.result import DecayFit, FitOptions
+from ltsi.decay.statistics import ReturnStatistics, age_edges, collect
+
+Planted = Callable[..., Any]
+DAY = 86_400
+
+
+@pytest.fixture(scope="module")
+def fit(planted: Planted) -> DecayFit:
+    """Two entities of different half-lives and no floor, with the first part of the log beside the whole."""
+    log = planted((3.0, 30.0), floor=0.0, users=1_500, amplitude=0.1)
+    end = np.full(log.users, int(0.75 * log.days * DAY), dtype=np.int64)
+    earlier = collect([log.block(1)], np.arange(2), 2, end, age_edges(0.5, log.days))
+    options = FitOptions(form="auto", replicates=20)
+    found: DecayFit = fit_statistics(log.statistics(1), ["fast", "slow"], options, earlier=earlier)
+    return found
+
+
+def test_the_planted_form_wins_for_the_log_and_for_every_entity(fit: DecayFit) -> None:
+    assert fit.contest is not None
+    assert fit.contest.winner == "exponential"
+    assert [one.form for one in fit.entities] == ["exponential"] * 2
+    assert set(fit.entities[0].aic) == set(FORMS)
+    assert fit.entities[0].heldout_gain == 0.0
+
+
+def test_a_mixture_of_rates_is_told_from_a_tail(fit: DecayFit) -> None:
+    assert fit.pooled.form != "exponential"
+    assert any("different rates explain the floor" in remark for remark in fit.remarks)
+    assert any("the tail of the one mixes rates" in remark for remark in fit.remarks)
+
+
+def test_forms_are_ranked_with_the_winner_marked(fit: DecayFit) -> None:
+    table = forms_table(fit)
+    assert table is not None
+    assert len(table.rows) == len(FORMS)
+    behind = [row[2].value for row in table.rows]  # type: ignore[union-attr]
+    assert behind == sorted(behind)
+    assert behind[0] == 0.0
+    assert [row[0].value for row in table.rows if row[0].bold] == ["exponential"]  # type: ignore[union-attr]
+    later = {str(row[0].value): row[4].value for row in table.rows}  # type: ignore[union-attr]
+    assert later["exponential"] < later["power"]
+
+
+def test_pairs_add_up_to_the_tables(planted: Planted) -> None:
+    statistics = planted((3.0, 30.0), users=50).statistics(1)
+    hazard = np.random.default_rng(0).uniform(0.01, 0.1, (2, statistics.n_bins))
+    pairs = Pairs.of(statistics, np.array([1, 0]))
+    returns, exposure = (total[0][::-1] for total in statistics.totals())
+    assert pairs.by_entity(pairs.expected(hazard)) == pytest.approx((exposure * hazard).sum(1))
+    wanted = (returns * np.log(hazard) - exposure * hazard).sum(1)
+    assert pairs.by_entity(pairs.log_likelihood(hazard, POISSON)) == pytest.approx(wanted)
+    assert pairs.weighted_exposure(np.ones(len(pairs.entity))) == pytest.approx(exposure)
+
+
+def test_pairs_of_trials_are_binomial(planted: Planted) -> None:
+    log = planted((3.0,), users=30)
+    end = np.full(log.users, int(log.days * DAY), dtype=np.int64)
+    statistics = collect([log.block(0)], np.array([0]), 1, end, age_edges(0.5, log.days), "active_days")
+    hazard = np.full((1, statistics.n_bins), 0.3)
+    returns, trials = (total[0].sum() for total in statistics.totals())
+    pairs = Pairs.of(statistics, np.array([0]))
+    wanted = returns * np.log(0.3) + (trials - returns) * np.log(0.7)
+    assert pairs.log_likelihood(hazard, BINOMIAL).sum() == pytest.approx(wanted)
+
+
+def test_one_user_leaves_one_fold_and_no_error(planted: Planted) -> None:
+    statistics: ReturnStatistics = planted((3.0,), users=12, days=2000.0, floor=0.05).statistics(0)
+    (one,) = fit_statistics(statistics, ["x"], FitOptions(form="auto", replicates=20)).entities
+    assert one.form in FORMS
+    assert one.heldout_gain is not None
+    assert np.isfinite(one.heldout_gain)

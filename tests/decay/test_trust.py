@@ -1,0 +1,194 @@
+from collections.abc import Callable
+from typing import Any
+
+import numpy as np
+import pytest
+from numpy.typing import NDArray
+from scipy import integrate, stats
+
+from ltsi.decay.estimate import fit_statistics
+from ltsi.decay.families import POISSON
+from ltsi.decay.forms import FORMS
+from ltsi.decay.frailty import fit_frailty, marginal
+from ltsi.decay.goodness import dispersion, goodness_of_fit
+from ltsi.decay.heterogeneity import explained_floors
+from ltsi.decay.likelihood import maximise
+from ltsi.decay.pairs import Pairs
+from ltsi.decay.pooling import partial_pool
+from ltsi.decay.profile import profile_interval
+from ltsi.decay.result import FitOptions
+from ltsi.decay.statistics import ReturnStatistics, age_edges, collect
+from ltsi.sequences.split import TrainingBlock
+
+Planted = Callable[..., Any]
+DAY = 86_400
+EXPONENTIAL = FORMS["exponential"]
+ALL = np.array([0])
+
+
+def frail_log(variance: float, seed: int, users: int = 1_500, days: float = 120.0) -> ReturnStatistics:
+    """Users whose fading hazard differs by a gamma factor; nothing has a floor. Half-life ten days."""
+    generator = np.random.default_rng(seed)
+    rate = np.log(2) / 10
+    factor = generator.gamma(1 / variance, variance, users) if variance else np.ones(users)
+    user, now, found = np.arange(users), generator.uniform(0, days, users), []
+    while len(user):
+        found.append((user, now))
+        left = np.exp(-rate * 0.5) - generator.exponential(size=len(user)) * rate / (0.1 * factor[user])
+        wait = np.where(left > 0, -np.log(np.where(left > 0, left, 1.0)) / rate, np.inf)
+        kept = now + wait < days
+        user, now = user[kept], (now + wait)[kept]
+    users_, times = (np.concatenate(part) for part in zip(*found, strict=True))
+    order = np.lexsort((times, users_))
+    block = TrainingBlock(
+        0,
+        np.concatenate([[0], np.cumsum(np.bincount(users_, minlength=users))]).astype(np.int64),
+        np.zeros(len(order), dtype=np.int32),
+        (times[order] * DAY).astype(np.int64),
+        np.zeros(len(order), dtype=np.uint8),
+    )
+    return collect([block], ALL, 1, np.full(users, int(days * DAY), dtype=np.int64), age_edges(0.5, days))
+
+
+def test_profile_interval_ends_where_the_likelihood_says(planted: Planted) -> None:
+    statistics = planted((8.0, 20.0)).statistics(2)
+    returns, exposure = (total[0] for total in statistics.totals())
+    for form in (EXPONENTIAL, FORMS["exponential_floor"], FORMS["power"]):
+        fit = maximise(form, returns, exposure, statistics.edges)
+        ends = profile_interval(form, fit, returns, exposure, statistics.edges, 0.95, np.ones(2), POISSON)
+        for end in ends:
+            held = maximise(form, returns, exposure, statistics.edges, fit.theta, held=end)
+            loss = 2 * (fit.log_likelihood - held.log_likelihood)
+            assert loss == pytest.approx([stats.chi2.ppf(0.95, 1)] * 2, rel=5e-3)
+        assert np.all(ends[0] < fit.theta[:, 0])
+        assert np.all(ends[1] > fit.theta[:, 0])
+
+
+def test_profile_interval_without_an_end_is_the_bound(planted: Planted) -> None:
+    (one,) = planted((100.0,), floor=0.0, users=300, days=30.0).fit(4, FitOptions(form="exponential")).entities
+    assert one.profile_low_days is not None
+    assert one.profile_low_days < 100.0
+    assert one.profile_high_days is None
+
+
+def test_marginal_likelihood_is_the_integral_over_the_factors() -> None:
+    statistics = frail_log(0.5, seed=0, users=3)
+    pairs = Pairs.of(statistics, ALL)
+    theta = np.log([[0.05, 0.2]])
+    hazard = EXPONENTIAL.mean_hazard(theta, statistics.edges)[0]
+    expected, plain = pairs.expected(hazard), pairs.log_likelihood(hazard, POISSON)
+
+    def integrand(factor: float, pair: int) -> float:
+        scaled = plain[pair] + expected[pair] * (1 - factor) + pairs.returns[pair] * np.log(factor)
+        return float(np.exp(scaled) * stats.gamma.pdf(factor, 2.0, scale=0.5))
+
+    wanted = sum(np.log(integrate.quad(integrand, 1e-9, 60, args=(pair,))[0]) for pair in range(len(expected)))
+    assert marginal(EXPONENTIAL, pairs, theta, np.log([0.5]))[0] == pytest.approx(wanted, rel=1e-6)
+
+
+def test_frailty_finds_the_rate_that_alike_users_do_not() -> None:
+    statistics = frail_log(1.0, seed=1)
+    options = {name: FitOptions(form="exponential", estimator=name) for name in ("poisson", "negative_binomial")}
+    alike, differ = (fit_statistics(statistics, ["x"], one).entities[0] for one in options.values())
+    assert differ.half_life_days == pytest.approx(10.0, rel=0.1)
+    assert differ.user_variance == pytest.approx(1.0, rel=0.25)
+    assert differ.half_life_low_days is not None
+    assert differ.half_life_high_days is not None
+    assert differ.half_life_low_days < 10.0 < differ.half_life_high_days
+    assert alike.half_life_days is not None
+    assert abs(alike.half_life_days - 10.0) > 2 * abs(float(differ.half_life_days or 0) - 10.0)
+    assert alike.dispersion is not None
+    assert alike.dispersion > 1.3
+
+
+def test_users_who_do_not_differ_have_no_variance() -> None:
+    statistics = frail_log(0.0, seed=2)
+    returns, exposure = (total[0] for total in statistics.totals())
+    plain = maximise(EXPONENTIAL, returns, exposure, statistics.edges)
+    found = fit_frailty(EXPONENTIAL, Pairs.of(statistics, ALL), returns, plain.theta)
+    assert found.variance[0] < 0.1
+    assert found.theta[0] == pytest.approx(plain.theta[0], abs=0.05)
+
+
+def test_the_report_says_whether_users_explain_the_floor(planted: Planted) -> None:
+    told = []
+    for statistics in (frail_log(1.5, seed=3), planted((5.0,), floor=0.02).statistics(0)):
+        fit = fit_statistics(statistics, ["x"], FitOptions(replicates=0))
+        told += explained_floors(fit.pooled, statistics)
+    assert "differences between users explain the floor" in told[0]
+    assert "the floor stays when users may differ" in told[1]
+
+
+def test_goodness_of_fit_is_uniform_under_the_truth_and_small_beside_it() -> None:
+    generator = np.random.default_rng(0)
+    expected = np.tile(np.geomspace(0.2, 40, 50), (400, 1))
+    returns = generator.poisson(expected).astype(float)
+    found = goodness_of_fit(returns, expected, 0, np.ones(400))
+    assert stats.kstest(found, "uniform").pvalue > 0.01
+    wrong = goodness_of_fit(returns, expected[:, ::-1], 0, np.ones(400))
+    assert wrong.max() < 1e-6
+    assert goodness_of_fit(returns[:1] * 0, expected[:1] * 0, 0, np.ones(1)).tolist() == [1.0]
+
+
+def test_dispersion_is_one_without_and_more_with_differing_users() -> None:
+    found = []
+    for variance in (0.0, 1.0):
+        statistics = frail_log(variance, seed=4)
+        returns, exposure = (total[0] for total in statistics.totals())
+        theta = maximise(EXPONENTIAL, returns, exposure, statistics.edges).theta
+        hazard = EXPONENTIAL.mean_hazard(theta, statistics.edges)[0]
+        found.append(float(dispersion(Pairs.of(statistics, ALL), hazard)[0]))
+    assert found[0] == pytest.approx(1.0, abs=0.12)
+    assert found[1] > 1.3
+
+
+def draw(seed: int) -> tuple[NDArray[np.float64], NDArray[np.float64], NDArray[np.float64], NDArray[np.int64]]:
+    """True and estimated log-rates of 60 entities in 6 categories, with the errors of the estimates."""
+    generator = np.random.default_rng(seed)
+    parent = np.repeat(np.arange(6), 10)
+    truth = generator.normal(0, 1.0, 6)[parent] + generator.normal(0, 0.3, 60)
+    error = generator.choice([0.05, 0.5, 1.5], 60)
+    return truth, truth + generator.normal(0, error), error, parent
+
+
+def test_partial_pooling_is_nearer_to_the_truth_and_as_sure_as_it_says() -> None:
+    own, flat, nested, covered = [], [], [], []
+    for seed in range(40):
+        truth, estimate, error, parent = draw(seed)
+        by_all, by_category = partial_pool(estimate, error), partial_pool(estimate, error, [parent])
+        own.append(np.mean((estimate - truth) ** 2))
+        flat.append(np.mean((by_all.mean - truth) ** 2))
+        nested.append(np.mean((by_category.mean - truth) ** 2))
+        covered.append(np.mean(np.abs(by_category.mean - truth) < 1.96 * by_category.error))
+    assert np.mean(nested) < 0.7 * np.mean(flat) < 0.7 * np.mean(own)
+    assert 0.9 < np.mean(covered) < 0.98
+
+
+def test_thin_entities_fall_back_and_sure_ones_stay() -> None:
+    estimate, error = np.array([1.0, 3.0, -9.0, 2.0]), np.array([0.01, 0.01, np.inf, 5.0])
+    found = partial_pool(estimate, error, [np.array([0, 1, 1, 0])])
+    assert found.own_weight[2] == 0.0
+    assert found.mean[:2] == pytest.approx([1.0, 3.0], abs=0.01)
+    assert 1.0 < found.mean[2] <= 3.0
+    assert found.mean[3] == pytest.approx(1.0, abs=0.3)
+    assert np.isfinite(found.error).all()
+
+
+def test_entities_that_do_not_differ_are_pooled_completely() -> None:
+    found = partial_pool(np.array([1.0, 1.1, 0.9]), np.ones(3))
+    assert found.spreads == (0.0,)
+    assert found.mean == pytest.approx([1.0] * 3)
+    with pytest.raises(ValueError, match="at least one"):
+        partial_pool(np.ones(2), np.full(2, np.inf))
+    with pytest.raises(ValueError, match="positive"):
+        partial_pool(np.ones(2), np.zeros(2))
+
+
+def test_a_thin_entity_has_a_pooled_rate_in_the_table(planted: Planted) -> None:
+    fit = planted((3.0, 8.0, 20.0, 8.0)).fit(0, FitOptions(form="exponential_floor", min_returns=450))
+    thin = [one for one in fit.entities if one.form is None]
+    assert thin
+    for one in thin:
+        assert one.own_weight == 0.0
+        assert one.pooled_half_life_days is not None
+        assert 3.0 < one.pooled_half_life_days < 30.0
