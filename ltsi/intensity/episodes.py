@@ -89,7 +89,9 @@ def episodes(segments: Segments, dormant_G: Bools, per_bin_S: Floats) -> Episode
     run = np.cumsum(turn) - 1
     begin = np.flatnonzero(turn)
     last = np.append(begin[1:], len(series)) - 1
-    count, exposure = np.bincount(run, segments.count_G), np.bincount(run, segments.exposure_G)
+    count, exposure = (
+        np.bincount(run, column).astype(np.float64) for column in (segments.count_G, segments.exposure_G)
+    )
     alive = np.flatnonzero(~dormant_G[begin])
     before, after = alive - 1, np.minimum(alive + 1, len(begin) - 1)
     has_before = (before >= 0) & (series[begin[before]] == series[begin[alive]])

@@ -9,12 +9,14 @@ import time
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, replace
 from datetime import UTC, datetime
+from functools import cached_property
 
 import numpy as np
 from numpy.typing import NDArray
 
 from ltsi.errors import ConfigError, DataError
 from ltsi.intensity.entities import Entities
+from ltsi.sequences.rows import ragged
 from ltsi.store import Store, user_blocks
 
 Floats = NDArray[np.float64]
@@ -94,11 +96,14 @@ class IntensitySeries:
 
     def dense(self, first: int, last: int) -> Floats:
         """Returns series `first:last` with their zeros, `(last - first, T)`."""
-        cells = slice(self.offsets[first], self.offsets[last])
-        row = np.repeat(np.arange(last - first), np.diff(self.offsets[first : last + 1]))
-        x_ST = np.zeros((last - first, self.bins.count))
-        x_ST[row, self.bin_M[cells]] = self.value_M[cells]
-        return x_ST
+        return self.rows(np.arange(first, last))
+
+    def rows(self, index: Ints) -> Floats:
+        """Returns some series with their zeros, `(len(index), T)`."""
+        row, cell = ragged(self.offsets[index], self.offsets[index + 1])
+        x = np.zeros((len(index), self.bins.count))
+        x[row, self.bin_M[cell]] = self.value_M[cell]
+        return x
 
     def blocks(self, max_cells: int = 2_000_000) -> Iterator[tuple[int, int]]:
         """Cuts the series into consecutive blocks that fit in memory with their zeros.
@@ -124,10 +129,17 @@ class IntensitySeries:
             value_M=self.value_M[kept_M],
         )
 
+    @cached_property
+    def level_T(self) -> Floats:
+        """`log(1 + x)` on average over the series that have begun, `(T,)`."""
+        begun_T = np.cumsum(np.bincount(self.first_S, minlength=self.bins.count))
+        sum_T = np.bincount(self.bin_M, weights=np.log1p(self.value_M), minlength=self.bins.count)
+        return np.asarray(sum_T / np.maximum(begun_T, 1))
+
     @property
     def total_T(self) -> Floats:
         """Everything that happened in each bin, `(T,)`."""
-        return np.bincount(self.bin_M, weights=self.value_M, minlength=self.bins.count)
+        return np.bincount(self.bin_M, weights=self.value_M, minlength=self.bins.count).astype(np.float64)
 
 
 def intensity_series(
@@ -168,7 +180,7 @@ def intensity_series(
         kept = (index >= 0) & (index < bins.count) & (value > 0)
         series = user[kept] * n_entities + entities.code_I[store.item[rows][kept]]
         key, place = np.unique(series * bins.count + index[kept], return_inverse=True)
-        parts.append((key, np.bincount(place, weights=value[kept], minlength=len(key))))
+        parts.append((key, np.bincount(place, weights=value[kept], minlength=len(key)).astype(np.float64)))
     key_M, value_M = (np.concatenate(column) for column in zip(*parts, strict=True))
     if not len(key_M):
         raise DataError(f"Store '{store.name}' has no event before {_date(bins.now)} that counts; give a later now.")
