@@ -1,9 +1,10 @@
-"""Metrics, one per file, by name. Some read the ranks of targets, the others labels and probabilities of examples.
+"""Metrics, one per file, by name. Some read ranks of targets, some labels of examples, others forecasts and what came.
 
 - Of ranks (`ndcg@10`, `hr@10`, `mrr`, `mrr@10`): a function of the rank of each target, so ranking is done once and
   every metric is read off it.
 - Of labels (`accuracy`, `precision`, `recall`, `f1`, `log_loss`, `gauc`, `auc`): all but `auc` are `Terms`, a ratio of
   two sums over examples, so users can be resampled.
+- Of values (`mse`, `mae`, `mase`, `coverage`, `rmse`, `r2`): all but `rmse` and `r2` are `Terms`.
 """
 
 from __future__ import annotations
@@ -20,40 +21,57 @@ from numpy.typing import ArrayLike, NDArray
 from ltsi.errors import ConfigError, DataError
 from ltsi.metrics.accuracy import accuracy
 from ltsi.metrics.auc import auc
+from ltsi.metrics.coverage import coverage
 from ltsi.metrics.f1 import f1
+from ltsi.metrics.forecasts import Forecasts
 from ltsi.metrics.gauc import gauc
 from ltsi.metrics.hr import hit_rate
 from ltsi.metrics.log_loss import log_loss
+from ltsi.metrics.mae import mae
+from ltsi.metrics.mase import mase
 from ltsi.metrics.mrr import reciprocal_rank
+from ltsi.metrics.mse import mse
 from ltsi.metrics.ndcg import discounted_gain
 from ltsi.metrics.precision import precision
+from ltsi.metrics.r2 import r2
 from ltsi.metrics.recall import recall
+from ltsi.metrics.rmse import rmse
 from ltsi.metrics.terms import Floats, Labels, Terms
 
 __all__ = [
     "LABELS",
     "RANKS",
+    "VALUES",
+    "Forecasts",
     "Metric",
     "Terms",
     "accuracy",
     "auc",
+    "coverage",
     "discounted_gain",
     "f1",
     "gauc",
     "hit_rate",
     "label_summary",
     "log_loss",
+    "mae",
+    "mase",
+    "mse",
     "parse",
     "parse_all",
     "per_user",
     "precision",
+    "r2",
     "recall",
     "reciprocal_rank",
+    "rmse",
     "summary",
     "terms",
+    "value_summary",
+    "value_terms",
 ]
 
-RANKS, LABELS = "ranks", "labels"
+RANKS, LABELS, VALUES = "ranks", "labels", "values"
 """What a metric reads."""
 
 _OF_RANKS: dict[str, Callable[..., NDArray[np.float64]]] = {
@@ -69,8 +87,16 @@ _OF_LABELS: dict[str, Callable[..., Terms]] = {
     "precision": precision,
     "recall": recall,
 }
-_NAMES = {RANKS: sorted(_OF_RANKS), LABELS: sorted([*_OF_LABELS, "auc"])}
-_WITHOUT_CUTOFF = frozenset({"mrr", *_NAMES[LABELS]})
+_OF_VALUES: dict[str, Callable[[Forecasts], Terms]] = {"coverage": coverage, "mae": mae, "mase": mase, "mse": mse}
+_WHOLE: dict[str, Callable[[Forecasts], float]] = {"r2": r2, "rmse": rmse}
+_NAMES = {
+    RANKS: sorted(_OF_RANKS),
+    LABELS: sorted([*_OF_LABELS, "auc"]),
+    VALUES: sorted([*_OF_VALUES, *_WHOLE]),
+}
+_READ = {RANKS: "the ranks of targets", LABELS: "labels and probabilities", VALUES: "forecasts"}
+_WITHOUT_CUTOFF = frozenset({"mrr", *_NAMES[LABELS], *_NAMES[VALUES]})
+_LOWER_IS_BETTER = frozenset({"log_loss", "mae", "mase", "mse", "rmse"})
 
 
 @dataclass(frozen=True)
@@ -90,13 +116,13 @@ class Metric:
 
     @property
     def reads(self) -> str:
-        """`ranks` or `labels`."""
-        return RANKS if self.name in _OF_RANKS else LABELS
+        """`ranks`, `labels` or `values`."""
+        return next(reads for reads, names in _NAMES.items() if self.name in names)
 
     @property
     def lower_is_better(self) -> bool:
         """Whether a better model has less of it."""
-        return self.name == "log_loss"
+        return self.name in _LOWER_IS_BETTER
 
     def __call__(self, ranks: ArrayLike) -> NDArray[np.float64]:
         """Evaluates a metric of ranks for each target.
@@ -134,12 +160,12 @@ def parse(name: str) -> Metric:
         Metric(name='ndcg', k=10)
     """
     stem, at, cutoff = name.partition("@")
-    every = [*_NAMES[RANKS], *_NAMES[LABELS]]
+    every = [name for names in _NAMES.values() for name in names]
     if stem not in every:
         near = difflib.get_close_matches(stem.lower(), every, n=1)
         hint = f"did you mean '{near[0]}{at}{cutoff}'?" if near else f"there are: {', '.join(map(_written, every))}."
         raise ConfigError(f"There is no metric '{name}'; {hint}")
-    if at and stem in _NAMES[LABELS]:
+    if at and stem not in _NAMES[RANKS]:
         raise ConfigError(f"Metric '{name}' takes no cut-off: write '{stem}'.")
     if not at and stem not in _WITHOUT_CUTOFF:
         raise ConfigError(f"Metric '{name}' needs a cut-off, the length of the list: write '{name}@10'.")
@@ -153,7 +179,7 @@ def parse_all(names: Iterable[str], reads: str, whose: str) -> tuple[str, ...]:
 
     Args:
         names: names of metrics.
-        reads: `ranks` or `labels`.
+        reads: `ranks`, `labels` or `values`.
         whose: who has these, as the subject of a sentence: "objective=click".
 
     Returns:
@@ -166,8 +192,7 @@ def parse_all(names: Iterable[str], reads: str, whose: str) -> tuple[str, ...]:
     for metric in metrics:
         if metric.reads != reads:
             fitting = ", ".join(map(_written, _NAMES[reads]))
-            has = "the ranks of targets" if reads == RANKS else "labels and probabilities"
-            raise ConfigError(f"Metric '{metric}' does not fit: {whose} has {has}; there are: {fitting}.")
+            raise ConfigError(f"Metric '{metric}' does not fit: {whose} has {_READ[reads]}; there are: {fitting}.")
     return tuple(map(str, metrics))
 
 
@@ -259,6 +284,33 @@ def label_summary(
     for name in names:
         each = terms(name, label_N, probability_N, user_N)
         found[name] = auc(label_N, probability_N) if each is None else each.value()
+    return found
+
+
+def value_terms(name: str, forecasts: Forecasts) -> Terms | None:
+    """Evaluates a metric of values for each forecast; None for `rmse` and `r2`, which are no ratio of sums."""
+    return _OF_VALUES[name](forecasts) if name in _OF_VALUES else None
+
+
+def value_summary(forecasts: Forecasts, names: Iterable[str]) -> dict[str, float]:
+    """Evaluates metrics of values over all forecasts.
+
+    Args:
+        forecasts: the forecasts.
+        names: names of the metrics.
+
+    Returns:
+        Each metric by its name; NaN where it is not defined.
+
+    Example:
+        >>> one = np.ones(2)
+        >>> value_summary(Forecasts(2 * one, one, 0 * one, 3 * one, one), ["mae", "mase", "coverage"])
+        {'mae': 1.0, 'mase': 1.0, 'coverage': 1.0}
+    """
+    found = {}
+    for name in names:
+        each = value_terms(name, forecasts)
+        found[name] = _WHOLE[name](forecasts) if each is None else each.value()
     return found
 
 

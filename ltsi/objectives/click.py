@@ -16,11 +16,12 @@ from ltsi.features.space import FeatureSpace
 from ltsi.losses.click import ClickLoss
 from ltsi.metrics import LABELS, label_summary
 from ltsi.models.click import ClickModel, ClickNetwork, ScoredClicks
+from ltsi.models.forecaster import Forecaster
 from ltsi.models.interest import InterestModel
 from ltsi.models.network import SequenceNetwork
 from ltsi.objectives.example_batches import ExampleMaker, PartExamples, TrainingExamples, as_they_happen
 from ltsi.objectives.labels.labels import Labels
-from ltsi.objectives.objective import Answers, Objective, Task, gap_seconds
+from ltsi.objectives.objective import Answers, Objective, Task, gap_seconds, refuse_forecaster
 from ltsi.sequences.augmentation import Augmentation
 from ltsi.sequences.batches import Shard, history_positions
 from ltsi.sequences.split import Split
@@ -75,8 +76,10 @@ class ClickTask(Task[ClickModel, ExampleBatch]):
         self.network, self.layout = objective.network, features.layout
         self.maker = ExampleMaker(split, objective.labels.on(split), features.encode(split.store))
 
-    def model(self, model: InterestModel) -> ClickModel:
+    def model(self, model: InterestModel | Forecaster) -> ClickModel:
         """Puts dense layers on a network, a calibration on a counted model; see `Task.model`."""
+        refuse_forecaster(model, self.objective.name)
+        assert isinstance(model, InterestModel)
         if isinstance(model, SequenceNetwork):
             return self.network(model, self.layout)
         if model.learns:

@@ -13,10 +13,12 @@ from ltsi.evaluation.ranking import target_ranks
 from ltsi.features.space import FeatureSpace
 from ltsi.histories import RankingBatch, TrainingBatch
 from ltsi.losses.click import ClickLoss
+from ltsi.losses.intensity import IntensityLoss
 from ltsi.losses.next_item import NextItemLoss
 from ltsi.metrics import RANKS, summary
+from ltsi.models.forecaster import Forecaster
 from ltsi.models.interest import InterestModel
-from ltsi.objectives.objective import Answers, Objective, Task, gap_seconds, refuse_features
+from ltsi.objectives.objective import Answers, Objective, Task, gap_seconds, refuse_features, refuse_forecaster
 from ltsi.sequences.augmentation import Augmentation, AugmentedBatches, augmented
 from ltsi.sequences.batches import RankingBatches, Shard, TrainingBatches, history_positions
 from ltsi.sequences.split import Split
@@ -41,12 +43,18 @@ class NextItemTask(Task[InterestModel, TrainingBatch]):
 
     asked: ClassVar[str] = "users"
 
-    def model(self, model: InterestModel) -> InterestModel:
+    def model(self, model: InterestModel | Forecaster) -> InterestModel:
         """Returns the model: this is what it is for."""
+        refuse_forecaster(model, self.objective.name)
+        assert isinstance(model, InterestModel)
         return model
 
     def check_loss(self, loss: object) -> None:
-        """Refuses a loss of clicks; see `Task.check_loss`."""
+        """Refuses a loss of another objective; see `Task.check_loss`."""
+        if isinstance(loss, IntensityLoss):
+            raise ConfigError(
+                "This loss is one of forecasts, and objective=next_item ranks items; choose loss=softmax."
+            )
         if isinstance(loss, ClickLoss):
             raise ConfigError("This loss is one of clicks, and objective=next_item ranks items; choose loss=softmax.")
 

@@ -15,6 +15,7 @@ from ltsi.errors import ConfigError
 from ltsi.features.space import FeatureSpace
 from ltsi.metrics import parse, parse_all
 from ltsi.models.click import ClickModel
+from ltsi.models.forecaster import Forecaster
 from ltsi.models.interest import InterestModel
 from ltsi.sequences.augmentation import Augmentation
 from ltsi.sequences.batches import Shard
@@ -24,7 +25,7 @@ from ltsi.sequences.split import Split
 Answers = Mapping[str, NDArray[Any]]
 """What a model answered about a part: columns `(N,)` in the order of the part."""
 
-Model = TypeVar("Model", InterestModel, ClickModel)
+Model = TypeVar("Model", InterestModel, ClickModel, Forecaster)
 Batch = TypeVar("Batch")
 
 
@@ -33,10 +34,9 @@ class Objective(ABC):
 
     Attributes:
         name: as in `objective=NAME`.
-        monitor: the metric that early stopping and the best checkpoint go by on the validation part, the higher the
-            better.
+        monitor: the metric that early stopping and the best checkpoint go by on the validation part.
         metrics: what is measured unless the configuration names others.
-        reads: what metrics are read off, `ranks` or `labels`.
+        reads: what metrics are read off: `ranks`, `labels` or `values`.
     """
 
     name: ClassVar[str]
@@ -85,8 +85,18 @@ class Task(ABC, Generic[Model, Batch]):
     def __init__(self, objective: Objective, split: Split) -> None:
         self.objective, self.split = objective, split
 
+    @property
+    def report(self) -> dict[str, int]:
+        """Counts worth keeping with a run, beside those of the split."""
+        return {}
+
+    def fit_statistics(self, model: Model) -> None:
+        """Lets a model count what it needs on the training part."""
+        assert not isinstance(model, Forecaster), "a forecaster is fitted on series"
+        model.fit_statistics(self.split)
+
     @abstractmethod
-    def model(self, model: InterestModel) -> Model:
+    def model(self, model: InterestModel | Forecaster) -> Model:
         """Makes of a model what is trained for this task.
 
         Raises:
@@ -159,6 +169,19 @@ def gap_seconds(split: Split, now: NDArray[np.int64], history_end: NDArray[np.in
     if not split.store.has_clock:
         return pl.Series([None] * len(now), dtype=pl.Int64)
     return pl.Series(now - split.store.time[split.roles.row(history_end - 1)])
+
+
+def refuse_forecaster(model: object, objective: str) -> None:
+    """Refuses a model that knows series only.
+
+    Raises:
+        ConfigError: it is one.
+    """
+    if isinstance(model, Forecaster):
+        raise ConfigError(
+            f"{type(model).__name__} forecasts series of intensity and knows no items, so objective={objective} has no "
+            "use for it; choose objective=intensity, or another model."
+        )
 
 
 def refuse_features(features: FeatureSpace | None, objective: str) -> None:

@@ -8,6 +8,7 @@ features.json                fitted features, if some are declared
 valid.json, test.json        metrics of a part of the split and how they were obtained
 per_user/<part>.parquet      one row per target: user, target, rank, history_length, gap_seconds, ...
                              of clicks, one per example: user, item, label, probability, history_length, gap_seconds
+                             of intensity, one per forecast: user, entity, origin, step, actual, predicted, low, high
 checkpoints/{best,last}.ckpt
 train.log
 ```
@@ -36,7 +37,8 @@ if TYPE_CHECKING:
 
 PER_USER_COLUMNS = ("user", "target", "rank", "history_length", "gap_seconds")
 PER_EXAMPLE_COLUMNS = ("user", "item", "label", "probability", "history_length", "gap_seconds")
-NEXT_ITEM, CLICK = "next_item", "click"
+PER_FORECAST_COLUMNS = ("user", "entity", "origin", "step", "actual", "scale", "predicted", "low", "high")
+NEXT_ITEM, CLICK, INTENSITY = "next_item", "click", "intensity"
 """Objectives whose answers a run can hold."""
 
 
@@ -45,7 +47,7 @@ class Evaluation:
     """What `valid.json` or `test.json` says; on disk the metrics stand beside the other keys.
 
     Attributes:
-        n_targets: number of targets ranked, or of examples told apart.
+        n_targets: number of targets ranked, of examples told apart, or of forecasts.
         split: name of the split, such as `leave_one_out`.
         seen: `hide` if items of the user's history were not ranked, `keep` if they were.
         eval_seconds: wall-clock seconds of scoring and ranking.
@@ -233,7 +235,7 @@ class RunFolder:
             raise RunError(f"{_unreadable(path, error)} ({_eval_again(self.path, part)})") from error
 
     def write_per_user(self, part: str, table: pl.DataFrame) -> None:
-        """Writes one row per target, or per example.
+        """Writes one row per target, per example or per forecast.
 
         Args:
             part: `valid` or `test`.
@@ -243,6 +245,7 @@ class RunFolder:
             ValueError: one of these columns is missing.
         """
         needed = PER_EXAMPLE_COLUMNS if "probability" in table.columns else PER_USER_COLUMNS
+        needed = PER_FORECAST_COLUMNS if "predicted" in table.columns else needed
         missing = [column for column in needed if column not in table.columns]
         if missing:
             raise ValueError(f"the per-user table of {part} lacks {missing}")

@@ -14,15 +14,22 @@ import polars as pl
 from numpy.typing import NDArray
 
 from ltsi.errors import RunError
-from ltsi.runs.folder import CLICK, NEXT_ITEM, Evaluation, RunFolder, find_runs
+from ltsi.metrics import Forecasts
+from ltsi.runs.folder import CLICK, INTENSITY, NEXT_ITEM, Evaluation, RunFolder, find_runs
 
 # What does not make another model. Where the data is from and how it is cut stands over the table; `model` is looked at
 # key by key.
 _NOT_OF_THE_MODEL = frozenset({"data", "metrics", "model", "resume", "seed", "seen", "split", "test"})
 
 # Columns of a run's table: what was asked, and what the model answered.
-_QUESTION = {NEXT_ITEM: ("user", "target"), CLICK: ("user", "item", "label")}
-_ANSWER = {NEXT_ITEM: "rank", CLICK: "probability"}
+_QUESTION = {
+    NEXT_ITEM: ("user", "target"),
+    CLICK: ("user", "item", "label"),
+    INTENSITY: ("user", "entity", "origin", "step", "actual", "scale"),
+}
+_ANSWER = {NEXT_ITEM: ("rank",), CLICK: ("probability",), INTENSITY: ("predicted", "low", "high")}
+# What the sample is of: users, or of intensity series.
+_UNIT = {NEXT_ITEM: ("user",), CLICK: ("user",), INTENSITY: ("user", "entity")}
 
 
 @dataclass(frozen=True)
@@ -117,11 +124,11 @@ class Ledger:
 
     @cached_property
     def _questions(self) -> pl.DataFrame:
-        return self._answers(self.first).drop(_ANSWER[self.objective])
+        return self._answers(self.first).drop(*_ANSWER[self.objective])
 
     @property
     def n_users(self) -> int:
-        """Number of users asked about.
+        """Number of users asked about; of intensity, of series.
 
         Raises:
             RunError: see `ranks`.
@@ -135,9 +142,13 @@ class Ledger:
 
     @cached_property
     def first_targets(self) -> NDArray[np.int64]:
-        """Column of each user's first target or example, `(users,)`; those of a user follow each other."""
-        user = self._questions["user"]
-        return np.flatnonzero((user != user.shift(1)).fill_null(value=True).to_numpy())
+        """Column of each user's first target or example, `(users,)`; those of a user follow each other.
+
+        Of intensity, of each series' first forecast.
+        """
+        unit = self._questions.select(_UNIT[self.objective])
+        changed = pl.any_horizontal(pl.all() != pl.all().shift(1)).fill_null(value=True)
+        return np.flatnonzero(unit.select(changed).to_series().to_numpy())
 
     @property
     def n_targets(self) -> int:
@@ -156,17 +167,28 @@ class Ledger:
         Raises:
             RunError: a run's per-user results are missing, unreadable, or of other users or targets.
         """
-        return self._collected(entry)
+        return self._collected(entry, "rank")
 
     def probabilities(self, entry: Entry) -> NDArray[np.float64]:
         """Reads the probabilities that a model gives to examples, `(seeds, examples)`; see `ranks`."""
-        return self._collected(entry)
+        return self._collected(entry, "probability")
 
-    def _collected(self, entry: Entry) -> NDArray[Any]:
-        found, column = [], _ANSWER[self.objective]
+    def forecasts(self, entry: Entry) -> list[Forecasts]:
+        """Reads the forecasts of a model, one set a seed; see `ranks`."""
+        actual, scale = (self._questions[name].to_numpy() for name in ("actual", "scale"))
+        columns = [self._collected(entry, name) for name in _ANSWER[INTENSITY]]
+        return [Forecasts(actual, *each, scale) for each in zip(*columns, strict=True)]
+
+    @property
+    def n_silent(self) -> int:
+        """Number of series that are zero throughout the part."""
+        return int((np.add.reduceat(self._questions["actual"].to_numpy(), self.first_targets) == 0).sum())
+
+    def _collected(self, entry: Entry, column: str) -> NDArray[Any]:
+        found = []
         for record in entry.records:
             answers = self._answers(record)
-            if not answers.drop(column).equals(self._questions):
+            if not answers.drop(*_ANSWER[self.objective]).equals(self._questions):
                 raise RunError(
                     f"Runs {self.first.path} and {record.path} cannot stand in one table: they ranked other users or "
                     f"targets in {self.part}; evaluate both again, or compare them separately."
@@ -176,10 +198,10 @@ class Ledger:
 
     def _answers(self, record: Record) -> pl.DataFrame:
         question = _QUESTION[self.objective]
-        answers = record.folder.per_user(self.part, [*question, _ANSWER[self.objective]])
+        answers = record.folder.per_user(self.part, [*question, *_ANSWER[self.objective]])
         # Equal targets of a user have equal histories, so equal ranks. Equal examples may differ in their time: they
         # stay in the order of the split.
-        return answers.sort(question if self.objective == NEXT_ITEM else "user", maintain_order=True)
+        return answers.sort("user" if self.objective == CLICK else question, maintain_order=True)
 
 
 def read_ledgers(directories: Sequence[Path], part: str) -> tuple[list[Ledger], list[Path]]:
@@ -263,8 +285,10 @@ def told_labels(record: Record) -> str:
 
 
 def _objective(record: Record) -> str:
-    labels = record.config.get("objective", {}).get("labels", {})
-    return _described(record.evaluation.objective, {key: value for key, value in labels.items() if key != "_target_"})
+    settings = record.config.get("objective", {})
+    told = settings if record.evaluation.objective == INTENSITY else settings.get("labels", {})
+    kept = {key: value for key, value in told.items() if key not in {"_target_", "name"} or told is not settings}
+    return _described(record.evaluation.objective, {key: value for key, value in kept.items() if key != "_target_"})
 
 
 def _split(record: Record) -> str:

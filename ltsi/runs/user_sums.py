@@ -12,8 +12,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from ltsi.evaluation.significance import bootstrap_means
-from ltsi.metrics import auc, parse, terms
-from ltsi.runs.folder import CLICK
+from ltsi.metrics import auc, parse, terms, value_summary, value_terms
+from ltsi.runs.folder import CLICK, INTENSITY
 from ltsi.runs.ledger import Entry, Ledger
 
 Floats = NDArray[np.float64]
@@ -60,7 +60,7 @@ def user_sums(ledger: Ledger, names: Sequence[str]) -> UserSums:
     Raises:
         RunError: a run's answers are missing, unreadable, or to other questions.
     """
-    of = _of_examples if ledger.objective == CLICK else _of_targets
+    of = {CLICK: _of_examples, INTENSITY: _of_forecasts}.get(ledger.objective, _of_targets)
     found = [of(ledger, entry, names) for entry in ledger.entries]
     value_EM, numerator_EMU, denominator_EMU = (np.stack(column) for column in zip(*found, strict=True))
     return UserSums(value_EM, numerator_EMU, denominator_EMU)
@@ -90,6 +90,22 @@ def _of_examples(ledger: Ledger, entry: Entry, names: Sequence[str]) -> tuple[Fl
         numerator_MU[m] = np.add.reduceat(np.mean([each.numerator_N for each in whole], axis=0), first)
         denominator_MU[m] = np.add.reduceat(np.mean([each.denominator_N for each in whole], axis=0), first)
         value_M[m] = _ratio(numerator_MU[m].sum(), denominator_MU[m].sum())
+    return value_M, numerator_MU, denominator_MU
+
+
+def _of_forecasts(ledger: Ledger, entry: Entry, names: Sequence[str]) -> tuple[Floats, Floats, Floats]:
+    first, forecasts = ledger.first_targets, ledger.forecasts(entry)
+    value_M = np.empty(len(names))
+    numerator_MU, denominator_MU = (np.full((len(names), len(first)), np.nan) for _ in range(2))
+    for m, name in enumerate(names):
+        per_seed = [value_terms(name, each) for each in forecasts]
+        whole = [each for each in per_seed if each is not None]
+        value_M[m] = np.mean([value_summary(each, [name])[name] for each in forecasts])
+        if len(whole) < len(per_seed):
+            denominator_MU[m] = 0
+            continue
+        numerator_MU[m] = np.add.reduceat(np.mean([each.numerator_N for each in whole], axis=0), first)
+        denominator_MU[m] = np.add.reduceat(np.mean([each.denominator_N for each in whole], axis=0), first)
     return value_M, numerator_MU, denominator_MU
 
 

@@ -14,6 +14,7 @@ from torch.optim import Optimizer
 
 from ltsi.errors import ConfigError
 from ltsi.models.click import ClickModel
+from ltsi.models.forecaster import Forecaster
 from ltsi.models.interest import InterestModel
 from ltsi.objectives.objective import Task
 
@@ -36,7 +37,7 @@ class InterestModule(LightningModule):
     def __init__(
         self,
         task: Task[Any, Any],
-        model: InterestModel | ClickModel,
+        model: InterestModel | ClickModel | Forecaster,
         loss: Any,
         optimizer: Callable[[Iterable[torch.nn.Parameter]], Optimizer],
         metrics: Sequence[str],

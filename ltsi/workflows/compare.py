@@ -14,8 +14,8 @@ from rich.progress import Progress, SpinnerColumn, TextColumn, TimeElapsedColumn
 
 from ltsi.errors import ConfigError
 from ltsi.evaluation.significance import holm, paired_p_values, percentile_interval
-from ltsi.metrics import LABELS, RANKS, parse, parse_all
-from ltsi.runs.folder import CLICK, NEXT_ITEM
+from ltsi.metrics import LABELS, RANKS, VALUES, parse, parse_all
+from ltsi.runs.folder import CLICK, INTENSITY, NEXT_ITEM
 from ltsi.runs.ledger import Entry, Ledger, read_ledgers, told_labels
 from ltsi.runs.user_sums import UserSums, user_sums
 from ltsi.sequences.split import PARTS
@@ -24,11 +24,15 @@ from ltsi.tables import Cell, Result, Table
 LEVEL = 0.95
 REPLICATES = 1000
 FLIPS = 10_000
-SHOWN = {NEXT_ITEM: ("hr@10", "ndcg@10", "mrr"), CLICK: ("auc", "gauc", "log_loss", "accuracy", "f1")}
+SHOWN = {
+    NEXT_ITEM: ("hr@10", "ndcg@10", "mrr"),
+    CLICK: ("auc", "gauc", "log_loss", "accuracy", "f1"),
+    INTENSITY: ("mae", "mse", "r2", "mase", "coverage"),
+}
 """Metrics of an objective unless others are asked for."""
-MAIN = {NEXT_ITEM: ("ndcg@10",), CLICK: ("gauc", "log_loss")}
+MAIN = {NEXT_ITEM: ("ndcg@10",), CLICK: ("gauc", "log_loss"), INTENSITY: ("mae", "mse")}
 """Metrics that models are sorted and tested by, the first that is shown."""
-READS = {NEXT_ITEM: RANKS, CLICK: LABELS}
+READS = {NEXT_ITEM: RANKS, CLICK: LABELS, INTENSITY: VALUES}
 
 
 @dataclass(frozen=True)
@@ -105,7 +109,7 @@ def _table(ledger: Ledger, names: Sequence[str], baseline: str, progress: Progre
     task = progress.add_task(f"Reading {len(ledger.entries)} models on {ledger.store}", total=None)
     entries, sums = ledger.entries, user_sums(ledger, names)
     main = _main(ledger, names, sums)
-    progress.update(task, description=f"Resampling {ledger.n_users:,} users")
+    progress.update(task, description=f"Resampling {ledger.n_users:,} {_unit(ledger)}")
     # A ratio of sums over the resampled users: users are the sample, and some have several targets.
     replicates_REM = sums.replicates(REPLICATES)
     metrics_EM = _Estimate(sums.value_EM, *percentile_interval(replicates_REM, LEVEL))
@@ -131,7 +135,11 @@ def _table(ledger: Ledger, names: Sequence[str], baseline: str, progress: Progre
         title=f"{ledger.store}: {ledger.part} of {ledger.first.evaluation.split}, {_sample(ledger)}",
         columns=[*columns, "parameters", "train s"],
         rows=rows,
-        notes=[_protocol(ledger), _gain_note(entries, names[main], baseline, gains, against), *_warnings(ledger)],
+        notes=[
+            _protocol(ledger),
+            _gain_note(entries, names[main], baseline, gains, against, _unit(ledger)),
+            *_warnings(ledger),
+        ],
         data_columns=[column for column in columns if column.endswith((" low", " high"))],
     )
 
@@ -151,9 +159,13 @@ def _best(name: str, value_E: NDArray[np.float64]) -> float:
 
 
 def _sample(ledger: Ledger) -> str:
-    users = f"{ledger.n_users:,} users"
-    asked = "examples" if ledger.objective == CLICK else "targets"
+    users = f"{ledger.n_users:,} {_unit(ledger)}"
+    asked = {CLICK: "examples", INTENSITY: "forecasts"}.get(ledger.objective, "targets")
     return users if ledger.n_targets == ledger.n_users else f"{ledger.n_targets:,} {asked} of {users}"
+
+
+def _unit(ledger: Ledger) -> str:
+    return "series" if ledger.objective == INTENSITY else "users"
 
 
 def _baseline(entries: Sequence[Entry], name: str) -> int | None:
@@ -220,24 +232,32 @@ def _protocol(ledger: Ledger) -> str:
             f"Two classes, {told_labels(ledger.first)}; positive is predicted from a probability of 0.5 on. auc "
             "compares examples of different users, so it has no interval here; gauc compares those of one."
         )
+    if ledger.objective == INTENSITY:
+        how = (
+            "Forecasts over a horizon from origins that roll through the part; r2 is no mean over series, so it has no "
+            "interval here; coverage is best where it is what the intervals promise, 0.9; "
+            f"{ledger.n_silent:,} of the series are zero throughout the part."
+        )
     return (
-        f"Means over seeds; ± is half the width of the {LEVEL:.0%} bootstrap interval over users ({REPLICATES:,} "
+        f"Means over seeds; ± is half the width of the {LEVEL:.0%} bootstrap interval over {_unit(ledger)} ({REPLICATES:,} "
         f"resamples; --format json or csv has the bounds). {how}"
     )
 
 
-def _gain_note(entries: Sequence[Entry], main: str, baseline: str, gains: _Gains | None, against: int | None) -> str:
+def _gain_note(
+    entries: Sequence[Entry], main: str, baseline: str, gains: _Gains | None, against: int | None, unit: str
+) -> str:
     if against is None:
         known = ", ".join(sorted(entry.label for entry in entries))
         return f"No gains are shown: the baseline '{baseline}' is not among these runs ({known})."
     if gains is None:
-        return f"No gains are shown: {main} is no mean over users; show gauc or log_loss too."
+        return f"No gains are shown: {main} is no mean over {unit}; show another metric too."
     label, n_tests = entries[gains.against].label, len(entries) - 1
     if not n_tests:
         return f"No gains are shown: there is nothing but the baseline {label}."
     measure = f"less {main} than" if parse(main).lower_is_better else f"{main} over"
     note = (
-        f"Gain: {measure} {label} on the same users; p: {FLIPS:,} random sign flips of the users' differences, "
+        f"Gain: {measure} {label} on the same {unit}; p: {FLIPS:,} random sign flips of their differences, "
         f"Holm-corrected for {n_tests} comparison{'s' if n_tests > 1 else ''}."
     )
     if np.isnan(gains.percent.mean).all():

@@ -20,6 +20,7 @@ from pytorch_lightning.callbacks import RichProgressBar
 from ltsi.errors import ConfigError, DataError
 from ltsi.features.declarations import read_declarations
 from ltsi.features.space import FeatureSpace
+from ltsi.models.forecaster import Forecaster
 from ltsi.models.interest import InterestModel
 from ltsi.models.positions import require_positions
 from ltsi.objectives.next_item import NextItem
@@ -118,14 +119,14 @@ def build_task(cfg: DictConfig, split: Split, features: FeatureSpace | None) -> 
     return objective.on(split, features)
 
 
-def build_model(cfg: DictConfig) -> InterestModel:
+def build_model(cfg: DictConfig) -> InterestModel | Forecaster:
     """Builds the model of a resolved configuration.
 
     Raises:
         ConfigError: `model._target_` is not a model, or it cannot be shown `max_length` events.
     """
     model = build(cfg.model)
-    if not isinstance(model, InterestModel):
+    if not isinstance(model, (InterestModel, Forecaster)):
         raise ConfigError(f"model._target_={cfg.model._target_} is not an ltsi model (ltsi.models.interest).")
     require_positions(model, cfg.max_length)
     return model

@@ -14,6 +14,7 @@ from pytorch_lightning import Callback, Trainer, seed_everything
 from pytorch_lightning.callbacks import ModelCheckpoint
 
 from ltsi.errors import ConfigError, RunError
+from ltsi.metrics import parse
 from ltsi.objectives.objective import Task
 from ltsi.runs.environment import describe_environment, now
 from ltsi.runs.folder import Evaluation, RunFolder
@@ -69,7 +70,7 @@ def run(cfg: DictConfig) -> Result:
     if model.learns:
         _require_training(trainer, module, data)
     if trainer.is_global_zero:
-        _begin(folder, cfg, experiment, trainer)
+        _begin(folder, cfg, experiment, task, trainer)
         if features is not None:
             folder.write_features(features.state())
     log.info("%s on %s: %d users, %d items.", cfg.model.name, store.name, store.n_users, store.n_items)
@@ -91,14 +92,14 @@ def run(cfg: DictConfig) -> Result:
     return _result(cfg, folder, task, parts, train_seconds)
 
 
-def _begin(folder: RunFolder, cfg: DictConfig, experiment: Experiment, trainer: Trainer) -> None:
+def _begin(folder: RunFolder, cfg: DictConfig, experiment: Experiment, task: Task[Any, Any], trainer: Trainer) -> None:
     """Writes what is known before training; what was measured before a resumed training is void."""
     folder.discard_evaluations()
     folder.write_config(OmegaConf.to_container(cfg, resolve=True))  # type: ignore[arg-type]
     environment = describe_environment(
         experiment.store,
         split=experiment.split_name,
-        split_report=experiment.split.report,
+        split_report={**experiment.split.report, **task.report},
         seen=experiment.seen,
         seed=cfg.seed,
         device=trainer.accelerator.__class__.__name__.removesuffix("Accelerator").lower(),
@@ -109,11 +110,12 @@ def _begin(folder: RunFolder, cfg: DictConfig, experiment: Experiment, trainer: 
 
 def _callbacks(cfg: DictConfig, monitor: str, folder: RunFolder) -> list[Callback]:
     place = folder.path / "checkpoints"
-    best = ModelCheckpoint(place, "best", monitor=monitor, mode="max", enable_version_counter=False)
+    mode = "min" if parse(monitor).lower_is_better else "max"
+    best = ModelCheckpoint(place, "best", monitor=monitor, mode=mode, enable_version_counter=False)
     # Not by `save_last`, which only saves when the best one is saved.
     last = ModelCheckpoint(place, "last", enable_version_counter=False)
     # The row of an epoch is written before its checkpoint: a killed run does the epoch again and replaces the row.
-    stopping = build(cfg.early_stopping, monitor=monitor, mode="max")
+    stopping = build(cfg.early_stopping, monitor=monitor, mode=mode)
     return [EpochLog(folder, monitor), WeightAverage(cfg.weight_average), stopping, best, last]
 
 
@@ -153,7 +155,7 @@ def _require_same_run(folder: RunFolder, cfg: DictConfig, fingerprint: str) -> N
 def _learn(trainer: Trainer, module: InterestModule, data: SplitDataModule, folder: RunFolder, resume: bool) -> None:
     """Counts what is to be counted, trains what is to be trained, mixes what is to be mixed."""
     model = module.model
-    model.fit_statistics(data.split)
+    module.task.fit_statistics(model)
     if model.learns:
         if resume and _stopped_early(folder):
             log.info("Early stopping has ended this training; nothing is left to train.")

@@ -28,7 +28,15 @@ from ltsi.workflows.experiment import (
 
 log = logging.getLogger(__name__)
 
-TRUSTED = ("ltsi.models.", "ltsi.losses.", "ltsi.objectives.", "ltsi.sequences.", "torch.optim.", "pytorch_lightning.")
+TRUSTED = (
+    "ltsi.models.",
+    "ltsi.losses.",
+    "ltsi.objectives.",
+    "ltsi.sequences.",
+    "ltsi.preparation.",
+    "torch.optim.",
+    "pytorch_lightning.",
+)
 
 
 @dataclass(frozen=True)

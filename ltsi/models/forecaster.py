@@ -1,0 +1,112 @@
+"""The contract of every model of intensity: how strong an interest will be in each of the next bins.
+
+Shape suffixes: B windows, L positions, H steps ahead, N forecasts.
+Sources: Vovk, Gammerman & Shafer 2005, "Algorithmic Learning in a Random World" (split conformal intervals); Duan 1983,
+"Smearing estimate: a nonparametric retransformation method".
+"""
+
+from __future__ import annotations
+
+from abc import ABC, abstractmethod
+from collections.abc import Iterable
+from typing import Any, ClassVar
+
+import torch
+from torch import Tensor, nn
+
+from ltsi.intensity.series import IntensitySeries
+from ltsi.losses.intensity import IntensityLoss
+from ltsi.windows import Windows
+
+COVERAGE = 0.9
+"""Share of what comes that an interval is to hold."""
+
+
+class Forecaster(nn.Module, ABC):
+    """Forecasts on the scale `log(1 + x)`, with an interval.
+
+    Like an `InterestModel` it learns in up to three ways: statistics fitted on the training part (`fit_statistics`),
+    weights by gradient (`training_loss`), and on the validation part (`calibrate`) the interval, so that it holds
+    `COVERAGE` of what came there, and how far the forecast was off on average.
+
+    Attributes:
+        learns: whether gradients train it.
+        calibrates: always; kept beside `learns` for whoever trains.
+    """
+
+    learns: bool = False
+    calibrates: ClassVar[bool] = True
+    offset_2H: Tensor
+    smear: Tensor
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.register_buffer("offset_2H", torch.zeros(2, 1))
+        self.register_buffer("smear", torch.ones(()))
+
+    @abstractmethod
+    def everywhere(self, windows: Windows) -> Tensor:
+        """Forecasts from every position.
+
+        Returns:
+            log_BLH, `log(1 + x̂)`; what is forecast from a position knows it and what came before, nothing later. Less
+            than 0 stands for 0.
+        """
+
+    def forward(self, windows: Windows) -> Tensor:
+        """Returns the forecasts that are asked for, log_NH, not below 0, window after window."""
+        return self.everywhere(windows)[windows.asked_BL()].clamp(min=0)
+
+    def fit_statistics(self, series: IntensitySeries, end_bin: int) -> None:
+        """Fits what the model needs.
+
+        Args:
+            series: the series that are forecast.
+            end_bin: only bins before it are training.
+        """
+
+    def training_loss(self, windows: Windows, loss: IntensityLoss) -> Tensor:
+        """Returns the loss summed over the forecasts asked for, per step ahead, a scalar."""
+        asked_BL = windows.asked_BL()
+        log_N, actual_N = (part[asked_BL].flatten() for part in (self.everywhere(windows), windows.future_BLH))
+        return loss(log_N, actual_N) / windows.horizon
+
+    def forecast(self, windows: Windows) -> tuple[Tensor, Tensor, Tensor]:
+        """Returns the forecasts that are asked for with an interval, on the scale of the intensity.
+
+        Returns:
+            Mean, lower and upper bound, `(N, H)`, none below 0.
+        """
+        log_NH = self(windows)
+        low_NH, high_NH = ((log_NH + offset).clamp(min=0).expm1() for offset in self.offset_2H)
+        return log_NH.expm1() * self.smear, low_NH, high_NH
+
+    @torch.no_grad()
+    def calibrate(self, batches: Iterable[Windows]) -> None:
+        """Chooses interval and smearing on validation windows; steps ahead have intervals of their own."""
+        found = [(self(batch), batch.future_BLH[batch.asked_BL()]) for batch in batches]
+        log_NH, actual_NH = (torch.cat(column) for column in zip(*found, strict=True))
+        residual_NH = (actual_NH.log1p() - log_NH).double()
+        n = len(residual_NH)
+        tail = (1 - COVERAGE) / 2
+        # The quantile that holds the next value, too: rank ⌈(n + 1)(1 − α)⌉.
+        high = min((n + 1) * (1 - tail) / n, 1.0)
+        levels = torch.tensor([1 - high, high], dtype=torch.float64)
+        offset_2H = torch.stack(
+            [
+                residual_NH.quantile(float(levels[0]), dim=0, interpolation="lower"),
+                residual_NH.quantile(float(levels[1]), dim=0, interpolation="higher"),
+            ]
+        )
+        self.offset_2H = offset_2H.to(self.offset_2H)
+        expected = log_NH.expm1().double().sum()
+        # Where nothing is expected there is nothing to scale.
+        self.smear.fill_(float(actual_NH.double().sum() / expected) if expected > 0 else 1.0)
+
+    def _load_from_state_dict(self, state_dict: dict[str, Any], prefix: str, *args: Any) -> None:
+        # Statistics have the shape the training data gave them, which a freshly built model cannot know.
+        for name, buffer in self._buffers.items():
+            stored = state_dict.get(prefix + name)
+            if buffer is not None and stored is not None and buffer.shape != stored.shape:
+                self._buffers[name] = torch.empty_like(stored, device=buffer.device)
+        super()._load_from_state_dict(state_dict, prefix, *args)

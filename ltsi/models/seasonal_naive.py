@@ -1,0 +1,62 @@
+"""The value of one season ago.
+
+Shape suffixes: B windows, L positions, H steps ahead.
+Source: Hyndman & Athanasopoulos 2021, "Forecasting: Principles and Practice", section 5.2 (the seasonal naive method).
+"""
+
+from __future__ import annotations
+
+import torch
+from torch import Tensor
+
+from ltsi.errors import ConfigError
+from ltsi.intensity.seasons import YEAR
+from ltsi.intensity.series import IntensitySeries
+from ltsi.models.forecaster import Forecaster
+from ltsi.windows import Windows
+
+SEASONS = {"day": 7, "week": 4}
+"""Bins of a season where the log is too short for a year: a week of days, four weeks."""
+
+
+class SeasonalNaive(Forecaster):
+    """`x̂(t + h) = x(t + h − m · k)`, m the bins of a season, k the least that leads into the past.
+
+    Before a series began it was 0.
+
+    Args:
+        period: bins of a season; None: a year where the training part has two, else a week of days, or four weeks.
+    """
+
+    season: Tensor
+
+    def __init__(self, period: int | None = None) -> None:
+        super().__init__()
+        if period is not None and (isinstance(period, bool) or not isinstance(period, int) or period < 1):
+            raise ConfigError(f"model.period={period} must be a whole number of bins from 1, or null.")
+        self.period = period
+        self.register_buffer("season", torch.tensor(period or 1))
+
+    def fit_statistics(self, series: IntensitySeries, end_bin: int) -> None:
+        """Chooses the season; see `Forecaster.fit_statistics`."""
+        per_year = round(YEAR / series.bins.seconds)
+        season = self.period or (per_year if end_bin >= 2 * per_year else SEASONS[series.bins.unit])
+        self.season.fill_(season)
+
+    def everywhere(self, windows: Windows) -> Tensor:
+        """Looks one season back, `(B, L, H)`; see `Forecaster.everywhere`.
+
+        Raises:
+            ConfigError: a season is longer than the windows that are shown.
+        """
+        season, longest = int(self.season), windows.x_BL.shape[1]
+        if season > longest and bool((windows.first_B + windows.length_B > longest).any()):
+            raise ConfigError(
+                f"model=seasonal_naive looks {season} bins back, and max_length={longest} shows fewer; give a longer "
+                "max_length or a shorter model.period."
+            )
+        device = windows.x_BL.device
+        step_H = torch.arange(windows.horizon, device=device)
+        place_LH = torch.arange(longest, device=device)[:, None] + 1 + step_H % season - season
+        value_BLH = windows.x_BL[:, place_LH.clamp(min=0)]
+        return torch.where(place_LH >= 0, value_BLH, value_BLH.new_zeros(())).log1p()

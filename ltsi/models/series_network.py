@@ -1,0 +1,117 @@
+"""Networks that forecast intensity: the encoder of any single network, shown a series instead of items.
+
+Shape suffixes: B windows, L positions, H steps ahead, D width, F inputs of a position.
+Sources: systems D (LSTM on `log(1 + x)`) and E (stacked LSTM with attention) of the project's seeds; for the residual
+of a simple method Zhang 2003, "Time series forecasting using a hybrid ARIMA and neural network model", and Smyl 2020,
+"A hybrid method of exponential smoothing and recurrent neural networks for time series forecasting".
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+import torch
+from torch import Tensor, nn
+
+from ltsi.histories import Histories
+from ltsi.intensity.series import IntensitySeries
+from ltsi.models.decay_forecast import DecayForecast
+from ltsi.models.forecaster import Forecaster
+from ltsi.models.network import Encoder
+from ltsi.windows import Windows
+
+
+class SeriesNetwork(Forecaster):
+    """`log(1 + x̂(t + 1 .. t + H))` from the encoder's state at position t.
+
+    Args:
+        encoder: encodes the embedded series.
+        dim: width D of what it takes and gives.
+        horizon: steps ahead.
+        seconds: of a bin, for encoders that look at times.
+    """
+
+    learns = True
+
+    def __init__(self, encoder: Encoder, dim: int, horizon: int, seconds: int) -> None:
+        super().__init__()
+        self.reader = SeriesReader(encoder, dim, horizon, seconds, inputs=1)
+
+    def everywhere(self, windows: Windows) -> Tensor:
+        """Forecasts from every position, log_BLH."""
+        found: Tensor = self.reader(windows.x_BL.log1p()[:, :, None], windows)
+        return found
+
+
+class ResidualNetworks(Forecaster):
+    """The fitted decay, and what networks expect beyond it: `log(1 + x̂) = log(1 + decay) + mean_k residual_k`.
+
+    A residual starts at 0, so training starts from the decay. Beside the series the networks see the decay's forecast,
+    the mean of the series so far, the bins since anything happened, and how much everybody does.
+
+    Args:
+        encoders: encode the embedded series, each for itself.
+        dims: width of each.
+        horizon: steps ahead.
+        seconds: of a bin.
+    """
+
+    learns = True
+
+    def __init__(self, encoders: Sequence[Encoder], dims: Sequence[int], horizon: int, seconds: int) -> None:
+        super().__init__()
+        self.decay = DecayForecast(horizon)
+        readers = [SeriesReader(one, dim, horizon, seconds, inputs=5) for one, dim in zip(encoders, dims, strict=True)]
+        self.readers = nn.ModuleList(readers)
+        for reader in readers:
+            nn.init.zeros_(reader.head.weight)
+            nn.init.zeros_(reader.head.bias)
+
+    def fit_statistics(self, series: IntensitySeries, end_bin: int) -> None:
+        """Fits the decay; see `Forecaster.fit_statistics`."""
+        self.decay.fit_statistics(series, end_bin)
+
+    def everywhere(self, windows: Windows) -> Tensor:
+        """Forecasts from every position, log_BLH."""
+        with torch.no_grad():
+            decay_BLH = self.decay.everywhere(windows)
+            count_L = torch.arange(1, windows.x_BL.shape[1] + 1, device=windows.x_BL.device)
+            mean_BL = windows.x_BL.cumsum(dim=1) / count_L
+            columns = [windows.x_BL.log1p(), decay_BLH[:, :, 0], mean_BL.log1p(), _silence(windows.x_BL).log1p()]
+            input_BLF = torch.stack([*columns, windows.level_BL], dim=2)
+        residual = [reader(input_BLF, windows) for reader in self.readers]
+        return decay_BLH + torch.stack(residual).mean(dim=0)
+
+
+class SeriesReader(nn.Module):
+    """An encoder between a linear layer that embeds positions and one that reads the forecasts off its states.
+
+    Args:
+        encoder: encodes the embedded series.
+        dim: width D.
+        horizon: steps ahead H.
+        seconds: of a bin.
+        inputs: numbers F of a position.
+    """
+
+    def __init__(self, encoder: Encoder, dim: int, horizon: int, seconds: int, inputs: int) -> None:
+        super().__init__()
+        self.encoder, self.seconds = encoder, seconds
+        self.embed = nn.Linear(inputs, dim)
+        self.head = nn.Linear(dim, horizon)
+
+    def forward(self, input_BLF: Tensor, windows: Windows) -> Tensor:
+        """Reads a series, `(B, L, H)`."""
+        place_L = torch.arange(input_BLF.shape[1], device=input_BLF.device)
+        time_BL = (windows.first_B[:, None] + place_L) * self.seconds
+        # A series has no items; encoders look at times and lengths only.
+        histories = Histories(torch.zeros_like(time_BL), time_BL, windows.length_B, time_BL + self.seconds)
+        found: Tensor = self.head(self.encoder(self.embed(input_BLF), histories))
+        return found
+
+
+def _silence(x_BL: Tensor) -> Tensor:
+    """Returns the bins since anything happened, `(B, L)`; 0 where something did."""
+    place_L = torch.arange(x_BL.shape[1], device=x_BL.device).expand_as(x_BL)
+    last_BL = torch.where(x_BL > 0, place_L, torch.zeros_like(place_L)).cummax(dim=1).values
+    return (place_L - last_BL).float()
