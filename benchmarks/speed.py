@@ -1,0 +1,270 @@
+"""Training and ranking on Amazon Beauty beside RecBole and RecTools, each in turn on the same machine.
+
+    LTSI_REALDATA=DIR LTSI_RECBOLE=PYTHON LTSI_RECTOOLS=PYTHON python benchmarks/speed.py [--batches 20]
+                                                                                          [--results FILE]
+
+DIR holds `amazon-beauty/Beauty.txt.gz` and `Beauty_time.txt.gz`. The PYTHONs are interpreters of environments with
+`recbole==1.2.1 "numpy<2" "pandas<2.3" "setuptools<80"` and `"rectools[torch]==0.19.0"`; a peer without one is skipped.
+Run it on an idle machine: the load is printed first, because threads that share a core with another process spend their
+time waiting for each other.
+
+All train with the published setting of SASRec on short sequences (width 64, two blocks, two heads, dropout 0.5, length
+50, full softmax), and GRU4Rec with one layer. A training event is a position with a target: RecBole makes a sample of
+each. Peers train for some batches only, after one that warms up, and their speed is that of those batches; ltsi trains
+three epochs and its speed is that of the best. Then each ranks the whole catalogue for all users.
+"""
+
+from __future__ import annotations
+
+import argparse
+import gzip
+import json
+import os
+import subprocess
+import sys
+import tempfile
+import time
+from collections.abc import Callable, Sequence
+from pathlib import Path
+from typing import Any
+
+import torch
+
+from ltsi.runs.folder import RunFolder
+from ltsi.store import open_store
+
+COMMON = ("max_length=50", "batch_size=256", "trainer.max_epochs=3", "model.items.start=random", "weight_average=0")
+OURS = {
+    "transformer": ("model=transformer", "model.layers=2", "model.dropout=0.5", "model.embedding_dropout=0.5"),
+    "gru": ("model=gru", "model.dropout=0.5", "model.embedding_dropout=0.5"),
+}
+TARGET, MINUTES = 0.055, 5
+
+RECBOLE = """
+import json, logging, sys, time, warnings
+warnings.filterwarnings("ignore")
+logging.disable(logging.CRITICAL)
+import torch
+from recbole.config import Config
+from recbole.data import create_dataset, data_preparation
+from recbole.utils import get_model, get_trainer
+folder, name, batches = sys.argv[1], sys.argv[2], int(sys.argv[3])
+sys.argv = sys.argv[:1]
+settings = {
+    "data_path": folder, "load_col": {"inter": ["user_id", "item_id", "timestamp"]}, "show_progress": False,
+    "train_neg_sample_args": None, "loss_type": "CE", "MAX_ITEM_LIST_LENGTH": 50, "seed": 1, "checkpoint_dir": folder,
+    "hidden_size": 128 if name == "GRU4Rec" else 64, "inner_size": 256, "n_layers": 2, "n_heads": 2, "num_layers": 1,
+    "embedding_size": 64, "hidden_dropout_prob": 0.5, "attn_dropout_prob": 0.5, "dropout_prob": 0.5,
+    "eval_args": {"split": {"LS": "valid_and_test"}, "order": "TO", "mode": "full", "group_by": "user"},
+    "metrics": ["NDCG"], "topk": [10], "valid_metric": "NDCG@10", "eval_batch_size": 4096 * 4,
+}
+config = Config(model=name, dataset="beauty", config_dict=settings)
+dataset = create_dataset(config)
+train, _, test = data_preparation(config, dataset)
+model = get_model(config["model"])(config, train.dataset)
+trainer = get_trainer(config["MODEL_TYPE"], config["model"])(config, model)
+model.train()
+events = 0
+for number, batch in enumerate(train):
+    if number == 1:
+        start = time.perf_counter()
+    if number > batches:
+        break
+    trainer.optimizer.zero_grad()
+    model.calculate_loss(batch).backward()
+    trainer.optimizer.step()
+    events += len(batch) if number else 0
+seconds = time.perf_counter() - start
+start = time.perf_counter()
+trainer.evaluate(test, load_best_model=False, show_progress=False)
+print("RESULT", json.dumps({"events": events, "seconds": seconds, "ranking": time.perf_counter() - start}))
+"""
+
+RECTOOLS = """
+import json, logging, sys, time, warnings
+warnings.filterwarnings("ignore")
+import pandas as pd, pytorch_lightning as pl
+logging.disable(logging.CRITICAL)
+from rectools.dataset import Dataset
+from rectools.models import SASRecModel
+folder, batches = sys.argv[1], int(sys.argv[3])
+log = pd.read_csv(folder + "/beauty/beauty.inter", sep="\\t", names=["user_id", "item_id", "datetime"], header=0)
+log["datetime"] = pd.to_datetime(log["datetime"], unit="s")
+log["weight"] = 1.0
+log = log[log.groupby("user_id").cumcount(ascending=False) > 0]
+
+class Clock(pl.Callback):
+    def __init__(self):
+        self.events, self.start = 0, 0.0
+    def on_train_batch_end(self, trainer, module, outputs, batch, number):
+        self.seconds = time.perf_counter() - self.start
+        if number:
+            self.events += int((batch["y"] > 0).sum())
+        else:
+            self.start = time.perf_counter()
+
+clock = Clock()
+def trainer():
+    return pl.Trainer(max_epochs=1, limit_train_batches=batches + 1, callbacks=[clock], accelerator="cpu", logger=False,
+                      enable_checkpointing=False, enable_progress_bar=False, enable_model_summary=False)
+model = SASRecModel(n_factors=64, n_blocks=2, n_heads=2, dropout_rate=0.5, session_max_len=50, loss="softmax",
+                    batch_size=256, get_trainer_func=trainer)
+data = Dataset.construct(log)
+model.fit(data)
+users = log["user_id"].unique()
+start = time.perf_counter()
+model.recommend(users=users, dataset=data, k=20, filter_viewed=True)
+print("RESULT", json.dumps({"events": clock.events, "seconds": clock.seconds, "ranking": time.perf_counter() - start}))
+"""
+
+# Name, variable of its interpreter, script, model; which of ours it stands beside; what the ratios are asked to be.
+PEERS = (
+    ("RecBole 1.2.1 SASRec", "LTSI_RECBOLE", RECBOLE, "SASRec", "transformer", 45, 4),
+    ("RecTools 0.19 SASRec", "LTSI_RECTOOLS", RECTOOLS, "SASRec", "transformer", 35, 4),
+    ("RecBole 1.2.1 GRU4Rec", "LTSI_RECBOLE", RECBOLE, "GRU4Rec", "gru", 9, 2),
+)
+
+
+def matmul_floor(n_targets: int, n_items: int, dim: int = 64, block: int = 128) -> float:
+    """Measures the three products of a full softmax (logits and the two gradients) for an epoch, in seconds."""
+    state_RD, vector_ID, logit_RI = torch.randn(block, dim), torch.randn(n_items, dim), torch.randn(block, n_items)
+    blocks = 200
+    start = time.perf_counter()
+    for _ in range(blocks):
+        torch.mm(state_RD, vector_ID.T)
+        torch.mm(logit_RI, vector_ID)
+        torch.mm(logit_RI.T, state_RD)
+    return (time.perf_counter() - start) / blocks * n_targets / block
+
+
+def write_atomic_file(beauty: Path, folder: Path) -> None:
+    """Writes Beauty as RecBole reads it; the rank of an event among a user's is its time there, as float32 keeps it."""
+    place = folder / "beauty" / "beauty.inter"
+    place.parent.mkdir()
+    with gzip.open(beauty / "Beauty.txt.gz", "rt") as lines, place.open("w") as out:
+        out.write("user_id:token\titem_id:token\ttimestamp:float\n")
+        for line in lines:
+            user, *items = line.split()
+            out.writelines(f"{user}\t{item}\t{rank}\n" for rank, item in enumerate(items))
+
+
+def run_ltsi(ltsi: Callable[[Sequence[str]], None], name: str, folder: Path) -> dict[str, Any]:
+    """Trains and ranks one of our models."""
+    run = folder / name
+    ltsi(["train", "data=beauty", *OURS[name], *COMMON, f"hydra.run.dir={run}"])
+    ltsi(["eval", f"run={run}", f"hydra.run.dir={folder}/eval-{name}"])
+    done = RunFolder(run)
+    # The first epoch also warms the caches of the libraries.
+    best = max(done.epochs(), key=lambda row: float(row["events_per_second"]))
+    return {
+        "name": f"ltsi {name}",
+        "epoch": float(best["epoch_seconds"]),
+        "events_per_second": float(best["events_per_second"]),
+        "ranking": done.evaluation("test").eval_seconds,
+    }
+
+
+def run_peer(name: str, variable: str, script: str, model: str, folder: Path, batches: int) -> dict[str, Any] | None:
+    """Trains a peer for some batches and lets it rank; None if it is not installed."""
+    interpreter = os.environ.get(variable)
+    if not interpreter:
+        print(f"skipped {name}: {variable} does not say which interpreter has it")
+        return None
+    done = subprocess.run([interpreter, "-c", script, str(folder), model, str(batches)], cwd=folder,
+                          capture_output=True, text=True, check=False)  # fmt: skip
+    found = [line for line in done.stdout.splitlines() if line.startswith("RESULT ")]
+    if not found:
+        sys.exit(f"{name} failed: {done.stderr[-2000:]}")
+    facts = json.loads(found[-1].removeprefix("RESULT "))
+    return {
+        "name": name,
+        "events_per_second": facts["events"] / facts["seconds"],
+        "ranking": facts["ranking"],
+        "seconds": facts["seconds"],
+    }
+
+
+def run_to_target(ltsi: Callable[[Sequence[str]], None], folder: Path) -> dict[str, Any]:
+    """Trains the default transformer until its validation reaches the target, at most fifteen epochs."""
+    run = folder / "target"
+    ltsi(["train", "data=beauty", "model=transformer", "trainer.max_epochs=15", f"hydra.run.dir={run}"])
+    seconds = 0.0
+    for row in RunFolder(run).epochs():
+        seconds += float(row["epoch_seconds"]) + float(row["valid_seconds"])
+        if float(row["ndcg@10"]) >= TARGET:
+            return {"epoch": int(row["epoch"]), "seconds": seconds}
+    return {"epoch": None, "seconds": seconds}
+
+
+def report(facts: dict[str, Any]) -> list[str]:
+    """Returns the page's tables as Markdown."""
+    said = [
+        "| | training events a second | ltsi | full ranking of all users, s | ltsi |",
+        "| --- | ---: | ---: | ---: | ---: |",
+    ]
+    said += [
+        f"| {ours['name']} | {ours['events_per_second']:,.0f} | | {ours['ranking']:.2f} | |"
+        for ours in facts["ltsi"].values()
+    ]
+    for peer in facts["peers"]:
+        ours, faster = facts["ltsi"][peer["beside"]], peer["asked"]
+        training = ours["events_per_second"] / peer["events_per_second"]
+        ranking = peer["ranking"] / ours["ranking"]
+        said.append(
+            f"| {peer['name']} | {peer['events_per_second']:,.0f} | {training:.1f} × (aim {faster[0]}) | "
+            f"{peer['ranking']:.2f} | {ranking:.1f} × (aim {faster[1]}) |"
+        )
+    transformer, floor, target = facts["ltsi"]["transformer"], facts["floor"], facts["target"]
+    reached = "not reached" if target["epoch"] is None else f"reached in epoch {target['epoch']}"
+    return [
+        *said,
+        "",
+        f"An epoch of the transformer takes {transformer['epoch']:.2f} s, {transformer['epoch'] / floor:.2f} × the "
+        f"{floor:.2f} s of the three products of its softmax. With its default settings, validation NDCG@10 "
+        f"{TARGET} was {reached}, after {target['seconds']:.0f} s (aim: under {MINUTES * 60} s). "
+        f"Load before: {facts['load']:.2f}.",
+    ]
+
+
+def main() -> None:
+    """Measures everything in turn and prints the tables."""
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--batches", type=int, default=20, help="training batches of a peer")
+    parser.add_argument("--results", type=Path, help="JSON file for the numbers")
+    given = parser.parse_args()
+    logs = os.environ.get("LTSI_REALDATA")
+    if not logs:
+        print("skipped: LTSI_REALDATA does not say where amazon-beauty lies")
+        return
+    beauty, load = Path(logs).resolve() / "amazon-beauty", os.getloadavg()[0]
+    print(f"load {load:.2f}, {os.cpu_count()} cores, torch {torch.__version__}", flush=True)
+    with tempfile.TemporaryDirectory() as name:
+        folder = Path(name)
+        os.environ["LTSI_DATA"] = name
+
+        def ltsi(words: Sequence[str]) -> None:
+            program = Path(sys.executable).with_name("ltsi")
+            subprocess.run([program, *words], check=True, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
+
+        times = f"source.times={beauty}/Beauty_time.txt.gz"
+        source = ["source=sequences", f"source.path={beauty}/Beauty.txt.gz", times]
+        ltsi(["prepare", *source, "name=beauty", f"hydra.run.dir={name}/prepare"])
+        write_atomic_file(beauty, folder)
+        store = open_store("beauty")
+        n_targets = int((store.offsets[1:] - 2 - store.offsets[:-1] - 1).sum())
+        facts: dict[str, Any] = {"load": load, "ltsi": {}, "peers": []}
+        for label, variable, script, model, beside, *asked in PEERS:
+            if beside not in facts["ltsi"]:
+                facts["ltsi"][beside] = run_ltsi(ltsi, beside, folder)
+            peer = run_peer(label, variable, script, model, folder, given.batches)
+            if peer:
+                facts["peers"].append({**peer, "beside": beside, "asked": asked})
+        facts["floor"] = matmul_floor(n_targets, store.n_items)
+        facts["target"] = run_to_target(ltsi, folder)
+    if given.results:
+        given.results.write_text(json.dumps(facts, indent=2) + "\n")
+    print("\n".join(report(facts)))
+
+
+if __name__ == "__main__":
+    main()
