@@ -15,6 +15,7 @@ from torch import Tensor, nn
 from ltsi.histories import Histories
 from ltsi.models.fusion import Fusion
 from ltsi.models.items import Items
+from ltsi.models.layers import Dropout
 from ltsi.models.network import Encoder, SequenceNetwork
 from ltsi.models.views import MaskedEncoder, View, Windowed
 from ltsi.sequences.split import Split
@@ -88,10 +89,13 @@ class UserVectors(nn.Module):
 
     Args:
         dim: width D.
+        dropout: probability of a user to be treated as a stranger in a training batch, so that the common vector learns
+            to stand alone.
     """
 
-    def __init__(self, dim: int) -> None:
+    def __init__(self, dim: int, dropout: float = 0.0) -> None:
         super().__init__()
+        self.dropout = Dropout(dropout)
         self.common = nn.Parameter(torch.zeros(dim))
         # Row 0 is of whoever the store does not know, user u has row u + 1.
         self.own = nn.Embedding(1, dim, padding_idx=0)
@@ -108,7 +112,8 @@ class UserVectors(nn.Module):
         row_B = histories.length_B.new_zeros(len(histories)) if user_B is None else user_B + 1
         known_B = row_B < len(self.own.weight)
         own_BD: Tensor = self.own(torch.where(known_B, row_B, 0))
-        return self.common + own_BD
+        kept_B1: Tensor = self.dropout(own_BD.new_ones(len(own_BD), 1)).sign()
+        return self.common + kept_B1 * own_BD
 
     def _load_from_state_dict(self, state_dict: dict[str, Any], prefix: str, *args: Any) -> None:
         # The store gave it its size, which a freshly built model cannot know.

@@ -16,7 +16,7 @@ DIM = 6
 
 def made(window: int = 3) -> Hgn:
     torch.manual_seed(0)
-    model = Hgn(Items(12, DIM, tied=False, bias=True), DIM, window, embedding_dropout=0.25)
+    model = Hgn(Items(12, DIM, tied=False, bias=True), DIM, window, user_dropout=0.5, embedding_dropout=0.25)
     model.users.make_room(3)
     nn.init.normal_(model.users.own.weight)
     return model

@@ -18,7 +18,7 @@ DIM = 6
 
 def made(short: int = 2, events: int = 5) -> Shan:
     torch.manual_seed(0)
-    model = Shan(Items(12, DIM, tied=False), LastEvents(events), short, DIM, embedding_dropout=0.25)
+    model = Shan(Items(12, DIM, tied=False), LastEvents(events), short, DIM, user_dropout=0.5, embedding_dropout=0.25)
     model.users.make_room(3)
     nn.init.normal_(model.users.own.weight)
     return model
