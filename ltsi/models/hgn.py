@@ -31,14 +31,15 @@ class Hgn(SequenceNetwork):
         items: the catalogue as vectors.
         dim: width D.
         window: W.
+        user_dropout: probability of a user to be treated as a stranger in a training batch; the paper has none.
         embedding_dropout: dropout on the embedded history; the paper has none.
     """
 
-    def __init__(self, items: Items, dim: int, window: int, embedding_dropout: float) -> None:
+    def __init__(self, items: Items, dim: int, window: int, user_dropout: float, embedding_dropout: float) -> None:
         super().__init__(items, embedding_dropout)
         if window < 1:
             raise ValueError(f"window={window} must be at least 1")
-        self.window, self.users = window, UserVectors(dim)
+        self.window, self.users = window, UserVectors(dim, user_dropout)
         self.of_item, self.of_user = nn.Linear(dim, dim), nn.Linear(dim, dim, bias=False)
         self.instance, self.step = nn.Linear(dim, 1, bias=False), nn.Linear(dim, window, bias=False)
 

@@ -35,14 +35,17 @@ class Shan(SequenceNetwork):
         view: the recent past.
         short_length: events of the recent past, at most.
         dim: width D.
+        user_dropout: probability of a user to be treated as a stranger in a training batch; the paper has none.
         embedding_dropout: dropout on the embedded history; the paper has none.
     """
 
-    def __init__(self, items: Items, view: View, short_length: int, dim: int, embedding_dropout: float) -> None:
+    def __init__(
+        self, items: Items, view: View, short_length: int, dim: int, user_dropout: float, embedding_dropout: float
+    ) -> None:
         super().__init__(items, embedding_dropout)
         if short_length < 1:
             raise ValueError(f"short_length={short_length} must be at least 1")
-        self.view, self.short_length, self.users = view, short_length, UserVectors(dim)
+        self.view, self.short_length, self.users = view, short_length, UserVectors(dim, user_dropout)
         self.long, self.both = nn.Linear(dim, dim), nn.Linear(dim, dim)
 
     def fit_statistics(self, split: Split) -> None:

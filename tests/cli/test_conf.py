@@ -80,6 +80,21 @@ def test_every_option_composes_and_its_components_exist(option: str) -> None:
 
 
 @pytest.mark.usefixtures("configuration")
+@pytest.mark.parametrize(
+    ("overrides", "loss"),
+    [
+        (["model=gru"], "softmax"),
+        (["model=sasrec"], "bce"),
+        (["model=sasrec", "loss=softmax"], "softmax"),
+        (["loss=gbce", "model=sasrec"], "gbce"),
+        (["model=sasrec", "objective=click"], "two_class"),
+    ],
+)
+def test_a_model_may_bring_a_loss_and_whoever_asks_for_another_gets_it(overrides: list[str], loss: str) -> None:
+    assert compose("train", overrides).loss.name == loss
+
+
+@pytest.mark.usefixtures("configuration")
 @pytest.mark.parametrize("root", ROOTS)
 def test_every_root_writes_runs_where_the_house_rules_say(root: str) -> None:
     cfg = compose(root, return_hydra_config=True)

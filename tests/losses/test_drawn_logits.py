@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from typing import Any
 
 import pytest
 import torch
@@ -109,8 +110,8 @@ class LargestTensor(TorchDispatchMode):
         super().__init__()  # type: ignore[no-untyped-call]
         self.elements = 0
 
-    def __torch_dispatch__(self, func: object, types: object, args: tuple = (), kwargs: dict | None = None) -> object:  # type: ignore[type-arg]
-        out = func(*args, **(kwargs or {}))  # type: ignore[operator]
+    def __torch_dispatch__(self, func: Any, types: Any, args: Any = (), kwargs: Any = None) -> Any:
+        out = func(*args, **(kwargs or {}))
         for tensor in torch.utils._pytree.tree_leaves(out):
             if isinstance(tensor, Tensor):
                 self.elements = max(self.elements, tensor.numel())

@@ -83,7 +83,8 @@ def test_no_draws_and_a_negative_power_are_refused() -> None:
 
 
 def test_vectors_are_asked_for_once_and_each_item_once() -> None:
-    vector_IE, asked = torch.randn(20, 3), []
+    vector_IE = torch.randn(20, 3)
+    asked: list[torch.Tensor | None] = []
 
     def vectors(item_U: torch.Tensor | None = None) -> torch.Tensor:
         asked.append(item_U)
@@ -91,7 +92,7 @@ def test_vectors_are_asked_for_once_and_each_item_once() -> None:
 
     shop, item_X = Catalogue(20, vectors, torch.zeros(20)), torch.tensor([[7, 3, 7], [19, 0, 3]])
     vector_UE, place_X = shop.look_up(item_X)
-    assert [item_U.tolist() for item_U in asked] == [[0, 3, 7, 19]]
+    assert [None if item_U is None else item_U.tolist() for item_U in asked] == [[0, 3, 7, 19]]
     assert torch.equal(vector_UE[place_X], vector_IE[item_X])
     # More than there are items: all of them, without sorting out which.
     vector_UE, place_X = shop.look_up(item_X.repeat(4, 1))

@@ -119,6 +119,14 @@ def test_the_id_of_a_cold_item_never_counts(split: Split, options: dict[str, Any
     torch.testing.assert_close(items.vectors(), before)
 
 
+@pytest.mark.parametrize("options", [{}, {"tied": False, "bias": True}], ids=str)
+def test_the_vectors_of_some_items_are_those_of_all(split: Split, options: dict[str, Any]) -> None:
+    items, item_U = fitted(split, **options), torch.tensor([5, 0, 3, 3])
+    if items.bias_I is not None:
+        torch.nn.init.normal_(items.bias_I)
+    torch.testing.assert_close(items.vectors(item_U), items.vectors()[item_U])
+
+
 def test_cold_items_teach_content_nothing_while_training(split: Split) -> None:
     items = fitted(split).train()
     items.vectors()[COLD].sum().backward()

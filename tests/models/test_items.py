@@ -66,6 +66,12 @@ def test_scores_are_those_of_the_formula(settings: dict[str, Any]) -> None:
     torch.testing.assert_close(items.scores(state_BD), expected, rtol=1e-4, atol=1e-5)
 
 
+@every_setting
+def test_the_vectors_of_some_items_are_those_of_all(settings: dict[str, Any]) -> None:
+    items, item_U = made(**settings), torch.tensor([7, 0, 7, ITEMS - 1])
+    torch.testing.assert_close(items.vectors(item_U), items.vectors()[item_U])
+
+
 def test_the_default_hands_state_and_embedding_over_untouched() -> None:
     items, state_BD = made(), torch.randn(3, DIM)
     assert items.ready(state_BD) is state_BD

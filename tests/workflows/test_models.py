@@ -63,6 +63,13 @@ def test_a_key_without_a_comment_means_what_its_class_says() -> None:
     assert settings["model.items.tied"][0] == "true"
 
 
+def test_the_loss_that_a_model_brings_is_told() -> None:
+    default, options = rows(run("sasrec").tables[2])["loss"]
+    assert default == "bce"
+    assert {"softmax", "sampled_softmax", "gbce"} < set(str(options).split(", "))
+    assert "loss=bce" in str(rows(run().tables[1])["sasrec"][0])
+
+
 @pytest.mark.parametrize("name", MODELS)
 def test_every_key_and_every_part_can_be_set_as_it_is_told(name: str) -> None:
     _, settings, *parts = run(name).tables

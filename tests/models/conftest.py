@@ -1,0 +1,35 @@
+"""Published models beside references that know one history and nothing of batches."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import replace
+
+import pytest
+import torch
+from torch import Tensor
+
+from ltsi.histories import Histories
+from ltsi.models.network import SequenceNetwork
+
+Reference = Callable[[Tensor, int], Tensor]
+SHOWN = [[1, 2, 3, 2, 5, 6, 7], [8], [4, 4, 9]]
+
+
+@pytest.fixture
+def assert_states(make_histories: Callable[..., Histories]) -> Callable[[SequenceNetwork, Reference], None]:
+    """Hold the state at every position of a padded batch against a reference that is shown the events up to it."""
+
+    def check(model: SequenceNetwork, reference: Reference) -> None:
+        """The reference takes embedded events, `(t, D)`, oldest first, and the row of the user."""
+        shown = replace(make_histories(*SHOWN, n_items=model.items.n_items, padding=2), user_B=torch.arange(len(SHOWN)))
+        model.eval()
+        with torch.no_grad():
+            state_BLD = model.states(shown)
+            for row, items in enumerate(SHOWN):
+                x_LD = model.items(torch.tensor(items))
+                for t in range(1, len(items) + 1):
+                    expected_D = reference(x_LD[:t], row)
+                    torch.testing.assert_close(state_BLD[row, t - 1], expected_D, rtol=1e-4, atol=1e-5)
+
+    return check

@@ -1,0 +1,68 @@
+"""What the paper says of BSARec, at the last place of a history padded at the front."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+
+import pytest
+import torch
+from torch import Tensor
+from torch.nn import functional
+
+from ltsi.models.bsarec import Bsarec, BsarecBlock, FrequencyFilter, low_pass
+from ltsi.models.items import Items
+
+DIM = 4
+
+
+def low_at_the_end(x_LD: Tensor, n: int, cutoff: int) -> Tensor:
+    """Transform, cut, and transform back, as the paper does; the answer at the last place."""
+    padded_ND = torch.cat([x_LD.new_zeros(n - len(x_LD), x_LD.shape[1]), x_LD])
+    spectrum_FD = torch.fft.rfft(padded_ND, dim=0)
+    spectrum_FD[cutoff // 2 + 1 :] = 0
+    return torch.fft.irfft(spectrum_FD, n=n, dim=0)[-1]
+
+
+@pytest.mark.parametrize("n", [1, 2, 9, 10])
+@pytest.mark.parametrize("cutoff", [1, 2, 3, 5, 9, 10, 50])
+def test_a_position_gets_what_the_fourier_transform_gives_the_end_of_its_history(n: int, cutoff: int) -> None:
+    torch.manual_seed(0)
+    x_LD = torch.randn(n, DIM)
+    expected = torch.stack([low_at_the_end(x_LD[: t + 1], n, cutoff) for t in range(n)])
+    torch.testing.assert_close(low_pass(n, cutoff) @ x_LD, expected, rtol=1e-4, atol=1e-5)
+
+
+def test_all_frequencies_are_the_history_itself_and_the_lowest_is_its_sum() -> None:
+    torch.testing.assert_close(low_pass(8, 8), torch.eye(8), rtol=0, atol=1e-6)
+    torch.testing.assert_close(low_pass(8, 1), torch.ones(8, 8).tril() / 8)
+
+
+def filtered(part: FrequencyFilter, x_LD: Tensor, n: int, cutoff: int) -> Tensor:
+    low_LD = torch.stack([low_at_the_end(x_LD[: t + 1], n, cutoff) for t in range(len(x_LD))])
+    high_LD = x_LD - low_LD
+    return functional.layer_norm(x_LD + low_LD + part.root_of_beta_D**2 * high_LD, (DIM,))
+
+
+def test_states_are_those_of_the_paper(assert_states: Callable[..., None]) -> None:
+    torch.manual_seed(0)
+    model = Bsarec(Items(12, DIM), 9, DIM, 2, 1, alpha=0.7, cutoff=3, dropout=0.5, embedding_dropout=0.5)
+
+    def reference(x_LD: Tensor, _row: int) -> Tensor:
+        x_LD = functional.layer_norm(x_LD + model.position.weight[: len(x_LD)], (DIM,))
+        for block in model.blocks:
+            q_LD, k_LD, v_LD = block.attention.qkv(x_LD).chunk(3, dim=1)
+            logit_LL = q_LD @ k_LD.T / DIM**0.5
+            logit_LL[torch.ones_like(logit_LL).triu(1).bool()] = -torch.inf
+            attended_LD = functional.layer_norm(x_LD + block.attention.out(logit_LL.softmax(1) @ v_LD), (DIM,))
+            x_LD = 0.7 * filtered(block.filter, x_LD, 9, 3) + 0.3 * attended_LD
+            x_LD = functional.layer_norm(x_LD + block.network(x_LD), (DIM,))
+        return x_LD[-1]
+
+    assert_states(model, reference)
+
+
+def test_alpha_is_a_share_and_something_is_low() -> None:
+    with pytest.raises(ValueError, match=r"alpha=1.5 must be from 0 to 1"):
+        BsarecBlock(DIM, 1, 0.0, 9, 3, alpha=1.5)
+    with pytest.raises(ValueError, match="cutoff=0 must be at least 1"):
+        FrequencyFilter(DIM, 9, 0, 0.0)
