@@ -118,6 +118,19 @@ def test_the_contrast_pulls_interests_to_their_proxies(make_histories: MakeHisto
     assert losses[-1] < 0.9 * losses[0]
 
 
+def test_training_keeps_no_matrix_of_all_pairs(make_histories: MakeHistories) -> None:
+    largest, model = 0, clsr().train()
+
+    def measure(tensor: Tensor) -> Tensor:
+        nonlocal largest
+        largest = max(largest, tensor.numel())
+        return tensor
+
+    with torch.autograd.graph.saved_tensors_hooks(measure, lambda tensor: tensor):
+        model.states(make_histories([place % ITEMS for place in range(150)], n_items=ITEMS))
+    assert largest < 150 * 150
+
+
 def test_users_have_queries_of_their_own_and_strangers_the_common_ones(make_histories: MakeHistories) -> None:
     model = clsr()
     with torch.no_grad():
