@@ -110,8 +110,8 @@ class Clsr(SequenceNetwork):
         output_BLD = self.short(x_BLD, histories)
         query_BLD = self.query(x_BLD, self.short_users(histories)[None])[0]
         # With a head, torch needs no matrix of all pairs.
-        asked = (part_BLD[:, None].to(query_BLD.dtype) for part_BLD in (self.short_key(output_BLD), output_BLD))
-        attended_BLD = functional.scaled_dot_product_attention(query_BLD[:, None], *asked, is_causal=True).squeeze(1)
+        q, k, v = (part_BLD[:, None].float() for part_BLD in (query_BLD, self.short_key(output_BLD), output_BLD))
+        attended_BLD = functional.scaled_dot_product_attention(q, k, v, is_causal=True).squeeze(1)
         short_BLD = self.short_norm(attended_BLD)
         seen_BL3D = torch.cat([self.mix(x_BLD)[0], long_BLD, short_BLD], dim=2)
         share_BL1 = torch.sigmoid(self.share(seen_BL3D))

@@ -93,7 +93,7 @@ class IntervalAttention(nn.Module):
         weight_BHLI = torch.zeros_like(of_interval_BHLI).scatter_add(
             3, interval_BHLL, weight_BHLL.to(of_interval_BHLI.dtype)
         )
-        mixed_BHLK = weight_BHLL @ v_BHLK + weight_BHLI @ self.value_of_interval
+        mixed_BHLK: Tensor = weight_BHLL @ v_BHLK + weight_BHLI @ self.value_of_interval
         return mixed_BHLK.transpose(1, 2).flatten(2)
 
 

@@ -20,8 +20,7 @@ TIMES = torch.tensor([[0, 5, 90_000, 90_000, 90_700, 9_000_000]])
 
 def hstu(times: bool = True, distances: int = 12) -> Hstu:
     torch.manual_seed(0)
-    sizes = {"dim": DIM, "layers": 2, "heads": 2, "distances": distances, "times": times}
-    return Hstu(Items(ITEMS, DIM), **sizes, dropout=0.0, embedding_dropout=0.0).eval()
+    return Hstu(Items(ITEMS, DIM), DIM, 2, 2, 0.0, 0.0, distances, times).eval()
 
 
 def block(distances: int = 12) -> HstuBlock:
