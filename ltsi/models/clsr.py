@@ -2,9 +2,11 @@
 
 Shape suffixes: B histories, L positions, D width, N real positions of a batch.
 Source: Zheng et al. 2022, "Disentangling Long and Short-Term Interests for Recommendation" (CLSR), section 3, with the
-form of its contrast that is like BPR. Departures: its nets see the item that is scored; here one state is compared with
-the whole catalogue, so they go by the user alone. The short attention, whose query moves on with every event, is a
-product of query and event: a net for each pair of positions would need the square of the length times the width.
+form of its contrast that is like BPR.
+
+Departures: its nets see the item that is scored; here one state is compared with the whole catalogue, so they go by the
+user alone. The short attention, whose query moves on with every event, is a product of query and event: a net for each
+pair of positions would need the square of the length times the width.
 """
 
 from __future__ import annotations

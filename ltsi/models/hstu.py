@@ -2,8 +2,10 @@
 
 Shape suffixes: B histories, L positions, D width, H heads, K width of a head.
 Source: Zhai et al. 2024, "Actions Speak Louder than Words: Trillion-Parameter Sequential Transducers for Generative
-Recommendations" (HSTU), eq. 1 to 3. Its published code measures time from the event that is predicted; here it is
-measured from the event that looks, and how long the answer is waited for is `model.wait`.
+Recommendations" (HSTU), eq. 1 to 3.
+
+Departure: its published code measures time from the event that is predicted. Here it is measured from the event that
+looks, and how long the answer is waited for is `model.wait`.
 """
 
 from __future__ import annotations

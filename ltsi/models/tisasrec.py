@@ -2,8 +2,10 @@
 
 Shape suffixes: B histories, L positions, D width, H heads, K width of a head, I intervals that are told apart.
 Source: Li, Wang & McAuley 2020, "Time Interval Aware Self-Attention for Sequential Recommendation" (TiSASRec), section
-3. Two departures: the full softmax in the place of one sampled negative; and the smallest interval of a user is that of
-the events up to a position. Over the whole window, as published, it would tell a position of its future.
+3.
+
+Departures: the full softmax in the place of one sampled negative; and the smallest interval of a user is that of the
+events up to a position. Over the whole window, as published, it would tell a position of its future.
 """
 
 from __future__ import annotations
