@@ -2,9 +2,11 @@
 
 Shape suffixes: B histories, L positions, D width, N real positions of a batch.
 Source: Zheng et al. 2022, "Disentangling Long and Short-Term Interests for Recommendation" (CLSR), section 3, with the
-form of its contrast that is like BPR. Departures: its nets see the item that is scored; here one state is compared with
-the whole catalogue, so they go by the user alone. The short attention, whose query moves on with every event, is a
-product of query and event: a net for each pair of positions would need the square of the length times the width.
+form of its contrast that is like BPR.
+
+Departures: its nets see the item that is scored; here one state is compared with the whole catalogue, so they go by the
+user alone. The short attention, whose query moves on with every event, is a product of query and event: a net for each
+pair of positions would need the square of the length times the width.
 """
 
 from __future__ import annotations
@@ -109,9 +111,9 @@ class Clsr(SequenceNetwork):
         long_BLD = self.long_norm(running_attention(logit_BL, scaled_BLD))
         output_BLD = self.short(x_BLD, histories)
         query_BLD = self.query(x_BLD, self.short_users(histories)[None])[0]
-        attended_BLD = functional.scaled_dot_product_attention(
-            query_BLD, self.short_key(output_BLD).to(query_BLD.dtype), output_BLD.to(query_BLD.dtype), is_causal=True
-        )
+        # With a head, torch needs no matrix of all pairs.
+        q, k, v = (part_BLD[:, None].float() for part_BLD in (query_BLD, self.short_key(output_BLD), output_BLD))
+        attended_BLD = functional.scaled_dot_product_attention(q, k, v, is_causal=True).squeeze(1)
         short_BLD = self.short_norm(attended_BLD)
         seen_BL3D = torch.cat([self.mix(x_BLD)[0], long_BLD, short_BLD], dim=2)
         share_BL1 = torch.sigmoid(self.share(seen_BL3D))

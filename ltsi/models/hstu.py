@@ -2,8 +2,10 @@
 
 Shape suffixes: B histories, L positions, D width, H heads, K width of a head.
 Source: Zhai et al. 2024, "Actions Speak Louder than Words: Trillion-Parameter Sequential Transducers for Generative
-Recommendations" (HSTU), eq. 1 to 3. Its published code measures time from the event that is predicted; here it is
-measured from the event that looks, and how long the answer is waited for is `model.wait`.
+Recommendations" (HSTU), eq. 1 to 3.
+
+Departure: its published code measures time from the event that is predicted. Here it is measured from the event that
+looks, and how long the answer is waited for is `model.wait`.
 """
 
 from __future__ import annotations
@@ -34,14 +36,25 @@ class RelativeBias(nn.Module):
         self.of_distance = nn.Parameter(0.02 * torch.randn(distances))
         self.of_time = nn.Parameter(0.02 * torch.randn(GAP_BUCKETS)) if times else None
 
-    def forward(self, time_BL: Tensor) -> Tensor:
-        """Returns the bias, `(B, L, L)`, or `(1, L, L)` without times: rows look back at columns."""
-        place_L = torch.arange(time_BL.shape[1], device=time_BL.device)
+    def forward(self, length: int, bucket_BLL: Tensor | None) -> Tensor:
+        """Returns the bias: rows look back at columns.
+
+        Args:
+            length: positions L.
+            bucket_BLL: the bucket of time between two positions; see `buckets_between`. None, without times.
+
+        Returns:
+            `(B, L, L)`, or `(1, L, L)` without times.
+        """
+        place_L = torch.arange(length, device=self.of_distance.device)
         distance_LL = (place_L[:, None] - place_L).clamp(0, len(self.of_distance) - 1)
         bias_BLL = self.of_distance[distance_LL][None]
-        if self.of_time is None:
-            return bias_BLL
-        return bias_BLL + self.of_time[gap_bucket(time_BL[:, :, None] - time_BL[:, None, :])]
+        return bias_BLL if self.of_time is None else bias_BLL + self.of_time[bucket_BLL]
+
+
+def buckets_between(time_BL: Tensor) -> Tensor:
+    """Returns the bucket of time from each column to the row that looks back at it, int64 `(B, L, L)`."""
+    return gap_bucket(time_BL[:, :, None] - time_BL[:, None, :])
 
 
 class HstuBlock(nn.Module):
@@ -72,13 +85,14 @@ class HstuBlock(nn.Module):
         self.uvqk, self.out = nn.Linear(dim, 4 * dim), nn.Linear(dim, dim)
         self.dropout = Dropout(dropout)
 
-    def forward(self, x_BLD: Tensor, time_BL: Tensor) -> Tensor:
-        """Returns the next layer's input, `(B, L, D)`."""
+    def forward(self, x_BLD: Tensor, bucket_BLL: Tensor | None) -> Tensor:
+        """Returns the next layer's input, `(B, L, D)`; see `RelativeBias.forward`."""
         length = x_BLD.shape[1]
         gate_BLD, *parts = functional.silu(self.uvqk(self.norm(x_BLD))).chunk(4, dim=2)
         v_BHLK, q_BHLK, k_BHLK = (part_BLD.unflatten(2, (self.heads, -1)).transpose(1, 2) for part_BLD in parts)
         seen_L1 = torch.arange(1, length + 1, device=x_BLD.device)[:, None]
-        weight_BHLL = functional.silu(q_BHLK @ k_BHLK.transpose(2, 3) + self.bias(time_BL)[:, None]) / seen_L1
+        logit_BHLL = q_BHLK @ k_BHLK.transpose(2, 3) + self.bias(length, bucket_BLL)[:, None]
+        weight_BHLL = functional.silu(logit_BHLL) / seen_L1
         weight_BHLL = weight_BHLL.masked_fill(later(length, x_BLD.device), 0.0)
         mixed_BLD = (weight_BHLL.to(v_BHLK.dtype) @ v_BHLK).transpose(1, 2).flatten(2)
         out_BLD: Tensor = x_BLD + self.out(self.dropout(self.mixed_norm(mixed_BLD) * gate_BLD))
@@ -112,8 +126,9 @@ class HstuEncoder(Encoder):
 
     def forward(self, x_BLD: Tensor, histories: Histories) -> Tensor:
         """Encodes histories, `(B, L, D)`; see `Encoder.forward`."""
+        bucket_BLL = buckets_between(histories.time_BL) if self.times else None
         for block in self.blocks:
-            x_BLD = block(x_BLD, histories.time_BL)
+            x_BLD = block(x_BLD, bucket_BLL)
         state_BLD: Tensor = self.norm(x_BLD)
         return state_BLD
 

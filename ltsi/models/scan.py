@@ -7,6 +7,8 @@ Cundy 2018, "Parallelizing Linear Recurrent Neural Nets Over Sequence Length".
 
 from __future__ import annotations
 
+from typing import Any
+
 import torch
 from torch import Tensor
 from torch.nn import functional
@@ -26,6 +28,33 @@ def linear_scan(keep_BLD: Tensor, drive_BLD: Tensor) -> Tensor:
     Returns:
         `h`, `(B, L, D)`. A position owes nothing to later ones, not even rounding.
     """
+    state_BLD: Tensor = _LinearScan.apply(keep_BLD, drive_BLD)  # type: ignore[no-untyped-call]
+    return state_BLD
+
+
+class _LinearScan(torch.autograd.Function):
+    """Keeps the states alone for the gradient, which is a scan from the end."""
+
+    @staticmethod
+    def forward(ctx: Any, keep_BLD: Tensor, drive_BLD: Tensor) -> Tensor:
+        state_BLD = _scan(keep_BLD, drive_BLD)
+        ctx.save_for_backward(keep_BLD, state_BLD)
+        return state_BLD
+
+    @staticmethod
+    def backward(ctx: Any, *grads: Tensor) -> tuple[Tensor | None, Tensor]:
+        keep_BLD, state_BLD = ctx.saved_tensors
+        # What a step adds is felt by all later states: G_t = grad_t + conj(keep_{t+1}) G_{t+1}.
+        after_BLD = keep_BLD if keep_BLD.shape[1] == 1 else keep_BLD.roll(-1, dims=1)
+        felt_BLD = _scan(after_BLD.flip(1).conj().resolve_conj(), grads[0].flip(1)).flip(1)
+        if not ctx.needs_input_grad[0]:
+            return None, felt_BLD
+        before_BLD = functional.pad(state_BLD[:, :-1], (0, 0, 1, 0))
+        return (felt_BLD * before_BLD.conj()).sum_to_size(keep_BLD.shape), felt_BLD
+
+
+def _scan(keep_BLD: Tensor, drive_BLD: Tensor) -> Tensor:
+    """Computes `linear_scan`."""
     length = drive_BLD.shape[1]
     if length == 1:
         return drive_BLD
@@ -34,7 +63,7 @@ def linear_scan(keep_BLD: Tensor, drive_BLD: Tensor) -> Tensor:
     even, odd = drive_BLD[:, 0::2], drive_BLD[:, 1::2]
     pairs = odd.shape[1]
     of_pairs = odd + keep_odd * even[:, :pairs]
-    state_odd = linear_scan(keep_odd * (keep_even if alike else keep_even[:, :pairs]), of_pairs)
+    state_odd = _scan(keep_odd * (keep_even if alike else keep_even[:, :pairs]), of_pairs)
     before = state_odd[:, : even.shape[1] - 1]
     state_even = torch.cat([even[:, :1], even[:, 1:] + (keep_even if alike else keep_even[:, 1:]) * before], dim=1)
     if even.shape[1] > pairs:

@@ -2,8 +2,9 @@
 
 Shape suffixes: B histories, L positions, D width, H width of the LSTM's state.
 Source: Yu et al. 2019, "Adaptive User Modeling with Long and Short-Term Preferences for Personalized Recommendation"
-(SLi-Rec). Departures:
+(SLi-Rec).
 
+Departures:
 - Its attention and its gate see the item that is scored. Here one state is compared with the whole catalogue, so the
   last output of the LSTM asks in that item's place, and the gate goes by the two views and the wait.
 - The LSTM reads the last events, not all: its gate by the span to the answer makes every event another one for each

@@ -2,8 +2,10 @@
 
 Shape suffixes: B histories, L positions, D width, H heads, K width of a head, I intervals that are told apart.
 Source: Li, Wang & McAuley 2020, "Time Interval Aware Self-Attention for Sequential Recommendation" (TiSASRec), section
-3. Two departures: the full softmax in the place of one sampled negative; and the smallest interval of a user is that of
-the events up to a position. Over the whole window, as published, it would tell a position of its future.
+3.
+
+Departures: the full softmax in the place of one sampled negative; and the smallest interval of a user is that of the
+events up to a position. Over the whole window, as published, it would tell a position of its future.
 """
 
 from __future__ import annotations
@@ -93,7 +95,7 @@ class IntervalAttention(nn.Module):
         weight_BHLI = torch.zeros_like(of_interval_BHLI).scatter_add(
             3, interval_BHLL, weight_BHLL.to(of_interval_BHLI.dtype)
         )
-        mixed_BHLK = weight_BHLL @ v_BHLK + weight_BHLI @ self.value_of_interval
+        mixed_BHLK: Tensor = weight_BHLL @ v_BHLK + weight_BHLI @ self.value_of_interval
         return mixed_BHLK.transpose(1, 2).flatten(2)
 
 

@@ -28,8 +28,7 @@ def test_a_band_is_a_mask(events: int, length: int) -> None:
 
 def transformer(window: int) -> Transformer:
     torch.manual_seed(0)
-    sizes = {"max_length": 1500, "dim": 8, "layers": 2, "heads": 2, "window": window, "positions": "rotary"}
-    return Transformer(Items(9, 8), **sizes, dropout=0.2, embedding_dropout=0.0)
+    return Transformer(Items(9, 8), 1500, 8, 2, 2, 0.2, 0.0, window=window, positions="rotary")
 
 
 def long_history(length: int) -> Histories:

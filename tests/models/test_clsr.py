@@ -25,10 +25,9 @@ ROWS = [[3, 1, 4, 1, 5, 9], [2, 6, 5]]
 TARGETS = torch.tensor([[1, 4, 1, 5, 9, 2], [6, 5, 3, ITEMS, ITEMS, ITEMS]])
 
 
-def clsr(weight: float = 0.5, **settings: int) -> Clsr:
+def clsr(weight: float = 0.5, recent: int = 2, min_length: int = 4) -> Clsr:
     torch.manual_seed(0)
-    sizes = {"recent": 2, "min_length": 4, **settings}
-    model = Clsr(Items(ITEMS, DIM), GruEncoder(DIM, 7, 1, 0.0), DIM, contrast=weight, embedding_dropout=0.0, **sizes)
+    model = Clsr(Items(ITEMS, DIM), GruEncoder(DIM, 7, 1, 0.0), DIM, recent, weight, min_length, embedding_dropout=0.0)
     for users in (model.long_users, model.short_users):
         users.make_room(3)
         with torch.no_grad():
@@ -44,8 +43,13 @@ def shown(make_histories: MakeHistories, *users: int) -> Histories:
 
 def test_the_contrast_is_the_formula() -> None:
     long, short, p_long, p_short = ([1.0, 2.0], [0.0, 3.0], [1.0, 1.0], [2.0, -1.0])
-    product = lambda a, b: sum(x * y for x, y in zip(a, b, strict=True))  # noqa: E731 - a line of arithmetic
-    soft = lambda x: math.log(1 + math.exp(x))  # noqa: E731
+
+    def product(a: list[float], b: list[float]) -> float:
+        return sum(x * y for x, y in zip(a, b, strict=True))
+
+    def soft(x: float) -> float:
+        return math.log(1 + math.exp(x))
+
     expected = soft(product(long, p_short) - product(long, p_long))
     expected += soft(product(short, p_long) - product(short, p_short))
     expected += soft(product(p_long, short) - product(p_long, long))
@@ -118,6 +122,19 @@ def test_the_contrast_pulls_interests_to_their_proxies(make_histories: MakeHisto
     assert losses[-1] < 0.9 * losses[0]
 
 
+def test_training_keeps_no_matrix_of_all_pairs(make_histories: MakeHistories) -> None:
+    largest, model = 0, clsr().train()
+
+    def measure(tensor: Tensor) -> Tensor:
+        nonlocal largest
+        largest = max(largest, tensor.numel())
+        return tensor
+
+    with torch.autograd.graph.saved_tensors_hooks(measure, lambda tensor: tensor):
+        model.states(make_histories([place % ITEMS for place in range(150)], n_items=ITEMS))
+    assert largest < 150 * 150
+
+
 def test_users_have_queries_of_their_own_and_strangers_the_common_ones(make_histories: MakeHistories) -> None:
     model = clsr()
     with torch.no_grad():
@@ -141,12 +158,12 @@ def test_an_encoder_that_needs_a_clock_asks_for_it(make_store: Callable[..., Sto
 
 
 @pytest.mark.parametrize(
-    ("settings", "message"),
+    ("make", "message"),
     [
-        ({"recent": 4}, "recent=4 must be at least 1 and below min_length=4"),
-        ({"weight": -1.0}, "contrast=-1.0 must not be negative"),
+        (lambda: clsr(recent=4), "recent=4 must be at least 1 and below min_length=4"),
+        (lambda: clsr(weight=-1.0), "contrast=-1.0 must not be negative"),
     ],
 )
-def test_settings_that_mean_nothing_are_refused(settings: dict[str, int], message: str) -> None:
+def test_settings_that_mean_nothing_are_refused(make: Callable[[], object], message: str) -> None:
     with pytest.raises(ValueError, match=message):
-        clsr(**settings)
+        make()

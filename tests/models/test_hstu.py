@@ -8,7 +8,7 @@ from torch.nn import functional
 
 from ltsi.errors import DataError
 from ltsi.histories import Histories
-from ltsi.models.hstu import Hstu, HstuBlock, RelativeBias
+from ltsi.models.hstu import Hstu, HstuBlock, RelativeBias, buckets_between
 from ltsi.models.items import Items
 from ltsi.models.times import gap_bucket
 from ltsi.sequences.leave_one_out import LeaveOneOut
@@ -20,8 +20,7 @@ TIMES = torch.tensor([[0, 5, 90_000, 90_000, 90_700, 9_000_000]])
 
 def hstu(times: bool = True, distances: int = 12) -> Hstu:
     torch.manual_seed(0)
-    sizes = {"dim": DIM, "layers": 2, "heads": 2, "distances": distances, "times": times}
-    return Hstu(Items(ITEMS, DIM), **sizes, dropout=0.0, embedding_dropout=0.0).eval()
+    return Hstu(Items(ITEMS, DIM), DIM, 2, 2, 0.0, 0.0, distances, times).eval()
 
 
 def block(distances: int = 12) -> HstuBlock:
@@ -44,7 +43,7 @@ def test_a_unit_is_the_formula() -> None:
                 logit = q_LD[i, own] @ k_LD[j, own] + unit.bias.of_distance[i - j] + apart
                 mixed[i, own] += functional.silu(logit) / (i + 1) * v_LD[j, own]
     expected = x_LD + unit.out(unit.mixed_norm(mixed) * u_LD)
-    torch.testing.assert_close(unit(x_LD[None], TIMES)[0], expected)
+    torch.testing.assert_close(unit(x_LD[None], buckets_between(TIMES))[0], expected)
 
 
 def test_a_closed_gate_lets_nothing_through() -> None:
@@ -52,11 +51,11 @@ def test_a_closed_gate_lets_nothing_through() -> None:
     with torch.no_grad():
         unit.uvqk.weight[:DIM].zero_()
         unit.uvqk.bias[:DIM].zero_()
-    torch.testing.assert_close(unit(x_BLD, TIMES), x_BLD + unit.out.bias)
+    torch.testing.assert_close(unit(x_BLD, buckets_between(TIMES)), x_BLD + unit.out.bias)
 
 
 def test_distances_beyond_the_farthest_are_alike() -> None:
-    bias_LL = RelativeBias(3, times=False)(TIMES)[0]
+    bias_LL = RelativeBias(3, times=False)(6, None)[0]
     assert bias_LL[2:, 0].unique().numel() == 1
     assert bias_LL[:3, 0].unique().numel() == 3
 
@@ -69,7 +68,7 @@ def test_time_counts_on_a_scale_of_powers_of_two_or_not_at_all(make_histories: C
     bias = RelativeBias(3, times=True)
     with torch.no_grad():
         bias.of_distance.zero_()
-        of_gap = bias(torch.tensor([[0, 1024, 2046, 2047]]))[0, :, 0]
+        of_gap = bias(4, buckets_between(torch.tensor([[0, 1024, 2046, 2047]])))[0, :, 0]
     assert of_gap[1] == of_gap[2] != of_gap[3]
 
 

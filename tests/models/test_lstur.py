@@ -33,9 +33,7 @@ def of_user(histories: Histories, *users: int) -> Histories:
 
 
 def gru(layer: nn.GRU, state: Tensor, x_LD: Tensor) -> list[Tensor]:
-    w_r, w_z, w_n = layer.weight_ih_l0.chunk(3)
-    u_r, u_z, u_n = layer.weight_hh_l0.chunk(3)
-    (a_r, a_z, a_n), (b_r, b_z, b_n) = layer.bias_ih_l0.chunk(3), layer.bias_hh_l0.chunk(3)
+    (w_r, w_z, w_n), (u_r, u_z, u_n), (a_r, a_z, a_n), (b_r, b_z, b_n) = (part.chunk(3) for part in layer.parameters())
     states = []
     for x in x_LD:
         r = torch.sigmoid(w_r @ x + a_r + u_r @ state + b_r)

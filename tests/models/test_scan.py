@@ -16,18 +16,18 @@ def step_by_step(keep_BLD: Tensor, drive_BLD: Tensor) -> Tensor:
     return torch.stack(states, dim=1)
 
 
-@pytest.mark.parametrize("length", [1, 2, 3, 4, 5, 7, 8, 13, 64, 65])
+@pytest.mark.parametrize("length", [1, 2, 3, 4, 7, 65])
 @pytest.mark.parametrize("kind", ["one for all", "one a position", "one a number", "complex"])
 def test_a_scan_is_the_recurrence(length: int, kind: str) -> None:
     torch.manual_seed(length)
     shapes = {"one for all": (1, 1, 3), "one a position": (2, length, 1), "one a number": (2, length, 3)}
     dtype = torch.complex128 if kind == "complex" else torch.float64
-    keep = 0.5 * torch.randn(shapes.get(kind, (1, 1, 3)), dtype=dtype)
+    keep = (0.5 * torch.randn(shapes.get(kind, (1, 1, 3)), dtype=dtype)).requires_grad_()
     drive = torch.randn(2, length, 3, dtype=dtype, requires_grad=True)
     found, expected = linear_scan(keep, drive), step_by_step(keep, drive)
     torch.testing.assert_close(found, expected)
     weight = torch.randn(2, length, 3, dtype=dtype)
-    gradients = [torch.autograd.grad((out * weight).abs().sum(), drive)[0] for out in (found, expected)]
+    gradients = [torch.autograd.grad((out * weight).abs().sum(), (keep, drive)) for out in (found, expected)]
     torch.testing.assert_close(*gradients)
 
 

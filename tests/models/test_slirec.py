@@ -28,8 +28,9 @@ def trusting(view: str) -> SliRec:
     """Make a model whose gate lets one view through alone."""
     model = slirec()
     with torch.no_grad():
-        model.gate[2].weight.zero_()
-        model.gate[2].bias.fill_(1e4 if view == "long" else -1e4)
+        weight, bias = list(model.gate.parameters())[-2:]
+        weight.zero_()
+        bias.fill_(1e4 if view == "long" else -1e4)
     return model
 
 

@@ -18,8 +18,8 @@ ITEMS, DIM = 10, 8
 
 def tisasrec(max_interval: int = 5, layers: int = 1) -> TiSasRec:
     torch.manual_seed(0)
-    sizes = {"max_length": 12, "max_interval": max_interval, "dim": DIM, "layers": layers, "heads": 2}
-    return TiSasRec(Items(ITEMS, DIM), **sizes, dropout=0.0, embedding_dropout=0.0).eval()
+    model = TiSasRec(Items(ITEMS, DIM), 12, max_interval, DIM, layers, 2, dropout=0.0, embedding_dropout=0.0)
+    return model.eval()
 
 
 def test_intervals_are_counted_in_the_smallest_one_so_far() -> None:
