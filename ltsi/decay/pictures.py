@@ -19,6 +19,9 @@ from ltsi.decay.statistics import ReturnStatistics
 CURVES, ROWS, SURVIVALS = 12, 30, 6
 """Entities in each picture, those with the most returns."""
 
+LEAST_AT_RISK = 10
+"""Visits at risk below which a survival says more about a few users than about an entity."""
+
 _COLUMNS, _POINTS, _AGES = 4, 10, 160
 _BLUE, _ORANGE, _GREY = "#1f5fa8", "#d1601f", "#8a8a8a"
 _LABEL = 28
@@ -83,8 +86,8 @@ def survival_figure(fit: DecayFit) -> Figure:
     for index, (one, statistics, code) in enumerate(lines):
         age, alive, low, high = survival(statistics, code)
         colour = "black" if several and index == 0 else f"C{index}"
-        axis.fill_between(age, low, high, color=colour, alpha=0.15, linewidth=0, step="post")
-        axis.step(age, alive, where="post", color=colour, linewidth=1.6, label=_label(one))
+        axis.fill_between(age, low, high, color=colour, alpha=0.15, linewidth=0)
+        axis.plot(age, alive, color=colour, linewidth=1.6, label=_label(one))
     axis.set_xlabel("days since the visit")
     axis.set_ylabel("share without a return")
     axis.set_ylim(0, 1.02)
@@ -99,10 +102,10 @@ def survival(statistics: ReturnStatistics, code: int) -> tuple[Floats, Floats, F
 
     Returns:
         Ages in days, the share not returned by then, and the lower and upper end of its 95 % interval (normal, of H),
-        each `(bins + 1,)`; they end where nobody is at risk any more.
+        each `(bins + 1,)`; they end where fewer than `LEAST_AT_RISK` visits are at risk.
     """
     returns, exposure = (total[0, 0] for total in statistics.totals(np.array([code])))
-    seen = int(np.max(np.flatnonzero(exposure > 0), initial=-1)) + 1
+    seen = int(np.max(np.flatnonzero(exposure >= LEAST_AT_RISK * np.diff(statistics.edges)), initial=-1)) + 1
     returns, exposure, edges = returns[:seen], exposure[:seen], statistics.edges[: seen + 1]
     width, at_risk = np.diff(edges), np.where(exposure > 0, exposure, 1.0)
     hazard = np.concatenate([[0.0], np.cumsum(returns / at_risk * width)])

@@ -62,19 +62,25 @@ class Questions:
             self.end_row = store.offsets[:-1] + count_per_user(store.offsets, lambda rows: store.time[rows] < at)
 
     def of(self, users: NDArray[np.int64]) -> Iterator[Question]:
-        """Asks for users, in their order.
+        """Asks for users, those with short histories first, so that little is padding.
 
         Args:
             users: int64 `(U,)`, indices.
         """
         size = max(1, min(USERS_AT_ONCE, SCORE_BUDGET // self.split.store.n_items))
+        start, end = self._bounds(users)
+        users = users[np.argsort(np.minimum(end - start, self.max_length), kind="stable")]
         for first in range(0, len(users), size):
             yield self._ask(users[first : first + size])
 
+    def _bounds(self, user_B: NDArray[np.int64]) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
+        """Returns the position of the first input of each history, and one past that of its last."""
+        roles = self.split.roles
+        return roles.position(np.asarray(self.split.store.offsets[user_B])), roles.position(self.end_row[user_B])
+
     def _ask(self, user_B: NDArray[np.int64]) -> Question:
         store, roles = self.split.store, self.split.roles
-        start_B = roles.position(np.asarray(store.offsets[user_B]))
-        end_B = roles.position(self.end_row[user_B])
+        start_B, end_B = self._bounds(user_B)
         if self.at is not None:
             now_B = np.full(len(user_B), self.at)
         else:

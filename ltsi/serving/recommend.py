@@ -53,7 +53,7 @@ class Recommender:
     strategy: DecayAware | None = None
 
     def of(self, users: NDArray[np.int64]) -> Iterator[Answer]:
-        """Answers in batches, in the order of the users.
+        """Answers in batches, users with short histories first.
 
         Args:
             users: int64, indices.

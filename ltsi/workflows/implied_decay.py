@@ -80,6 +80,8 @@ def run(
         "returns, which also falls when users leave for good.",
         "Intervals are over histories, and over users.",
     ]
+    if len(implied) > 1:
+        notes.append(f"{POOLED}: the mean over all interests of all histories, so a mixture of the rates below.")
     if len(implied) > len(rows):
         notes.append(f"{len(implied) - len(rows)} more in {path.name}.")
     table = Table(

@@ -35,6 +35,9 @@ CATEGORY = "category"
 TITLES = ("title", "name", "description")
 """Columns of the item table that people know an item by, the best first, in any case."""
 
+USERS_HELD, ROWS_HELD = 8192, 1_000_000
+"""Users, and recommendations, held at a time: they are found in the order of the lengths of histories."""
+
 NEAR = 3
 ALIKE = 0.4
 """From this share of common letters on, two users count as spelt alike: ids are short."""
@@ -77,6 +80,8 @@ def run(
         raise ConfigError(f"--strategy {strategy} must be one of: {', '.join(STRATEGIES)}.")
     if output is not None and not everybody:
         raise ConfigError("--output takes the recommendations for all users; give --all.")
+    if output is not None and output.suffix not in {".parquet", ".csv"}:
+        raise ConfigError(f"--output {output} must end in .parquet or .csv.")
     moment = None if at is None else parse_moment(at)
     trained = require_next_item(open_trained(RunFolder(directory).require()), "recommend")
     recommender = _recommender(trained, k, moment, strategy)
@@ -147,8 +152,6 @@ def _for_one(trained: Trained, recommender: Recommender, user: str) -> Result:
 
 
 def _for_all(trained: Trained, recommender: Recommender, path: Path) -> Result:
-    if path.suffix not in {".parquet", ".csv"}:
-        raise ConfigError(f"--output {path} must end in .parquet or .csv.")
     store, cold, n_rows = trained.experiment.store, 0, 0
     frames, start = _Frames(store), time.perf_counter()
     console = Console(stderr=True)
@@ -157,11 +160,17 @@ def _for_all(trained: Trained, recommender: Recommender, path: Path) -> Result:
         Progress(console=console, transient=True, disable=not sys.stderr.isatty()) as progress,
     ):
         task = progress.add_task("users", total=store.n_users)
-        for answer in recommender.of(np.arange(store.n_users)):
-            frame = frames.of(answer)
+        size = max(1, min(USERS_HELD, ROWS_HELD // recommender.k))
+        for first in range(0, store.n_users, size):
+            block = []
+            for answer in recommender.of(np.arange(first, min(first + size, store.n_users))):
+                block.append(answer)
+                cold += int((answer.question.length_B == 0).sum())
+                progress.advance(task, len(answer.question.user_B))
+            user = np.concatenate([answer.question.user_B[answer.recommended.row_P] for answer in block])
+            frame = pl.concat([frames.of(answer) for answer in block])[np.argsort(user, kind="stable")]
             writer.write(frame)
-            n_rows, cold = n_rows + frame.height, cold + int((answer.question.length_B == 0).sum())
-            progress.advance(task, len(answer.question.user_B))
+            n_rows += frame.height
     seconds = time.perf_counter() - start
     columns = ["users", "of them without a history", "recommendations", "seconds", "users per second"]
     rows: list[list[Entry]] = [[store.n_users, cold, n_rows, round(seconds, 2), round(store.n_users / seconds, 1)]]

@@ -130,6 +130,16 @@ def test_the_weights_are_kept_beside_each_rank(split: Split) -> None:
     torch.testing.assert_close(torch.stack(list(columns.values()), dim=1), weight_BK)
 
 
+def test_the_named_parts_add_up_to_the_score(split: Split) -> None:
+    model = calibrated(split, up=Follows(1), down=Follows(-1))
+    histories = next(iter(batches(split, "test"))).histories
+    with torch.no_grad():
+        score_BI, parts = model.scores_and_parts(histories)
+        assert torch.equal(score_BI, model(histories))
+    assert list(parts) == ["up", "down"]
+    torch.testing.assert_close(parts["up"] + parts["down"], score_BI)
+
+
 def test_without_a_gate_the_weights_are_the_same_for_everybody(split: Split) -> None:
     model = Hybrid({"up": Follows(1, range(30)), "down": Follows(-1, range(30, ITEMS))}, gate=False).eval()
     model.calibrate(batches(split, "valid"))

@@ -4,6 +4,7 @@ import numpy as np
 import pytest
 import torch
 
+from ltsi.histories import Histories
 from ltsi.sequences.batches import RankingBatches
 from ltsi.sequences.leave_one_out import LeaveOneOut
 from ltsi.serving.questions import Question, Questions
@@ -21,7 +22,18 @@ def store_of(make_store: MakeStore, *, clock: bool = True) -> Store:
 
 def ask(store: Store, at: int | None = None, *, hide: bool = False, max_length: int = 10) -> Question:
     (question,) = Questions(LeaveOneOut()(store), max_length, hide, at).of(np.arange(store.n_users))
-    return question
+    back = np.argsort(question.user_B)
+    histories = question.histories
+    columns = (histories.item_BL, histories.time_BL, histories.length_B, histories.now_BL, histories.user_B)
+    ordered = Histories(*(column[back] for column in columns if column is not None))
+    row = torch.from_numpy(np.argsort(back))[question.hidden_row]
+    return Question(question.user_B[back], question.length_B[back], ordered, row, question.hidden_item)
+
+
+def test_short_histories_come_first(make_store: MakeStore) -> None:
+    (question,) = Questions(LeaveOneOut()(store_of(make_store)), 10, False).of(np.arange(3))
+    assert question.user_B.tolist() == [1, 2, 0]
+    assert question.histories.length_B.tolist() == [3, 3, 4]
 
 
 def test_at_the_end_of_the_log_everything_is_history(make_store: MakeStore) -> None:

@@ -1,0 +1,48 @@
+"""The decay that a trained model implies, and the page of a fit, from the command line."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable
+from pathlib import Path
+
+import polars as pl
+import pytest
+from typer.testing import Result
+
+from ltsi.runs.folder import RunFolder
+from ltsi.training.checkpoints import read_checkpoint
+
+Ltsi = Callable[..., Result]
+Train = Callable[..., RunFolder]
+
+
+def test_exp_decay_over_items_gives_its_own_rate_back(ltsi: Ltsi, train: Train, shop: Path) -> None:
+    # One rate for all items, so that the pooled curve has one rate too.
+    ltsi(
+        "decay-fit", f"data={shop}", "entity=all", "part=train", "form=exponential", "replicates=0", "hydra.run.dir=fit"
+    )
+    run = train("exp_decay", "decay=fit", "model.category=item")
+    rate = float(read_checkpoint(run.checkpoint())["state_dict"]["model.rate_J"][0]) * 86_400
+    options = ("entity=item", "form=exponential_floor", "replicates=0", "hydra.run.dir=implied")
+    shown = json.loads(ltsi("decay-fit", "run=run", *options, "--format", "json").stdout)
+    row = shown["tables"][0]["rows"][0]
+    assert row["item"] == "(all)"
+    assert row["half_life_days"] == pytest.approx(0.693147 / rate, rel=0.05)
+    table = pl.read_parquet("implied/implied.parquet")
+    assert table["half_life_days"][0] == row["half_life_days"]
+    assert table.height == 61
+
+
+def test_a_model_that_does_not_look_at_time_implies_none(ltsi: Ltsi, train: Train) -> None:
+    train("transitions")
+    shown = ltsi("decay-fit", "run=run", "replicates=0", "hydra.run.dir=implied").stdout
+    assert "transitions implies no decay: 60 histories aged by up to" in shown
+    assert not Path("implied/implied.parquet").exists()
+
+
+def test_the_page_lies_in_the_run_folder(ltsi: Ltsi, shop: Path) -> None:
+    ltsi("decay-fit", f"data={shop}", "replicates=0", "report=true", "hydra.run.dir=fit")
+    page = Path("fit/report.html").read_text(encoding="utf-8")
+    assert "Interest decay in &#x27;shop&#x27; by category" in page
+    assert not list(Path("fit").glob("*.partial"))
