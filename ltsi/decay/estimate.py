@@ -52,7 +52,8 @@ def fit_statistics(
     if options.replicates:
         rows = add_partial_pooling(rows, parents, options.confidence)
         remarks = [*explained_floors(pooled.rows[0], statistics), *mixed_rates(rows, statistics)]
-        remarks += [] if own.contest is None or pooled.contest is None else false_tail(own.contest, pooled.contest)
+        if own.contest and pooled.contest and all(row.aic for row in rows):
+            remarks += false_tail(own.contest, pooled.contest)
     return DecayFit(tuple(rows), pooled.rows[0], statistics, options, own.contest, pooled.contest, tuple(remarks))
 
 

@@ -5,6 +5,7 @@ The run folder gets `decay.parquet` (one row per entity) and `decay.png` (observ
 
 from __future__ import annotations
 
+import time
 from dataclasses import fields
 from pathlib import Path
 
@@ -22,8 +23,9 @@ from ltsi.decay.plot import decay_figure
 from ltsi.decay.report import FURTHER, covers, decay_table, forms_table, records
 from ltsi.decay.result import DecayFit, EntityDecay, FitOptions
 from ltsi.decay.return_decay import fit_return_decay
+from ltsi.decay.statistics import SECONDS_PER_DAY
 from ltsi.decay.terminal import terminal_curves
-from ltsi.errors import ConfigError
+from ltsi.errors import ConfigError, DataError
 from ltsi.sequences.split import Split, Targets
 from ltsi.store import Store
 from ltsi.tables import Result
@@ -44,12 +46,13 @@ def run(cfg: DictConfig) -> Result:
         The table by half-life, the curves as text, and what was written.
 
     Raises:
-        DataError: no such store, no clock, or no such column of the item table.
+        DataError: no such store, no clock, a log that ends after today, or no such column of the item table.
         ConfigError: a value that means nothing.
     """
     options = _options(cfg)
     store = find_store(str(cfg.data))
     store.require_clock("decay-fit")
+    _refuse_future(store)
     split = _part(cfg, store)
     entity, codes, labels = _entities(cfg.entity, store)
     parents = _parents(cfg.pool, entity, store)
@@ -77,6 +80,18 @@ def _options(cfg: DictConfig) -> FitOptions:
     options = OmegaConf.to_object(OmegaConf.merge(OmegaConf.structured(FitOptions), given))
     assert isinstance(options, FitOptions)
     return options
+
+
+def _refuse_future(store: Store) -> None:
+    """Refuses a log that ends after today: everybody would seem to have been watched until then without a return."""
+    last = store.manifest["time"].get("last")
+    if last is None or int(last) <= time.time() + SECONDS_PER_DAY:
+        return
+    raise DataError(
+        f"store '{store.name}' ends {(int(last) - time.time()) / SECONDS_PER_DAY:,.0f} days after today, so its open "
+        "intervals would be counted until then; prepare it again with the right source.time_unit, or drop the events "
+        "that have not happened with clean=time_window."
+    )
 
 
 def _part(cfg: DictConfig, store: Store) -> Split:
