@@ -33,7 +33,7 @@ from ltsi.workflows.build import build
 from ltsi.workflows.prepare import find_store
 
 PARTS = ("all", "train")
-CATEGORY = "category"
+CATEGORY, USER = "category", "user"
 
 
 def run(cfg: DictConfig) -> Result:
@@ -103,8 +103,8 @@ def _part(cfg: DictConfig, store: Store) -> Split:
     return Split(store, train_end=np.asarray(store.offsets[1:]), valid=Targets.none(), test=Targets.none())
 
 
-def _entities(wanted: str, store: Store) -> tuple[str, NDArray[np.integer], list[str]]:
-    """Returns what an entity is, the code of each item, and the label of each code."""
+def _entities(wanted: str, store: Store) -> tuple[str, NDArray[np.integer] | None, list[str]]:
+    """Returns what an entity is, the code of each item (None: entities are users), and the label of each code."""
     if wanted == "auto":
         if CATEGORY in store.items.columns:
             wanted = CATEGORY
@@ -112,6 +112,8 @@ def _entities(wanted: str, store: Store) -> tuple[str, NDArray[np.integer], list
             wanted = "item" if store.has_repeats else "all"
     if wanted == "all":
         return wanted, np.zeros(store.n_items, dtype=np.int64), ["any event"]
+    if wanted == USER:
+        return wanted, None, [str(user) for user in store.users["user"]]
     if wanted == "item":
         return wanted, np.arange(store.n_items), [str(item) for item in store.items["item"]]
     codes, labels = store.item_codes(wanted)
@@ -119,18 +121,23 @@ def _entities(wanted: str, store: Store) -> tuple[str, NDArray[np.integer], list
 
 
 def _parents(wanted: str | None, entity: str, store: Store) -> NDArray[np.integer] | None:
-    """Returns the code of what each item belongs to, for partial pooling between items and all."""
+    """Returns the code of what each item or user belongs to, for partial pooling between it and all."""
     if wanted is None:
         return None
-    if entity != "item":
-        raise ConfigError(f"pool={wanted} pools items and needs entity=item, not entity={entity}.")
-    codes, _ = store.item_codes(wanted)
-    return codes
+    if entity == "item":
+        codes, _ = store.item_codes(wanted)
+        return codes
+    if entity != USER:
+        raise ConfigError(f"pool={wanted} pools items or users and needs entity=item or entity=user, not {entity}.")
+    if wanted not in store.users.columns:
+        found = ", ".join(store.users.columns)
+        raise DataError(f"the users of store '{store.name}' have no column '{wanted}' to pool by; they have: {found}.")
+    return store.users[wanted].cast(pl.String).fill_null("").rank("dense").to_numpy().astype(np.int64) - 1
 
 
 def _fit(
     split: Split,
-    codes: NDArray[np.integer],
+    codes: NDArray[np.integer] | None,
     labels: list[str],
     options: FitOptions,
     parents: NDArray[np.integer] | None,

@@ -44,7 +44,7 @@ def write_log(
             behavior=np.zeros(item.size, dtype=np.uint8),
         ),
         items=names.with_columns(category=pl.Series([f"c{i % 2}" for i in range(names.height)])) if category else names,
-        users=pl.DataFrame({"user": [str(u) for u in range(60)]}),
+        users=pl.DataFrame({"user": [str(u) for u in range(60)], "segment": [f"s{u % 3}" for u in range(60)]}),
         manifest={"time": {"clock": clock}},
     )
 
@@ -118,7 +118,8 @@ def test_training_part_has_fewer_visits(decay_fit: Callable[..., Outcome]) -> No
         (["data=log", "form=pwer"], 2, "Did you mean 'power'?"),
         (["data=log", "replicates=many"], 2, "replicates"),
         (["data=log", "confidnce=0.9"], 2, "confidence"),
-        (["data=log", "pool=category"], 2, "needs entity=item"),
+        (["data=log", "pool=category"], 2, "needs entity=item or entity=user"),
+        (["data=log", "entity=user", "pool=segmnt"], 1, "have no column 'segmnt'"),
         (["data=log", "estimator=binomial"], 2, "needs trials"),
     ],
 )
@@ -163,6 +164,15 @@ def test_the_contest_is_shown_and_written(decay_fit: Callable[..., Outcome], tmp
     wanted = {"rate_per_day", "exponent", "dispersion", "fit_p", "heldout_gain", "pooled_half_life_days", "aic_power"}
     assert wanted <= set(saved.columns)
     assert not saved.select(pl.selectors.float().is_nan().any()).row(0).count(True)
+
+
+def test_every_user_has_a_rate_by_borrowing_from_the_segment(decay_fit: Callable[..., Outcome]) -> None:
+    write_log()
+    options = ("entity=user", "pool=segment", "form=exponential_floor", "min_returns=20", "replicates=20")
+    rows = table_of(decay_fit("data=log", *options, "--format", "json"))[1:]
+    assert len(rows) == 30  # the table shows the thirty with the most returns
+    assert {row["low"] for row in rows} == {None}  # one user cannot be resampled
+    assert all(row["pooled_days"] is not None for row in rows) or not any(row["half_life_days"] for row in rows)
 
 
 @pytest.mark.parametrize(
