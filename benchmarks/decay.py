@@ -21,6 +21,7 @@ import os
 import time
 import warnings
 from collections.abc import Callable
+from functools import partial
 from typing import Any
 
 import numpy as np
@@ -88,7 +89,13 @@ def by_curve_fit(returns: Floats, exposure: Floats, edges: Floats) -> Floats:
 
     overall = returns.sum() / exposure.sum()
     found, _ = curve_fit(
-        mean, edges[:-1][seen], returns[seen] / exposure[seen], p0=(0.01, overall), sigma=exposure[seen] ** -0.5
+        mean,
+        edges[:-1][seen],
+        returns[seen] / exposure[seen],
+        p0=(0.01, overall),
+        sigma=exposure[seen] ** -0.5,
+        xtol=1e-12,
+        ftol=1e-12,
     )
     rate: Floats = found[:1]
     return rate
@@ -109,7 +116,7 @@ def by_glm(returns: Floats, exposure: Floats, edges: Floats) -> tuple[float, flo
         model = GLM(returns[seen], design, family=Poisson(), offset=np.log(exposure[seen]) + bend)
         before, rate = rate, float(model.fit(tol=1e-12).params[1])
         first = time.process_time() - begin if fit == 0 else first
-        if abs(rate - before) < 1e-7:
+        if abs(rate - before) < 1e-9 * abs(rate):
             break
     return rate, first, time.process_time() - begin
 
@@ -118,7 +125,7 @@ def compare(returns: Floats, exposure: Floats, edges: Floats) -> None:
     """Prints the libraries' time per table beside ours, and how far the estimates are apart."""
     sample = np.linspace(0, len(returns) - 1, TIMED).astype(int)
     for name, estimator in (("curve_fit", "least_squares"), ("GLM", "poisson")):
-        fit, _, ours = timed(lambda estimator=estimator: estimate(estimator, FORM, returns, exposure, edges))
+        fit, _, ours = timed(partial(estimate, estimator, FORM, returns, exposure, edges))
         ours /= len(returns)
         theirs: list[float] = []
         seconds: list[float] = []
@@ -130,7 +137,7 @@ def compare(returns: Floats, exposure: Floats, edges: Floats) -> None:
                 seconds.append(first)
                 wholes.append(whole)
             else:
-                found, _, taken = timed(lambda at=at: by_curve_fit(returns[at], exposure[at], edges))
+                found, _, taken = timed(partial(by_curve_fit, returns[at], exposure[at], edges))
                 theirs.append(float(found[0]))
                 seconds.append(taken)
         apart: NDArray[np.float64] = np.abs(np.array(theirs) / np.exp(fit.theta[sample, 0]) - 1)

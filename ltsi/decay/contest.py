@@ -58,6 +58,15 @@ class Contest:
     gain_error: Floats
     by_time: Floats | None = None
 
+    def score(self, name: str) -> float:
+        """Returns the held-out log-likelihood of a form on all entities together."""
+        return float(self.by_users[self.names.index(name)])
+
+    def refutes(self, name: str) -> bool:
+        """Returns whether held-out users speak against a form: it is behind the best by more than a tie."""
+        margin = max(TIE_ERRORS * float(self.behind_error[self.names.index(name)]), math.log(TIE_ODDS))
+        return float(self.by_users.max()) - self.score(name) > margin
+
     def gain(self, at: int) -> float:
         """Returns the held-out gain of an entity's winner over the plain exponential, in log-likelihood."""
         won, plain = self.names.index(self.winners[at]), self.names.index("exponential")

@@ -30,6 +30,7 @@ def fit_statistics(
     watch: Watch | None = None,
     earlier: ReturnStatistics | None = None,
     parents: NDArray[np.integer] | None = None,
+    of_users: bool = False,
 ) -> DecayFit:
     """Fits every entity, and all of them taken as one.
 
@@ -40,6 +41,8 @@ def fit_statistics(
         watch: is told about progress.
         earlier: the statistics of the first part of the log, for a contest of forms by later time.
         parents: `(E,)`, code of what each entity belongs to, for partial pooling; by default all belong together.
+        of_users: whether every entity is a user. One user cannot be resampled: intervals are then from the profile
+            likelihood alone.
 
     Returns:
         The fit.
@@ -47,12 +50,16 @@ def fit_statistics(
     pooled = _fit_entities(
         statistics.pooled(), [POOLED], options, _nobody, None if earlier is None else earlier.pooled()
     )
-    own = _fit_entities(statistics, labels, options, watch or _nobody, earlier)
+    # A user who is held out leaves nothing to fit that user to: the form of all is the form of each.
+    chosen = pooled.contest.winner if pooled.contest else SIMPLE_FORM
+    each = replace(options, form=chosen) if of_users and options.form == AUTO else options
+    own = _fit_entities(statistics, labels, each, watch or _nobody, earlier, of_users)
     rows, remarks = own.rows, []
     if options.replicates:
         rows = add_partial_pooling(rows, parents, options.confidence)
         remarks = [*explained_floors(pooled.rows[0], statistics), *mixed_rates(rows, statistics)]
-        remarks += [] if own.contest is None or pooled.contest is None else false_tail(own.contest, pooled.contest)
+        if own.contest and pooled.contest and all(row.aic for row in rows):
+            remarks += false_tail(own.contest, pooled.contest)
     return DecayFit(tuple(rows), pooled.rows[0], statistics, options, own.contest, pooled.contest, tuple(remarks))
 
 
@@ -73,9 +80,11 @@ def _fit_entities(
     options: FitOptions,
     watch: Watch,
     earlier: ReturnStatistics | None,
+    of_users: bool = False,
 ) -> _Rows:
     returns, exposure = (total[0] for total in statistics.totals())
-    rows = _counted(statistics, labels, returns.sum(-1), exposure.sum(-1), options)
+    least_users = 1 if of_users else MIN_RETURNING_USERS
+    rows = _counted(statistics, labels, returns.sum(-1), exposure.sum(-1), options.min_returns, least_users)
     enough = np.array([code for code, row in enumerate(rows) if not row.note], dtype=np.int64)
     names = {AUTO: list(FORMS), SIMPLE_FORM: list(SIMPLE)}.get(options.form, [options.form])
     fits = {}
@@ -98,24 +107,29 @@ def _fit_entities(
         add_trust(rows, enough, fits, statistics, options)
         if options.estimator == NEGATIVE_BINOMIAL:
             add_frailty(rows, enough, fits, statistics, options)
-        else:
+        elif not of_users:
             add_intervals(rows, enough, fits, statistics, options, watch)
     return _Rows(rows, contest)
 
 
 def _counted(
-    statistics: ReturnStatistics, labels: Sequence[str], returns: Floats, exposure: Floats, options: FitOptions
+    statistics: ReturnStatistics,
+    labels: Sequence[str],
+    returns: Floats,
+    exposure: Floats,
+    min_returns: int,
+    least_users: int,
 ) -> list[EntityDecay]:
     """Returns a row for each entity, with a note where its evidence is too thin to fit."""
     rows = []
     for code, label in enumerate(labels):
         count, users = int(returns[code]), int(statistics.returning_users[code])
-        if count < options.min_returns:
-            note = f"{count} returns, fewer than min_returns={options.min_returns}"
+        if count < min_returns:
+            note = f"{count} returns, fewer than min_returns={min_returns}"
             if not count and exposure[code] > 0:
                 note += f"; {NEVER_RETURNED}"
-        elif users < MIN_RETURNING_USERS:
-            note = f"only {users} users ever returned, fewer than {MIN_RETURNING_USERS}"
+        elif users < least_users:
+            note = f"only {users} users ever returned, fewer than {least_users}"
         else:
             note = ""
         rows.append(

@@ -108,17 +108,16 @@ class ExponentialSum:
         slopes = np.zeros((len(theta), len(self.parameters), len(edges) - 1))
         for name, rate, depends in self._parts(theta):
             scale = np.exp(_column(theta, self.parameters, name))
-            mean, slope = _mean_decay(rate, edges)
-            by_rate = slope
+            mean, by_rate = (np.ones_like(value), None) if name == FLOOR else _mean_decay(rate, edges)
             if RISE in at:
                 refill = 1.0 / np.exp(_column(theta, self.parameters, RISE))
                 missing, missing_slope = _mean_decay(rate + refill, edges)
                 mean = mean - missing
-                by_rate = slope - missing_slope * rate / (rate + refill)
+                by_rate = None if by_rate is None else by_rate - missing_slope * rate / (rate + refill)
                 slopes[:, at[RISE]] += scale * missing_slope * refill / (rate + refill)
-            value += scale * mean
-            slopes[:, at[name]] += scale * mean
-            for parameter in depends:
+            slopes[:, at[name]] = scale * mean
+            value += slopes[:, at[name]]
+            for parameter in depends if by_rate is not None else ():
                 slopes[:, at[parameter]] += scale * by_rate
         return value, slopes
 
@@ -234,7 +233,7 @@ def start(form: Form, returns: Floats, exposure: Floats, edges: Floats) -> Float
     scale = np.maximum(returns.sum(-1)[:, None], _TINY) / np.maximum(exposure @ shapes.T, _TINY)
     log_likelihood = returns.sum(-1)[:, None] * np.log(scale) + returns @ np.log(shapes).T
     best = np.argmax(log_likelihood, axis=1)
-    theta = candidates[best]
+    theta: Floats = candidates[best]
     linear = [place for place, name in enumerate(form.parameters) if name in LINEAR]
     theta[:, linear] += np.log(np.take_along_axis(scale, best[:, None], axis=1))
     return theta
@@ -287,10 +286,8 @@ def _column(theta: Floats, parameters: tuple[str, ...], name: str) -> Floats:
 
 def _mean_decay(rate: Floats, edges: Floats) -> tuple[Floats, Floats]:
     """Returns the mean of `exp(−λ age)` over each bin and its derivative by `log λ`, `(P, B)` for rates `(P, 1)`."""
-    low, high = edges[:-1], edges[1:]
-    width = high - low
-    at_low, at_high = np.exp(-rate * low), np.exp(-rate * high)
-    fades = rate > 0
-    safe = np.where(fades, rate, 1.0)
-    mean = np.where(fades, at_low * -np.expm1(-rate * width) / (safe * width), 1.0)
-    return mean, np.where(fades, (high * at_high - low * at_low) / width - mean, 0.0)
+    width = np.diff(edges)
+    left = np.exp(-rate * edges)
+    passed = rate * width
+    mean = left[:, :-1] * -np.expm1(-passed) / passed
+    return mean, np.diff(edges * left, axis=1) / width - mean

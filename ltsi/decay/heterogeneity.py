@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import numpy as np
 
-from ltsi.decay.contest import TIE_ERRORS, Contest
+from ltsi.decay.contest import Contest
 from ltsi.decay.forms import FORMS
 from ltsi.decay.frailty import fit_frailty
 from ltsi.decay.likelihood import maximise
@@ -77,17 +77,21 @@ def mixed_rates(rows: list[EntityDecay], statistics: ReturnStatistics) -> list[s
 
 
 def false_tail(apart: Contest, together: Contest) -> list[str]:
-    """Says whether the form that wins as one curve over all entities is refuted by a curve for each of them.
+    """Says whether the form that wins as one curve over all entities is an artefact of taking them as one.
+
+    It is if a simpler or other form, refuted for the one curve, wins with a curve for each and then says more of
+    held-out users than the one curve does.
 
     Args:
-        apart: the contest in which every entity has parameters of its own.
-        together: the contest on all entities taken as one.
+        apart: the contest of all entities, each with parameters of its own.
+        together: the contest on the same entities taken as one.
     """
-    at = apart.names.index(together.winner)
-    behind, error = float(apart.by_users.max() - apart.by_users[at]), float(apart.behind_error[at])
-    if together.winner == apart.winner or behind <= TIE_ERRORS * error:
+    if together.winner == apart.winner or not together.refutes(apart.winner):
+        return []
+    gain = float(apart.score(apart.winner) - together.score(together.winner))
+    if gain <= 0:
         return []
     return [
-        f"Between entities: one curve for all looks like {together.winner}, and a curve for each like {apart.winner} "
-        f"(ahead by {behind:,.0f} ± {error:,.0f} in held-out log-likelihood): the tail of the one mixes rates."
+        f"Between entities: one curve for all looks like {together.winner}, but {apart.winner} with a curve for each "
+        f"says more of held-out users, by {gain:,.0f} in log-likelihood: the tail of the one mixes rates."
     ]

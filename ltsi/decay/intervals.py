@@ -72,7 +72,7 @@ class Intervals:
 
 def find_intervals(
     events: Events,
-    entity_of_item: NDArray[np.integer],
+    entity_of_item: NDArray[np.integer] | None,
     n_entities: int,
     observation_end: NDArray[np.int64],
     gap_seconds: float,
@@ -81,12 +81,13 @@ def find_intervals(
 
     Args:
         events: the events.
-        entity_of_item: `(items,)`, the entity each item belongs to.
+        entity_of_item: `(items,)`, the entity each item belongs to; None: every user is an entity.
         n_entities: number of entities.
         observation_end: `(users,)`, seconds until when each user was watched.
         gap_seconds: events of a user with an entity at most this far apart are one visit.
     """
-    user, entity = events.user, entity_of_item[events.item].astype(np.int64)
+    user = events.user
+    entity = user if entity_of_item is None else entity_of_item[events.item].astype(np.int64)
     # Events come sorted by (user, time), so a stable sort by (user, entity) leaves every pair's events in time order.
     order = np.argsort(user * n_entities + entity, kind="stable")
     user, entity, time = user[order], entity[order], events.time[order]

@@ -176,6 +176,9 @@ def _step(at: Floats, low: Floats, high: Floats, gradient: Floats, information: 
         free = ~fixed[:, :, None] & ~fixed[:, None, :]
         system = np.where(free, matrix, 0.0) + identity * fixed[:, :, None]
         solved = np.linalg.solve(system, remaining[..., None])[..., 0]
-        fixed |= (solved < least) | (solved > most)
+        leaves = (solved < least) | (solved > most)
         step = np.clip(solved, least, most)
+        if not (leaves & ~fixed).any():
+            break
+        fixed |= leaves
     return step

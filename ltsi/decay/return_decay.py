@@ -18,7 +18,7 @@ LATER_PART = 0.25
 
 def fit_return_decay(
     split: Split,
-    entity_of_item: NDArray[np.integer],
+    entity_of_item: NDArray[np.integer] | None,
     labels: Sequence[str],
     options: FitOptions | None = None,
     watch: Watch | None = None,
@@ -28,7 +28,8 @@ def fit_return_decay(
 
     Args:
         split: the events; only the training part is read.
-        entity_of_item: `(items,)`, code of the entity each item belongs to.
+        entity_of_item: `(items,)`, code of the entity each item belongs to; None: every user is an entity, and any
+            event a return.
         labels: label of each code.
         options: how to fit; by default `FitOptions()`.
         watch: is told about progress.
@@ -60,7 +61,7 @@ def fit_return_decay(
         cut = int(end - LATER_PART * longest * SECONDS_PER_DAY)
         before = np.minimum(ends, cut)
         earlier = collect(split.training_blocks(), entity_of_item, len(labels), before, edges, options.exposure)
-    return fit_statistics(statistics, labels, options, watch, earlier, parents)
+    return fit_statistics(statistics, labels, options, watch, earlier, parents, of_users=entity_of_item is None)
 
 
 def observation_end(split: Split, end: int) -> NDArray[np.int64]:

@@ -131,7 +131,7 @@ def age_edges(session_gap_days: float, longest_days: float) -> Floats:
 
 def collect(
     blocks: Iterable[EventBlock],
-    entity_of_item: NDArray[np.integer],
+    entity_of_item: NDArray[np.integer] | None,
     n_entities: int,
     observation_end: NDArray[np.int64],
     edges: Floats,
@@ -141,7 +141,8 @@ def collect(
 
     Args:
         blocks: events in blocks of whole users.
-        entity_of_item: `(items,)`, the entity each item belongs to.
+        entity_of_item: `(items,)`, the entity each item belongs to; None: every user is an entity, and any event a
+            return.
         n_entities: number of entities.
         observation_end: `(users,)`, seconds until when each user was watched; what comes later is not read.
         edges: edges of the age bins in days, from `age_edges`.

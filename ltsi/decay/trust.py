@@ -102,7 +102,8 @@ def _by_form(rows: list[EntityDecay], enough: Codes, fits: dict[str, Maximum]) -
 
 def _with_interval(row: EntityDecay, log_values: Floats, edges: Floats, confidence: float) -> EntityDecay:
     tail = (1.0 - confidence) / 2
-    low, high = np.quantile(log_values, [tail, 1.0 - tail])
+    # Ranks among replicates plus one: the estimate is one more draw, and intervals of few replicates else fall short.
+    low, high = np.quantile(log_values, [tail, 1.0 - tail], method="weibull")
     return with_ends(row, float(low), float(high), edges)
 
 
@@ -146,9 +147,9 @@ def add_partial_pooling(
     quantile = float(stats.norm.ppf((1 + confidence) / 2))
     estimate, error = np.zeros(len(rows)), np.full(len(rows), np.inf)
     for at, row in enumerate(rows):
-        if row.form == common and row.half_life_days and row.half_life_low_days and row.half_life_high_days:
-            estimate[at] = -np.log(row.half_life_days)
-            error[at] = np.log(row.half_life_high_days / row.half_life_low_days) / (2 * quantile)
+        low, high = row.half_life_low_days or row.profile_low_days, row.half_life_high_days or row.profile_high_days
+        if row.form == common and row.half_life_days and low and high:
+            estimate[at], error[at] = -np.log(row.half_life_days), np.log(high / low) / (2 * quantile)
     usable = np.isfinite(error) & (error > 0)
     if usable.sum() < 2:
         return rows

@@ -5,6 +5,7 @@ The run folder gets `decay.parquet` (one row per entity) and `decay.png` (observ
 
 from __future__ import annotations
 
+import time
 from dataclasses import fields
 from pathlib import Path
 
@@ -22,8 +23,9 @@ from ltsi.decay.plot import decay_figure
 from ltsi.decay.report import FURTHER, covers, decay_table, forms_table, records
 from ltsi.decay.result import DecayFit, EntityDecay, FitOptions
 from ltsi.decay.return_decay import fit_return_decay
+from ltsi.decay.statistics import SECONDS_PER_DAY
 from ltsi.decay.terminal import terminal_curves
-from ltsi.errors import ConfigError
+from ltsi.errors import ConfigError, DataError
 from ltsi.sequences.split import Split, Targets
 from ltsi.store import Store
 from ltsi.tables import Result
@@ -34,7 +36,7 @@ from ltsi.workflows.decay_page import write_page
 from ltsi.workflows.prepare import find_store
 
 PARTS = ("all", "train")
-CATEGORY = "category"
+CATEGORY, USER = "category", "user"
 
 
 def run(cfg: DictConfig) -> Result:
@@ -47,7 +49,7 @@ def run(cfg: DictConfig) -> Result:
         The table by half-life, the curves as text, and what was written.
 
     Raises:
-        DataError: no such store, no clock, or no such column of the item table.
+        DataError: no such store, no clock, a log that ends after today, or no such column of the item table.
         ConfigError: a value that means nothing.
     """
     options = _options(cfg)
@@ -57,6 +59,7 @@ def run(cfg: DictConfig) -> Result:
         return implied_decay.run(trained, *entities, options, folder)
     store = find_store(str(cfg.data))
     store.require_clock("decay-fit")
+    _refuse_future(store)
     split = _part(cfg, store)
     entity, codes, labels = _entities(cfg.entity, store)
     parents = _parents(cfg.pool, entity, store)
@@ -89,6 +92,18 @@ def _options(cfg: DictConfig) -> FitOptions:
     return options
 
 
+def _refuse_future(store: Store) -> None:
+    """Refuses a log that ends after today: everybody would seem to have been watched until then without a return."""
+    last = store.manifest["time"].get("last")
+    if last is None or int(last) <= time.time() + SECONDS_PER_DAY:
+        return
+    raise DataError(
+        f"store '{store.name}' ends {(int(last) - time.time()) / SECONDS_PER_DAY:,.0f} days after today, so its open "
+        "intervals would be counted until then; prepare it again with the right source.time_unit, or drop the events "
+        "that have not happened with clean=time_window."
+    )
+
+
 def _part(cfg: DictConfig, store: Store) -> Split:
     if cfg.part not in PARTS:
         raise ConfigError(f"part={cfg.part} must be one of: {', '.join(PARTS)}.")
@@ -98,8 +113,8 @@ def _part(cfg: DictConfig, store: Store) -> Split:
     return Split(store, train_end=np.asarray(store.offsets[1:]), valid=Targets.none(), test=Targets.none())
 
 
-def _entities(wanted: str, store: Store) -> tuple[str, NDArray[np.integer], list[str]]:
-    """Returns what an entity is, the code of each item, and the label of each code."""
+def _entities(wanted: str, store: Store) -> tuple[str, NDArray[np.integer] | None, list[str]]:
+    """Returns what an entity is, the code of each item (None: entities are users), and the label of each code."""
     if wanted == "auto":
         if CATEGORY in store.items.columns:
             wanted = CATEGORY
@@ -107,6 +122,8 @@ def _entities(wanted: str, store: Store) -> tuple[str, NDArray[np.integer], list
             wanted = "item" if store.has_repeats else "all"
     if wanted == "all":
         return wanted, np.zeros(store.n_items, dtype=np.int64), ["any event"]
+    if wanted == USER:
+        return wanted, None, [str(user) for user in store.users["user"]]
     if wanted == "item":
         return wanted, np.arange(store.n_items), [str(item) for item in store.items["item"]]
     codes, labels = store.item_codes(wanted)
@@ -114,18 +131,23 @@ def _entities(wanted: str, store: Store) -> tuple[str, NDArray[np.integer], list
 
 
 def _parents(wanted: str | None, entity: str, store: Store) -> NDArray[np.integer] | None:
-    """Returns the code of what each item belongs to, for partial pooling between items and all."""
+    """Returns the code of what each item or user belongs to, for partial pooling between it and all."""
     if wanted is None:
         return None
-    if entity != "item":
-        raise ConfigError(f"pool={wanted} pools items and needs entity=item, not entity={entity}.")
-    codes, _ = store.item_codes(wanted)
-    return codes
+    if entity == "item":
+        codes, _ = store.item_codes(wanted)
+        return codes
+    if entity != USER:
+        raise ConfigError(f"pool={wanted} pools items or users and needs entity=item or entity=user, not {entity}.")
+    if wanted not in store.users.columns:
+        found = ", ".join(store.users.columns)
+        raise DataError(f"the users of store '{store.name}' have no column '{wanted}' to pool by; they have: {found}.")
+    return store.users[wanted].cast(pl.String).fill_null("").rank("dense").to_numpy().astype(np.int64) - 1
 
 
 def _fit(
     split: Split,
-    codes: NDArray[np.integer],
+    codes: NDArray[np.integer] | None,
     labels: list[str],
     options: FitOptions,
     parents: NDArray[np.integer] | None,

@@ -19,7 +19,7 @@ DAY = 86_400
 @pytest.fixture(scope="module")
 def fit(planted: Planted) -> DecayFit:
     """Two entities of different half-lives and no floor, with the first part of the log beside the whole."""
-    log = planted((3.0, 30.0), floor=0.0, users=1_500, amplitude=0.1)
+    log = planted((2.0, 10.0), floor=0.0, users=1_500, amplitude=0.1)
     end = np.full(log.users, int(0.75 * log.days * DAY), dtype=np.int64)
     earlier = collect([log.block(1)], np.arange(2), 2, end, age_edges(0.5, log.days))
     options = FitOptions(form="auto", replicates=20)
@@ -37,7 +37,6 @@ def test_the_planted_form_wins_for_the_log_and_for_every_entity(fit: DecayFit) -
 
 def test_a_mixture_of_rates_is_told_from_a_tail(fit: DecayFit) -> None:
     assert fit.pooled.form != "exponential"
-    assert any("different rates explain the floor" in remark for remark in fit.remarks)
     assert any("the tail of the one mixes rates" in remark for remark in fit.remarks)
 
 
@@ -75,8 +74,8 @@ def test_pairs_of_trials_are_binomial(planted: Planted) -> None:
     assert pairs.log_likelihood(hazard, BINOMIAL).sum() == pytest.approx(wanted)
 
 
-def test_one_user_leaves_one_fold_and_no_error(planted: Planted) -> None:
-    statistics: ReturnStatistics = planted((3.0,), users=12, days=2000.0, floor=0.05).statistics(0)
+def test_a_dozen_users_are_enough_to_hold_a_contest(planted: Planted) -> None:
+    statistics: ReturnStatistics = planted((3.0,), users=12, days=400.0, floor=0.05).statistics(0)
     (one,) = fit_statistics(statistics, ["x"], FitOptions(form="auto", replicates=20)).entities
     assert one.form in FORMS
     assert one.heldout_gain is not None

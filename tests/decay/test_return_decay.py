@@ -57,14 +57,16 @@ def test_a_log_without_a_clock_is_refused(make_store: MakeStore) -> None:
         [[(0, 3.0), (0, 3.1), (0, 3.2)]],
         [[(0, 3.0)] * 40, [(1, 3.0)] * 40],
         [[(0, float(day))] for day in range(50)],
+        [[(0, 3.0), (0, 3.3)]] * 50,
     ],
-    ids=["one event", "one session", "one moment", "nobody returns"],
+    ids=["one event", "one session", "one moment", "nobody returns", "one active day"],
 )
 def test_logs_without_returns_are_flagged_not_fitted(
     make_store: MakeStore, users: list[list[tuple[int, float]]]
 ) -> None:
     fit = fit_return_decay(whole(make_store(*users)), ONE_ENTITY, ["all"])
-    assert fit.entities[0].note == "0 returns, fewer than min_returns=30"
+    assert fit.entities[0].note.startswith("0 returns, fewer than min_returns=30")
+    assert ("every time at risk ends with the log" in fit.entities[0].note) == (fit.entities[0].exposure > 0)
     assert fit.rates_per_day().tolist() == [0.0]
 
 

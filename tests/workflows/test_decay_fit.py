@@ -26,8 +26,10 @@ def decay_fit(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Callable[..., 
     return run
 
 
-def write_log(*, clock: bool = True, category: bool = True, items: int = 4, repeats: bool = True) -> None:
-    """A store `log` of 60 users who come back at random."""
+def write_log(
+    *, clock: bool = True, category: bool = True, items: int = 4, repeats: bool = True, times: int = 1
+) -> None:
+    """A store `log` of 60 users who come back at random; `times` stretches its clock and starts it in 2009."""
     generator = np.random.default_rng(0)
     events = 30
     item = generator.integers(0, items, (60, events)) if repeats else np.tile(np.arange(events), (60, 1))
@@ -38,11 +40,11 @@ def write_log(*, clock: bool = True, category: bool = True, items: int = 4, repe
         EncodedEvents(
             offsets=np.arange(61) * events,
             item=item.ravel().astype(np.int32),
-            time=time.ravel().astype(np.int64),
+            time=(time.ravel().astype(np.int64) + 40 * 365 * DAY * (times > 1)) * times,
             behavior=np.zeros(item.size, dtype=np.uint8),
         ),
         items=names.with_columns(category=pl.Series([f"c{i % 2}" for i in range(names.height)])) if category else names,
-        users=pl.DataFrame({"user": [str(u) for u in range(60)]}),
+        users=pl.DataFrame({"user": [str(u) for u in range(60)], "segment": [f"s{u % 3}" for u in range(60)]}),
         manifest={"time": {"clock": clock}},
     )
 
@@ -116,6 +118,9 @@ def test_training_part_has_fewer_visits(decay_fit: Callable[..., Outcome]) -> No
         (["data=log", "form=pwer"], 2, "Did you mean 'power'?"),
         (["data=log", "replicates=many"], 2, "replicates"),
         (["data=log", "confidnce=0.9"], 2, "confidence"),
+        (["data=log", "pool=category"], 2, "needs entity=item or entity=user"),
+        (["data=log", "entity=user", "pool=segmnt"], 1, "have no column 'segmnt'"),
+        (["data=log", "estimator=binomial"], 2, "needs trials"),
     ],
 )
 def test_mistakes_are_one_sentence_and_write_nothing(
@@ -135,6 +140,54 @@ def test_a_log_without_a_clock_is_refused(decay_fit: Callable[..., Outcome], tmp
     assert outcome.exit_code == 1
     assert "decay-fit needs times" in outcome.stderr
     assert not (tmp_path / "out").exists()
+
+
+def test_a_log_that_ends_after_today_is_refused(decay_fit: Callable[..., Outcome], tmp_path: Path) -> None:
+    # Milliseconds taken for seconds.
+    write_log(times=1_000)
+    outcome = decay_fit("data=log", "hydra.run.dir=out")
+    assert outcome.exit_code == 1
+    assert "days after today" in outcome.stderr
+    assert "source.time_unit" in outcome.stderr
+    assert not list(tmp_path.glob("out/*.p*"))
+
+
+def test_the_contest_is_shown_and_written(decay_fit: Callable[..., Outcome], tmp_path: Path) -> None:
+    write_log()
+    outcome = decay_fit(
+        "data=log", "entity=item", "pool=category", "replicates=20", "hydra.run.dir=out", "--format", "json"
+    )
+    assert outcome.exit_code == 0, outcome.output
+    forms = json.loads(outcome.stdout)["tables"][1]["rows"]
+    assert len(forms) == 14
+    saved = pl.read_parquet(tmp_path / "out/decay.parquet")
+    wanted = {"rate_per_day", "exponent", "dispersion", "fit_p", "heldout_gain", "pooled_half_life_days", "aic_power"}
+    assert wanted <= set(saved.columns)
+    assert not saved.select(pl.selectors.float().is_nan().any()).row(0).count(True)
+
+
+def test_every_user_has_a_rate_by_borrowing_from_the_segment(decay_fit: Callable[..., Outcome]) -> None:
+    write_log()
+    options = ("entity=user", "pool=segment", "form=exponential_floor", "min_returns=20", "replicates=20")
+    rows = table_of(decay_fit("data=log", *options, "--format", "json"))[1:]
+    assert len(rows) == 30  # the table shows the thirty with the most returns
+    assert {row["low"] for row in rows} == {None}  # one user cannot be resampled
+    assert all(row["pooled_days"] is not None for row in rows) or not any(row["half_life_days"] for row in rows)
+
+
+@pytest.mark.parametrize(
+    "arguments",
+    [
+        ("exposure=active_days", "estimator=binomial", "form=simple"),
+        ("exposure=events", "form=exponential"),
+        ("estimator=negative_binomial", "form=exponential_floor"),
+        ("estimator=log_ratio", "form=exponential"),
+    ],
+)
+def test_every_estimator_and_exposure_runs(decay_fit: Callable[..., Outcome], arguments: tuple[str, ...]) -> None:
+    write_log()
+    rows = table_of(decay_fit("data=log", *arguments, "replicates=20", "hydra.run.dir=out", "--format", "json"))
+    assert len(rows) == 3
 
 
 def test_interest_in_a_shops_items_halves_in_two_to_four_months(
