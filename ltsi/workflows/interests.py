@@ -103,8 +103,8 @@ def _by_entity(states: InterestStates, store: Store, name: str) -> Table:
         scatter = round(float(states.dispersion_E[e]), 2)
         rows.append([labels[e], int(total[e]), *counts, int(returns[e]), scatter])
     notes = [
-        "Interests of users, by what they are now. returns: silences that were broken; dispersion: how much more counts "
-        "vary than single events would; they are divided by it first."
+        "Interests of users, by what they are now. returns: silences that were broken; dispersion: how much more "
+        "counts vary than single events would; they are divided by it first."
     ]
     if len(labels) > SHOWN:
         notes.append(f"The {SHOWN} with most interests of {len(labels):,}; all are in interests.parquet.")
