@@ -11,6 +11,7 @@ from .compare import compare
 from .datasets import datasets
 from .decay_fit import decay_fit
 from .eval import evaluate
+from .interests import interests
 from .models import models
 from .prepare import prepare
 from .recommend import recommend
@@ -26,6 +27,7 @@ app = typer.Typer(
 app.command("prepare")(prepare)
 app.command("audit")(audit)
 app.command("decay-fit")(decay_fit)
+app.command("interests")(interests)
 app.command("train")(train)
 app.command("eval")(evaluate)
 app.command("compare")(compare)

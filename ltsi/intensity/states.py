@@ -186,6 +186,7 @@ def states_table(states: InterestStates, store: Store) -> pl.DataFrame:
         return written.set(pl.Series(~known), None)
 
     last_S = series.bin_M[series.offsets[1:] - 1]
+    events_S = np.add.reduceat(series.value_M, series.offsets[:-1])
     returned = pl.Series(states.returns_S > 0)
     return pl.DataFrame(
         {
@@ -194,7 +195,7 @@ def states_table(states: InterestStates, store: Store) -> pl.DataFrame:
             "state": pl.Series(STATES).gather(states.state_S),
             "score": states.score_S,
             "evidence": states.evidence_S,
-            "events": np.add.reduceat(series.value_M, series.offsets[:-1]),
+            "events": events_S,
             "first": moment(series.first_S),
             "last": moment(last_S),
             "rate": states.rate_S,
@@ -215,5 +216,19 @@ def states_table(states: InterestStates, store: Store) -> pl.DataFrame:
             "forecast_low": states.forecast_low_S,
             "forecast_high": states.forecast_high_S,
             "quiet": states.quiet_S,
+            "flag": _flags(series),
         }
     )
+
+
+def _flags(series: IntensitySeries) -> pl.Series:
+    """Says which series are too little to say much about; null elsewhere."""
+    active_S, first = np.diff(series.offsets), series.offsets[:-1]
+    same_S = np.maximum.reduceat(series.value_M, first) == np.minimum.reduceat(series.value_M, first)
+    without_gap_S = active_S == series.bins.count - series.first_S
+    flag_S = np.select(
+        [(active_S == 1) & (series.value_M[first] <= 1), active_S == 1, same_S & without_gap_S],
+        ["one event", "one active bin", "constant"],
+        "",
+    )
+    return pl.Series(flag_S.tolist()).replace("", None)

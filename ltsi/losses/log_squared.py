@@ -11,7 +11,7 @@ class LogSquared(IntensityLoss):
     """`Σ (log(1 + x̂) − log(1 + x))²`.
 
     Intensities are skewed: on their own scale a few heavy users would be all there is to learn. The back-transformed
-    forecast lies between the median and the mean, so it is low on average; `ltsi.models.forecaster` puts it right.
+    forecast lies between the median and the mean: where most bins are empty it is low on average.
     Source: system D of the project's seeds.
     """
 

@@ -1,8 +1,7 @@
 """The contract of every model of intensity: how strong an interest will be in each of the next bins.
 
 Shape suffixes: B windows, L positions, H steps ahead, N forecasts.
-Sources: Vovk, Gammerman & Shafer 2005, "Algorithmic Learning in a Random World" (split conformal intervals); Duan 1983,
-"Smearing estimate: a nonparametric retransformation method".
+Source: Vovk, Gammerman & Shafer 2005, "Algorithmic Learning in a Random World" (split conformal intervals).
 """
 
 from __future__ import annotations
@@ -27,7 +26,7 @@ class Forecaster(nn.Module, ABC):
 
     Like an `InterestModel` it learns in up to three ways: statistics fitted on the training part (`fit_statistics`),
     weights by gradient (`training_loss`), and on the validation part (`calibrate`) the interval, so that it holds
-    `COVERAGE` of what came there, and how far the forecast was off on average.
+    `COVERAGE` of what came there.
 
     Attributes:
         learns: whether gradients train it.
@@ -37,12 +36,10 @@ class Forecaster(nn.Module, ABC):
     learns: bool = False
     calibrates: ClassVar[bool] = True
     offset_2H: Tensor
-    smear: Tensor
 
     def __init__(self) -> None:
         super().__init__()
         self.register_buffer("offset_2H", torch.zeros(2, 1))
-        self.register_buffer("smear", torch.ones(()))
 
     @abstractmethod
     def everywhere(self, windows: Windows) -> Tensor:
@@ -75,15 +72,15 @@ class Forecaster(nn.Module, ABC):
         """Returns the forecasts that are asked for with an interval, on the scale of the intensity.
 
         Returns:
-            Mean, lower and upper bound, `(N, H)`, none below 0.
+            Forecast, lower and upper bound, `(N, H)`, none below 0.
         """
         log_NH = self(windows)
         low_NH, high_NH = ((log_NH + offset).clamp(min=0).expm1() for offset in self.offset_2H)
-        return log_NH.expm1() * self.smear, low_NH, high_NH
+        return log_NH.expm1(), low_NH, high_NH
 
     @torch.no_grad()
     def calibrate(self, batches: Iterable[Windows]) -> None:
-        """Chooses interval and smearing on validation windows; steps ahead have intervals of their own."""
+        """Chooses the interval on validation windows; each step ahead has one of its own."""
         found = [(self(batch), batch.future_BLH[batch.asked_BL()]) for batch in batches]
         log_NH, actual_NH = (torch.cat(column) for column in zip(*found, strict=True))
         residual_NH = (actual_NH.log1p() - log_NH).double()
@@ -99,9 +96,6 @@ class Forecaster(nn.Module, ABC):
             ]
         )
         self.offset_2H = offset_2H.to(self.offset_2H)
-        expected = log_NH.expm1().double().sum()
-        # Where nothing is expected there is nothing to scale.
-        self.smear.fill_(float(actual_NH.double().sum() / expected) if expected > 0 else 1.0)
 
     def _load_from_state_dict(self, state_dict: dict[str, Any], prefix: str, *args: Any) -> None:
         # Statistics have the shape the training data gave them, which a freshly built model cannot know.

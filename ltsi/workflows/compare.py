@@ -239,8 +239,8 @@ def _protocol(ledger: Ledger) -> str:
             f"{ledger.n_silent:,} of the series are zero throughout the part."
         )
     return (
-        f"Means over seeds; ± is half the width of the {LEVEL:.0%} bootstrap interval over {_unit(ledger)} ({REPLICATES:,} "
-        f"resamples; --format json or csv has the bounds). {how}"
+        f"Means over seeds; ± is half the width of the {LEVEL:.0%} bootstrap interval over {_unit(ledger)} "
+        f"({REPLICATES:,} resamples; --format json or csv has the bounds). {how}"
     )
 
 

@@ -1,0 +1,169 @@
+"""`ltsi interests`: what each interest is now, and who is about to leave.
+
+The run folder gets `interests.parquet` (one row a user and entity) and `users.parquet` (one row a user).
+"""
+
+from __future__ import annotations
+
+import difflib
+from dataclasses import fields
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import polars as pl
+from hydra.core.hydra_config import HydraConfig
+from numpy.typing import NDArray
+from omegaconf import DictConfig, OmegaConf
+
+from ltsi.errors import ConfigError, DataError
+from ltsi.intensity.churn import churn, churn_table
+from ltsi.intensity.options import STATES, StateOptions
+from ltsi.intensity.series import intensity_series
+from ltsi.intensity.states import InterestStates, states_of, states_table
+from ltsi.store import Store
+from ltsi.tables import Cell, Entry, Result, Table
+from ltsi.workflows.prepare import find_store
+
+SHOWN = 20
+"""Rows of a table that a person is shown."""
+
+
+def run(cfg: DictConfig) -> Result:
+    """Finds the state of every interest of a store, or of a user.
+
+    Args:
+        cfg: see `conf/interests.yaml`.
+
+    Returns:
+        States by entity and the users most at risk, or the interests of the user; and what was written.
+
+    Raises:
+        DataError: no such store or user, no clock, nothing before `now`, or no such column of the item table.
+        ConfigError: a value that means nothing.
+    """
+    options = _options(cfg)
+    store = find_store(str(cfg.data))
+    weights: Any = None if cfg.weights is None else OmegaConf.to_container(cfg.weights, resolve=True)
+    series = intensity_series(store, str(cfg.entity), unit=str(cfg.bin), now=_moment(cfg.now), weights=weights)
+    users = None if cfg.user is None else _index(store, str(cfg.user))
+    states = states_of(series, options, users)
+    if not len(states):
+        raise DataError(f"User '{cfg.user}' of store '{store.name}' did nothing that counts before now.")
+    interests, people = states_table(states, store), churn_table(churn(states), states, store)
+    folder = Path(HydraConfig.get().runtime.output_dir)
+    written = [_write(interests, folder / "interests.parquet"), _write(people, folder / "users.parquet")]
+    name, unit = series.entities.name, series.bins.unit
+    ahead = f"next {options.horizon} {unit}s"
+    if users is None:
+        tables = [_by_entity(states, store, name), _at_risk(people, ahead)]
+    else:
+        tables = [_of_user(interests, str(cfg.user), ahead, float(people["risk"][0]))]
+    return Result(tables=tables, messages=[*_remarks(states), *(f"Wrote {path}" for path in written)])
+
+
+def _options(cfg: DictConfig) -> StateOptions:
+    given = {one.name: cfg[one.name] for one in fields(StateOptions)}
+    options = OmegaConf.to_object(OmegaConf.merge(OmegaConf.structured(StateOptions), given))
+    assert isinstance(options, StateOptions)
+    return options
+
+
+def _moment(now: object) -> int | None:
+    if now is None:
+        return None
+    try:
+        found = datetime.fromisoformat(str(now))
+    except ValueError as error:
+        raise ConfigError(f"now={now} is no date such as 2011-09-01.") from error
+    return int((found if found.tzinfo else found.replace(tzinfo=UTC)).timestamp())
+
+
+def _index(store: Store, user: str) -> NDArray[np.int64]:
+    ids = store.users["user"].cast(pl.String)
+    found = np.flatnonzero((ids == user).to_numpy())
+    if not len(found):
+        near = difflib.get_close_matches(user, ids.head(100_000).to_list(), n=1)
+        hint = f" Did you mean '{near[0]}'?" if near else ""
+        raise DataError(f"Store '{store.name}' has no user '{user}'.{hint}")
+    return found
+
+
+def _by_entity(states: InterestStates, store: Store, name: str) -> Table:
+    labels, of = states.series.entities.labels, states.series.entity_S
+    count = np.zeros((len(labels), len(STATES)), dtype=np.int64)
+    np.add.at(count, (of, states.state_S), 1)
+    returns = np.bincount(of, weights=states.returns_S, minlength=len(labels)).astype(np.int64)
+    total = count.sum(axis=1)
+    order = np.argsort(-total, kind="stable")[:SHOWN]
+    rows: list[list[Entry]] = []
+    for e in order[total[order] > 0].tolist():
+        counts = [int(n) for n in count[e]]
+        scatter = round(float(states.dispersion_E[e]), 2)
+        rows.append([labels[e], int(total[e]), *counts, int(returns[e]), scatter])
+    notes = [
+        "Interests of users, by what they are now. returns: silences that were broken; dispersion: how much more "
+        "counts vary than single events would; they are divided by it first."
+    ]
+    if len(labels) > SHOWN:
+        notes.append(f"The {SHOWN} with most interests of {len(labels):,}; all are in interests.parquet.")
+    columns = [name, "interests", *STATES, "returns", "dispersion"]
+    return Table(f"Interests in '{store.name}' by {name}", columns, rows, notes=notes)
+
+
+def _at_risk(people: pl.DataFrame, ahead: str) -> Table:
+    # Whose interests have all been dormant has left already.
+    still = people.filter(pl.col("interests") > pl.col("dormant"))
+    top = still.sort(["risk", "user"], descending=[True, False]).head(SHOWN)
+    columns = ["user", "risk", "interests", *STATES, "forecast"]
+    rows = [[_cell(row[column]) for column in columns] for row in top.iter_rows(named=True)]
+    gone = people.height - still.height
+    note = (
+        f"risk: probability of no event at all in the {ahead}. {gone:,} of {people.height:,} users are not shown: all "
+        "of their interests are dormant."
+    )
+    return Table("Users at risk", columns, rows, notes=[note])
+
+
+def _of_user(interests: pl.DataFrame, user: str, ahead: str, risk: float) -> Table:
+    dates = ("last", "peak", "turn", "faded", "dormant_since", "returned")
+    columns = [
+        "entity",
+        "state",
+        "score",
+        "evidence",
+        "events",
+        *dates,
+        "forecast",
+        "forecast_low",
+        "forecast_high",
+        "flag",
+    ]
+    shown = interests.sort(["score", "entity"], descending=[True, False]).with_columns(
+        pl.col(name).dt.strftime("%Y-%m-%d") for name in dates
+    )
+    rows = [[_cell(row[column]) for column in columns] for row in shown.iter_rows(named=True)]
+    note = f"forecast: events in the {ahead}; probability that none comes: {risk:.2f}. evidence: nats."
+    return Table(f"Interests of {user}", columns, rows, notes=[note])
+
+
+def _cell(value: Any) -> Entry:
+    return Cell(value, f"{value:.3g}") if isinstance(value, float) else value
+
+
+def _remarks(states: InterestStates) -> list[str]:
+    broken = states.returns_S > 0
+    unknown = int((broken & ~states.season_known_S).sum())
+    if not unknown:
+        return []
+    return [
+        f"Of {int(broken.sum()):,} interests that came back, {unknown:,} were not watched a year before: these are "
+        "judged against silence alone, and may be a yearly rhythm."
+    ]
+
+
+def _write(table: pl.DataFrame, path: Path) -> Path:
+    partial = path.with_name(f".{path.name}.partial")
+    table.write_parquet(partial)
+    return partial.replace(path)
