@@ -197,9 +197,8 @@ def windows(group: TrainingGroup) -> Iterator[TrainingGroup]:
     shown = group.histories
     for row, length in enumerate(shown.length_B.tolist()):
         one, real = slice(row, row + 1), slice(length)
-        alone = Histories(
-            shown.item_BL[one, real], shown.time_BL[one, real], shown.length_B[one], shown.now_BL[one, real]
-        )
+        columns = (shown.item_BL[one, real], shown.time_BL[one, real], shown.length_B[one], shown.now_BL[one, real])
+        alone = Histories(*columns, None if shown.user_B is None else shown.user_B[one])
         yield TrainingGroup(alone, group.target_BL[one, real])
 
 
