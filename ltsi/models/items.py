@@ -10,6 +10,7 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional
 
+from ltsi.models.layers import looked_up
 from ltsi.sequences.split import Split
 
 SHORTEST = 1e-3
@@ -63,8 +64,7 @@ class Items(nn.Module):
 
     def forward(self, item_BL: Tensor) -> Tensor:
         """Embeds items, `(B, L, D)`; padding is zero."""
-        embedded_BLD: Tensor = self.embedding(item_BL)
-        return embedded_BLD
+        return looked_up(item_BL, self.embedding.weight, self.n_items)
 
     @property
     def temperature(self) -> float | Tensor:

@@ -15,7 +15,7 @@ from torch import Tensor, nn
 from ltsi.histories import Histories
 from ltsi.models.fusion import Fusion
 from ltsi.models.items import Items
-from ltsi.models.layers import Dropout
+from ltsi.models.layers import Dropout, looked_up
 from ltsi.models.network import Encoder, SequenceNetwork
 from ltsi.models.views import MaskedEncoder, View, Windowed
 from ltsi.sequences.split import Split
@@ -111,7 +111,7 @@ class UserVectors(nn.Module):
         user_B = histories.user_B
         row_B = histories.length_B.new_zeros(len(histories)) if user_B is None else user_B + 1
         known_B = row_B < len(self.own.weight)
-        own_BD: Tensor = self.own(torch.where(known_B, row_B, 0))
+        own_BD = looked_up(torch.where(known_B, row_B, 0), self.own.weight, 0)
         kept_B1: Tensor = self.dropout(own_BD.new_ones(len(own_BD), 1)).sign()
         return self.common + kept_B1 * own_BD
 
