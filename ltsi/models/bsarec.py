@@ -134,7 +134,7 @@ class Bsarec(SequenceNetwork):
 
     def states(self, histories: Histories) -> Tensor:
         """Encodes histories, `(B, L, D)`; see `SequenceNetwork.states`."""
-        x_BLD = self.embedding_dropout(self.norm(self.position(self.items(histories.item_BL))))
+        x_BLD: Tensor = self.embedding_dropout(self.norm(self.position(self.items(histories.item_BL))))
         for block in self.blocks:
             x_BLD = block(x_BLD)
         return x_BLD

@@ -12,7 +12,7 @@ import torch
 from torch import Tensor
 
 from ltsi.histories import Histories
-from ltsi.models.layers import drawing_from
+from ltsi.models.layers import drawing_from, sparse_gradients
 from ltsi.side_by_side import side_by_side
 
 Encode = Callable[[Histories], Tensor]
@@ -53,7 +53,12 @@ class _Encoding(torch.autograd.Function):
 
         def forward(part: tuple[Histories, int]) -> Tensor:
             histories, seed = part
-            with drawing_from(seed), torch.set_grad_enabled(learning), torch.autocast("cpu", dtype, enabled=mixed):
+            with (
+                drawing_from(seed),
+                sparse_gradients(),
+                torch.set_grad_enabled(learning),
+                torch.autocast("cpu", dtype, enabled=mixed),
+            ):
                 return encoder(histories)
 
         states = side_by_side(forward, list(zip(groups, seeds, strict=True)))
@@ -75,8 +80,10 @@ class _Encoding(torch.autograd.Function):
 
 
 def _sum(gradients: Sequence[Tensor | None]) -> Tensor | None:
-    """Adds gradients up in the first of them, which nobody else holds."""
+    """Adds gradients up in the first of them, which nobody else holds; sparse ones of a table in one that is not."""
     present = [gradient for gradient in gradients if gradient is not None]
+    if present and any(gradient.is_sparse for gradient in present):
+        present.insert(0, torch.zeros(present[0].shape, dtype=present[0].dtype))
     for gradient in present[1:]:
         present[0] += gradient
     return present[0] if present else None

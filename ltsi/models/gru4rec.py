@@ -37,7 +37,7 @@ class Gru4rec(SequenceNetwork):
 
     def states(self, histories: Histories) -> Tensor:
         """Encodes histories, `(B, L, D)`; see `SequenceNetwork.states`."""
-        x_BLD = self.embedding_dropout(self.items(histories.item_BL))
+        x_BLD: Tensor = self.embedding_dropout(self.items(histories.item_BL))
         for layer in self.layers:
             x_BLD = self.dropout(layer(x_BLD)[0])
         return x_BLD

@@ -59,4 +59,5 @@ class Hgn(SequenceNetwork):
         logit_BLL = self.instance(gated_BLD).transpose(1, 2) + self.step(user_BD)[:, back_LL.clamp(0, self.window - 1)]
         gate_BLL = logit_BLL.sigmoid() * inside_LL
         union_BLD = (gate_BLL @ gated_BLD) / gate_BLL.sum(dim=2, keepdim=True)
-        return user_BD[:, None] + union_BLD + inside_LL.to(x_BLD.dtype) @ x_BLD
+        state_BLD: Tensor = user_BD[:, None] + union_BLD + inside_LL.to(x_BLD.dtype) @ x_BLD
+        return state_BLD

@@ -10,6 +10,7 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional
 
+from ltsi.models.layers import looked_up
 from ltsi.models.spectral import spectral_vectors
 from ltsi.sequences.split import Split
 
@@ -83,8 +84,7 @@ class Items(nn.Module):
 
     def forward(self, item_BL: Tensor) -> Tensor:
         """Embeds items, `(B, L, D)`; padding is zero."""
-        embedded_BLD: Tensor = self.embedding(item_BL)
-        return embedded_BLD
+        return looked_up(item_BL, self.embedding.weight, self.n_items)
 
     @property
     def temperature(self) -> float | Tensor:

@@ -32,6 +32,27 @@ def drawing_from(seed: int) -> Iterator[None]:
         _thread.generator = None
 
 
+@contextmanager
+def sparse_gradients() -> Iterator[None]:
+    """Lets `looked_up` keep the gradients of tables sparse in this thread, for whoever adds them up."""
+    _thread.sparse = True
+    try:
+        yield
+    finally:
+        _thread.sparse = False
+
+
+def looked_up(row_X: Tensor, table: Tensor, padding: int) -> Tensor:
+    """Looks up rows of a table, `(..., D)`; its gradient fills the whole table with zeros, or see `sparse_gradients`.
+
+    Args:
+        row_X: int64.
+        table: one vector a row.
+        padding: a row that gets no gradient.
+    """
+    return functional.embedding(row_X, table, padding, sparse=getattr(_thread, "sparse", False))
+
+
 class Dropout(nn.Module):
     """Dropout whose mask costs one random byte an element on a CPU, where torch's own draws a double for each.
 

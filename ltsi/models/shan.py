@@ -72,4 +72,5 @@ class Shan(SequenceNetwork):
         logit_BL1 = (self.both(long_BLD).relu() @ user_BD1).masked_fill(none_BL1, -torch.inf)
         logit_BLM = torch.cat([logit_BL1, logit_B1L.masked_fill(~recent_BLL, -torch.inf)], dim=2)
         weight_BLM = logit_BLM.softmax(dim=2)
-        return weight_BLM[..., :1] * long_BLD + weight_BLM[..., 1:] @ x_BLD
+        state_BLD: Tensor = weight_BLM[..., :1] * long_BLD + weight_BLM[..., 1:] @ x_BLD
+        return state_BLD

@@ -41,4 +41,5 @@ class Stamp(SequenceNetwork):
         n_L1 = torch.arange(1, x_BLD.shape[1] + 1, device=x_BLD.device)[:, None]
         query_BLD = self.query(torch.cat([x_BLD, x_BLD.cumsum(dim=1) / n_L1], dim=2))
         attended_BLD = additive_weights(query_BLD, self.key(x_BLD), self.weight_D) @ x_BLD
-        return self.session(attended_BLD).tanh() * self.last(x_BLD).tanh()
+        state_BLD: Tensor = self.session(attended_BLD).tanh() * self.last(x_BLD).tanh()
+        return state_BLD

@@ -11,7 +11,7 @@ import torch
 from torch import Tensor, nn
 
 from ltsi.histories import Histories
-from ltsi.models.layers import Dropout
+from ltsi.models.layers import Dropout, looked_up
 
 
 class UserVectors(nn.Module):
@@ -43,7 +43,7 @@ class UserVectors(nn.Module):
         user_B = histories.user_B
         row_B = histories.length_B.new_zeros(len(histories)) if user_B is None else user_B + 1
         known_B = row_B < len(self.own.weight)
-        own_BD: Tensor = self.own(torch.where(known_B, row_B, 0))
+        own_BD = looked_up(torch.where(known_B, row_B, 0), self.own.weight, 0)
         if self.training and self.mask.p:
             own_BD = own_BD * (self.mask(own_BD.new_ones(len(own_BD), 1)) > 0)
         return self.common + own_BD

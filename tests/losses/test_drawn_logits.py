@@ -8,7 +8,6 @@ from typing import Any
 import pytest
 import torch
 from torch import Tensor
-from torch.utils._python_dispatch import TorchDispatchMode
 
 from ltsi.losses.bce import Bce
 from ltsi.losses.bpr import Bpr
@@ -18,6 +17,7 @@ from ltsi.losses.negatives import Negatives
 from ltsi.losses.next_item import Catalogue, NextItemLoss
 
 MakeCatalogue = Callable[..., Catalogue]
+MakeLargest = Callable[[], Any]
 
 
 def problem(n: int = 7, items: int = 60, dim: int = 4) -> tuple[Tensor, Tensor, Tensor]:
@@ -95,27 +95,14 @@ def test_a_catalogue_of_one_draws_nothing(catalogue: MakeCatalogue, loss: NextIt
 
 
 @pytest.mark.parametrize("loss", [Bce(200), Gbce(200), Bpr(200)])
-def test_the_vectors_of_the_draws_are_never_held(catalogue: MakeCatalogue, loss: NextItemLoss) -> None:
+def test_the_vectors_of_the_draws_are_never_held(
+    catalogue: MakeCatalogue, largest_tensor: MakeLargest, loss: NextItemLoss
+) -> None:
     n, dim, items, k = 40, 16, 300, 200
     state_NE, vector_IE, target_N = problem(n, items, dim)
-    with LargestTensor() as largest:
+    with largest_tensor() as largest:
         loss(state_NE, catalogue(vector_IE), target_N).backward()
     assert largest.elements <= max(n * (k + 1), items * dim)
-
-
-class LargestTensor(TorchDispatchMode):
-    """Notes the number of elements of the largest tensor that any operation returns."""
-
-    def __init__(self) -> None:
-        super().__init__()  # type: ignore[no-untyped-call]
-        self.elements = 0
-
-    def __torch_dispatch__(self, func: Any, types: Any, args: Any = (), kwargs: Any = None) -> Any:
-        out = func(*args, **(kwargs or {}))
-        for tensor in torch.utils._pytree.tree_leaves(out):
-            if isinstance(tensor, Tensor):
-                self.elements = max(self.elements, tensor.numel())
-        return out
 
 
 def test_states_of_half_precision_are_compared_in_that_of_the_vectors(catalogue: MakeCatalogue) -> None:

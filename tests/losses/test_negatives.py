@@ -3,12 +3,18 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from typing import Any
 
 import pytest
 import torch
 
+from ltsi.losses.bce import Bce
+from ltsi.losses.bpr import Bpr
+from ltsi.losses.bpr_max import BprMax
+from ltsi.losses.gbce import Gbce
 from ltsi.losses.negatives import Negatives
-from ltsi.losses.next_item import Catalogue
+from ltsi.losses.next_item import Catalogue, NextItemLoss
+from ltsi.losses.sampled_softmax import SampledSoftmax
 
 MakeCatalogue = Callable[..., Catalogue]
 COUNT_I = torch.tensor([16.0, 1.0, 4.0, 9.0, 1.0])
@@ -98,3 +104,34 @@ def test_vectors_are_asked_for_once_and_each_item_once() -> None:
     vector_UE, place_X = shop.look_up(item_X.repeat(4, 1))
     assert asked[1] is None
     assert torch.equal(vector_UE[place_X], vector_IE[item_X.repeat(4, 1)])
+
+
+DRAWING = [SampledSoftmax(50), SampledSoftmax(50, 0.5), BprMax(50), Bce(2), Gbce(2), Bpr(2)]
+
+
+@pytest.mark.parametrize("loss", DRAWING, ids=lambda loss: type(loss).__name__)
+def test_no_loss_that_draws_looks_at_more_vectors_than_it_has_drawn(loss: NextItemLoss) -> None:
+    vector_IE, asked = torch.randn(5_000, 3), []
+
+    def vectors(item_U: torch.Tensor | None = None) -> torch.Tensor:
+        assert item_U is not None, "all vectors were asked for"
+        asked.append(len(item_U))
+        return vector_IE[item_U]
+
+    torch.manual_seed(0)
+    shop = Catalogue(5_000, vectors, torch.randn(5_000).log_softmax(0))
+    assert loss(torch.randn(20, 3), shop, torch.arange(20)).isfinite()
+    assert len(asked) == 1
+    assert asked[0] <= 20 + 50
+
+
+@pytest.mark.parametrize("loss", [SampledSoftmax(200), BprMax(200)], ids=lambda loss: type(loss).__name__)
+def test_the_logits_of_shared_draws_are_held_in_blocks(
+    catalogue: MakeCatalogue, largest_tensor: Callable[[], Any], loss: NextItemLoss, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("ltsi.losses.negatives.BLOCK_LOGITS", 3_000)
+    monkeypatch.setattr(torch, "get_num_threads", lambda: 1)  # the measurement sees one thread only
+    state_NE, vector_IE = torch.randn(500, 4, requires_grad=True), torch.randn(400, 4, requires_grad=True)
+    with largest_tensor() as largest:
+        loss(state_NE, catalogue(vector_IE), torch.randint(400, (500,))).backward()
+    assert largest.elements <= 3_000 + 200

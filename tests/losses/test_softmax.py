@@ -11,12 +11,12 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from torch import Tensor
 from torch.nn import functional
-from torch.utils._python_dispatch import TorchDispatchMode
 
 from ltsi.losses.next_item import Catalogue
 from ltsi.losses.softmax import Softmax
 
 MakeCatalogue = Callable[..., Catalogue]
+MakeLargest = Callable[[], Any]
 
 SHAPE = (37, 5, 23)  # positions, width, items
 
@@ -133,31 +133,18 @@ def test_inputs_are_left_as_they_were(catalogue: MakeCatalogue) -> None:
     torch.testing.assert_close((state_ND.detach(), vector_ID.detach()), before, rtol=0, atol=0)
 
 
-class LargestTensor(TorchDispatchMode):
-    """Notes the number of elements of the largest tensor that any operation returns."""
-
-    def __init__(self) -> None:
-        super().__init__()  # type: ignore[no-untyped-call]
-        self.elements = 0
-
-    def __torch_dispatch__(self, func: Any, types: Any, args: Any = (), kwargs: Any = None) -> Any:
-        out = func(*args, **(kwargs or {}))
-        for tensor in torch.utils._pytree.tree_leaves(out):
-            if isinstance(tensor, Tensor):
-                self.elements = max(self.elements, tensor.numel())
-        return out
-
-
-def test_the_whole_matrix_of_logits_is_never_held(catalogue: MakeCatalogue, request: pytest.FixtureRequest) -> None:
+def test_the_whole_matrix_of_logits_is_never_held(
+    catalogue: MakeCatalogue, largest_tensor: MakeLargest, request: pytest.FixtureRequest
+) -> None:
     n, dim, items, block = 1_000, 4, 500, 16
     state_ND, vector_ID, target_N = case(n, dim, items, torch.float32)
     threads = torch.get_num_threads()
     torch.set_num_threads(1)  # the measurement sees one thread only
     request.addfinalizer(lambda: torch.set_num_threads(threads))
-    with LargestTensor() as largest:
+    with largest_tensor() as largest:
         Softmax(block, label_smoothing=0.1)(state_ND, catalogue(vector_ID), target_N).backward()
     assert largest.elements <= max(block * items, n * dim, items * dim)
-    with LargestTensor() as largest:
+    with largest_tensor() as largest:
         reference(state_ND, vector_ID, target_N).backward()
     assert largest.elements >= n * items  # the measurement can tell
 

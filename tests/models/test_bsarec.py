@@ -20,7 +20,8 @@ def low_at_the_end(x_LD: Tensor, n: int, cutoff: int) -> Tensor:
     padded_ND = torch.cat([x_LD.new_zeros(n - len(x_LD), x_LD.shape[1]), x_LD])
     spectrum_FD = torch.fft.rfft(padded_ND, dim=0)
     spectrum_FD[cutoff // 2 + 1 :] = 0
-    return torch.fft.irfft(spectrum_FD, n=n, dim=0)[-1]
+    low_ND: Tensor = torch.fft.irfft(spectrum_FD, n=n, dim=0)
+    return low_ND[-1]
 
 
 @pytest.mark.parametrize("n", [1, 2, 9, 10])
@@ -50,6 +51,7 @@ def test_states_are_those_of_the_paper(assert_states: Callable[..., None]) -> No
     def reference(x_LD: Tensor, _row: int) -> Tensor:
         x_LD = functional.layer_norm(x_LD + model.position.weight[: len(x_LD)], (DIM,))
         for block in model.blocks:
+            assert isinstance(block, BsarecBlock)
             q_LD, k_LD, v_LD = block.attention.qkv(x_LD).chunk(3, dim=1)
             logit_LL = q_LD @ k_LD.T / DIM**0.5
             logit_LL[torch.ones_like(logit_LL).triu(1).bool()] = -torch.inf

@@ -17,10 +17,10 @@ def test_states_are_the_plain_outputs_of_gated_units(assert_states: Callable[...
 
     def reference(x_LD: Tensor, _row: int) -> Tensor:
         for layer in model.layers:
-            w_r, w_z, w_n = layer.weight_ih_l0.chunk(3)  # type: ignore[operator,union-attr]
-            u_r, u_z, u_n = layer.weight_hh_l0.chunk(3)  # type: ignore[operator,union-attr]
-            b_r, b_z, b_n = layer.bias_ih_l0.chunk(3)  # type: ignore[operator,union-attr]
-            c_r, c_z, c_n = layer.bias_hh_l0.chunk(3)  # type: ignore[operator,union-attr]
+            w_r, w_z, w_n = layer.weight_ih_l0.chunk(3)  # type: ignore[operator]
+            u_r, u_z, u_n = layer.weight_hh_l0.chunk(3)  # type: ignore[operator]
+            b_r, b_z, b_n = layer.bias_ih_l0.chunk(3)  # type: ignore[operator]
+            c_r, c_z, c_n = layer.bias_hh_l0.chunk(3)  # type: ignore[operator]
             h, states = torch.zeros(6), []
             for x in x_LD:
                 r = torch.sigmoid(w_r @ x + b_r + u_r @ h + c_r)
@@ -37,7 +37,9 @@ def test_states_are_the_plain_outputs_of_gated_units(assert_states: Callable[...
 def test_items_are_compared_by_vectors_and_biases_of_their_own() -> None:
     model = Gru4rec(Items(12, 6, tied=False, bias=True), dim=6, layers=1, dropout=0.3, embedding_dropout=0.5)
     state_D = torch.randn(6)
+    assert model.items.output_ID is not None
+    assert model.items.bias_I is not None
     with torch.no_grad():
-        model.items.bias_I.copy_(torch.randn(12))  # type: ignore[union-attr]
+        model.items.bias_I.copy_(torch.randn(12))
         expected_I = model.items.output_ID @ state_D + model.items.bias_I
         torch.testing.assert_close(model.items.scores(state_D), expected_I)

@@ -30,12 +30,13 @@ def test_states_are_those_of_the_paper(assert_states: Callable[..., None], windo
         user_D, shown_WD = model.users.own.weight[row + 1], x_LD[-window:].flip(0)
         gate_WD = torch.sigmoid(model.of_item(shown_WD) + model.of_user(user_D))
         gated_WD = shown_WD * gate_WD
-        scores = [
-            torch.sigmoid(model.instance.weight[0] @ gated_D + model.step.weight[back] @ user_D)
-            for back, gated_D in enumerate(gated_WD)
-        ]
-        union_D = sum(score * gated_D for score, gated_D in zip(scores, gated_WD, strict=True)) / sum(scores)
-        return user_D + union_D + shown_WD.sum(0)
+        score_W = torch.stack(
+            [
+                torch.sigmoid(model.instance.weight[0] @ gated_D + model.step.weight[back] @ user_D)
+                for back, gated_D in enumerate(gated_WD)
+            ]
+        )
+        return user_D + score_W @ gated_WD / score_W.sum() + shown_WD.sum(0)
 
     assert_states(model, reference)
 
@@ -44,8 +45,10 @@ def test_a_score_is_the_sum_of_user_union_and_item_item_products() -> None:
     """Each of the three terms is a product with the item's own output vector, beside its bias."""
     items = made().items
     user_D, union_D, item_D = torch.randn(3, DIM)
+    assert items.output_ID is not None
+    assert items.bias_I is not None
     with torch.no_grad():
-        nn.init.normal_(items.bias_I)  # type: ignore[arg-type]
+        nn.init.normal_(items.bias_I)
         expected_I = items.output_ID @ user_D + items.output_ID @ union_D + items.output_ID @ item_D + items.bias_I
         torch.testing.assert_close(items.scores(user_D + union_D + item_D), expected_I)
 

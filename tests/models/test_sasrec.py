@@ -5,12 +5,12 @@ from __future__ import annotations
 from collections.abc import Callable
 
 import torch
-from torch import Tensor
+from torch import Tensor, nn
 from torch.nn import functional
 
 from ltsi.models.items import Items
 from ltsi.models.network import SequenceNetwork
-from ltsi.models.sasrec import Sasrec
+from ltsi.models.sasrec import Sasrec, SasrecBlock
 
 DIM, HEADS = 8, 2
 
@@ -26,6 +26,7 @@ def test_states_are_those_of_the_paper(assert_states: Callable[..., None]) -> No
     def reference(x_LD: Tensor, _row: int) -> Tensor:
         x_LD = DIM**0.5 * x_LD + model.position.weight[: len(x_LD)]
         for block in model.blocks:
+            assert isinstance(block, SasrecBlock)
             normed_LD = functional.layer_norm(x_LD, (DIM,))
             q_LD, k_LD, v_LD = (normed_LD @ part_DD.T for part_DD in block.attention.qkv.weight.chunk(3))
             heads = []
@@ -35,6 +36,8 @@ def test_states_are_those_of_the_paper(assert_states: Callable[..., None]) -> No
                 heads.append(logit_LL.softmax(1) @ v_LD[:, part])
             x_LD = x_LD + torch.cat(heads, dim=1)
             first, last = block.network[0], block.network[3]
+            assert isinstance(first, nn.Linear)
+            assert isinstance(last, nn.Linear)
             inner_LD = (functional.layer_norm(x_LD, (DIM,)) @ first.weight.T + first.bias).relu()
             x_LD = x_LD + inner_LD @ last.weight.T + last.bias
         return functional.layer_norm(x_LD, (DIM,))[-1]
