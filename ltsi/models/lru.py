@@ -2,7 +2,7 @@
 
 Shape suffixes: B histories, L positions, D width, H width of the complex state.
 Sources: Yue et al. 2024, "Linear Recurrent Units for Sequential Recommendation" (LRURec); the unit and where it begins:
-Orvieto et al. 2023, "Resurrecting Recurrent Neural Networks for Long Sequences", eq. 6 and lemma 3.2.
+Orvieto et al. 2023, "Resurrecting Recurrent Neural Networks for Long Sequences", section 3.
 """
 
 from __future__ import annotations
@@ -26,32 +26,38 @@ SLOWEST, FASTEST = 0.99, 0.8
 class LinearRecurrentUnit(nn.Module):
     """A complex diagonal recurrence: `h_t = λ ∘ h_{t−1} + γ ∘ (B x_t)`, `y_t = Re(C h_t)`.
 
-    `λ = exp(−exp(ν) + i exp(θ))` lies inside the unit circle whatever is learned, so a state fades and is bounded. `γ`
-    begins where it gives the state the size of its input. `B` and `C` are complex matrices, kept as real ones: two
-    numbers of a state side by side are its real and its imaginary part.
+    `λ = exp(−exp(ν) + i exp(θ))` lies inside the unit circle whatever is learned, so a state fades and is bounded. It
+    begins at random on a ring (lemma 3.2 there), and `γ` where it gives the state the size of its input. `B` and `C`
+    are complex matrices, kept as real ones: two numbers of a state side by side are its real and its imaginary part.
 
     Args:
         dim: width D.
         hidden: width H of the complex state.
     """
 
+    start_3H: Tensor
+
     def __init__(self, dim: int, hidden: int) -> None:
         super().__init__()
         radius_H = (FASTEST**2 + torch.rand(hidden) * (SLOWEST**2 - FASTEST**2)).sqrt()
-        self.log_rate_H = nn.Parameter((-radius_H.log()).log())
-        self.log_turn_H = nn.Parameter((2 * math.pi * torch.rand(hidden)).log())
-        self.log_scale_H = nn.Parameter((1 - radius_H**2).log() / 2)
+        turn_H = 2 * math.pi * torch.rand(hidden)
+        start = [(-radius_H.log()).log(), turn_H.log(), (1 - radius_H**2).log() / 2]
+        self.register_buffer("start_3H", torch.stack(start))
+        # Relative to where it began: weight decay pulls it there, and not to a state that fades in a step.
+        self.learned_3H = nn.Parameter(torch.zeros(3, hidden))
         self.into, self.out = nn.Linear(dim, 2 * hidden), nn.Linear(2 * hidden, dim)
 
-    def keep(self) -> Tensor:
-        """Returns `λ`, complex `(H,)`."""
-        return torch.polar((-self.log_rate_H.exp()).exp(), self.log_turn_H.exp())
+    def dynamics(self) -> tuple[Tensor, Tensor]:
+        """Returns `λ`, complex, and `γ`, `(H,)` each."""
+        rate_H, turn_H, scale_H = (self.start_3H + self.learned_3H).exp()
+        return torch.polar((-rate_H).exp(), turn_H), scale_H
 
     def forward(self, x_BLD: Tensor) -> Tensor:
         """Returns the outputs, `(B, L, D)`."""
+        keep_H, scale_H = self.dynamics()
         # Complex numbers have no half precision.
-        into_BLH2 = self.into(x_BLD).float().unflatten(2, (-1, 2)) * self.log_scale_H.exp()[:, None]
-        state_BLH = linear_scan(self.keep()[None, None], torch.view_as_complex(into_BLH2))
+        into_BLH2 = self.into(x_BLD).float().unflatten(2, (-1, 2)) * scale_H[:, None]
+        state_BLH = linear_scan(keep_H[None, None], torch.view_as_complex(into_BLH2))
         out_BLD: Tensor = self.out(torch.view_as_real(state_BLH).flatten(2))
         return out_BLD
 

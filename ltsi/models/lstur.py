@@ -2,7 +2,7 @@
 
 Shape suffixes: B histories, L positions, D width.
 Source: An et al. 2019, "Neural News Recommendation with Long- and Short-term User Representations" (LSTUR): the user
-encoders LSTUR-ini and LSTUR-con with their random mask, section 3.2.
+encoders LSTUR-ini and LSTUR-con with their random mask, section 3.
 
 Departure: item vectors stand where it has a news encoder.
 """
