@@ -59,6 +59,7 @@ class ImpliedCurves:
         left_GEN: sum over a group's histories of the mean share that is left in each bin.
         count_GE: histories of each group that have an interest in the entity, and do not hold everything.
         looks_at_time: whether any score has moved against another at all.
+        n_compared: pairs of a history and an entity in it that could be compared with something outside it.
         n_histories: histories that were aged.
     """
 
@@ -66,6 +67,7 @@ class ImpliedCurves:
     left_GEN: Floats
     count_GE: Floats
     looks_at_time: bool
+    n_compared: int
     n_histories: int
 
     def share_EN(self) -> Floats:
@@ -136,7 +138,7 @@ def implied_curves(
     entity_I = torch.from_numpy(entity_of_item.astype(np.int64))
     left_GEN, count_GE = np.zeros((GROUPS, n_entities, len(edges) - 1)), np.zeros((GROUPS, n_entities))
     middle = (edges[:-1] + edges[1:]) / 2
-    first, moved = 0, False
+    first, compared, moved = 0, 0, False
     for histories in batches:
         followed = _Followed.start(scores, histories, entity_I, n_entities)
         group_B = (first + np.arange(len(histories))) % GROUPS
@@ -148,8 +150,8 @@ def implied_curves(
             np.add.at(left_GEN[:, :, n], group_B, np.where(counted_BE, (low_BE + 4 * middle_BE + high_BE) / 6, 0.0))
             moved = moved or bool((np.abs(high_BE - followed.held_BE.numpy()) > UNMOVED).any())
             low_BE = high_BE
-        first += len(histories)
-    return ImpliedCurves(edges, left_GEN, count_GE, moved, first)
+        first, compared = first + len(histories), compared + int(followed.held_BE.sum())
+    return ImpliedCurves(edges, left_GEN, count_GE, moved, compared, first)
 
 
 def fit_implied(curves: ImpliedCurves, labels: Sequence[str], form: str, seed: int = 0) -> list[ImpliedDecay]:

@@ -82,6 +82,7 @@ def test_a_history_that_holds_everything_and_a_thin_entity_are_left_out(make_his
     batches = [make_histories([0, 1], [0], n_items=4)] * 6
     curves = implied_curves(fading(0.05), batches, np.array([0, 1, 1, 1]), 2, EDGES)
     assert curves.count_GE.sum(0).tolist() == [6, 0]
+    assert curves.n_compared == 6
     pooled, first, second = fit_implied(curves, ["a", "b"], "exponential")
     assert pooled.note == first.note == second.note == TOO_FEW
     assert pooled.half_life_days is None

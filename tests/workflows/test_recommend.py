@@ -117,8 +117,9 @@ def test_fading_interests_give_way(train: Train, ltsi: Ltsi, shop: Path, monkeyp
     plain = rows(ltsi, "--user", user, "--k", "60")
     favourite = plain[0]["category"]
 
-    def states(store: Store, at: int | None, n_categories: int) -> KnownStates:
-        del at
+    def states(store: Store, at: int | None, n_categories: int, user: int | None) -> KnownStates:
+        assert user == 0
+        assert at is not None
         labels = store.item_codes("category")[1]
         state = np.array([State.dormant if label == favourite else State.steady for label in labels], np.int8)
         nobody_else = np.zeros(n_categories, np.int64)
