@@ -109,7 +109,10 @@ def _decay_aware(trained: Trained, questions: Questions, user: int | None) -> De
             "column 'category'; prepare it with one, or use --strategy plain."
         )
     codes, labels = store.item_codes(CATEGORY)
-    return DecayAware(codes.astype(np.int64), _states(store, questions.at, len(labels), user))
+    if (questions.end_row > store.offsets[:-1]).any():
+        return DecayAware(codes.astype(np.int64), _states(store, questions.at, len(labels), user))
+    nothing = np.empty(0, dtype=np.int64)
+    return DecayAware(codes.astype(np.int64), KnownStates(nothing, nothing, nothing.astype(np.int8), len(labels)))
 
 
 def _states(store: Store, at: int | None, n_categories: int, user: int | None) -> KnownStates:

@@ -136,6 +136,14 @@ def test_fading_interests_give_way(train: Train, ltsi: Ltsi, shop: Path, monkeyp
         assert row["state"] == ("dormant" if row["category"] == favourite else "steady")
 
 
+def test_before_the_log_all_interests_are_new(train: Train, ltsi: Ltsi, shop: Path) -> None:
+    train("popularity")
+    asked = ("--user", open_store(str(shop)).users["user"][0], "--at", "2001-01-01")
+    aware = rows(ltsi, *asked, "--strategy", "decay-aware")
+    assert {row["state"] for row in aware} == {"new"}
+    assert [row["item"] for row in aware] == [row["item"] for row in rows(ltsi, *asked)]
+
+
 def test_without_categories_there_is_nothing_to_be_aware_of(
     ltsi: Ltsi, make_store: Callable[..., Store], train: Train
 ) -> None:
