@@ -29,7 +29,7 @@ from ltsi.histories import Histories
 
 BINS = 16
 DECADES = 3.0
-"""The first age bin is this many powers of ten shorter than the longest age."""
+"""The first age is this many powers of ten shorter than the longest one."""
 
 GROUPS = 64
 MIN_HISTORIES = 10
@@ -55,7 +55,7 @@ class ImpliedCurves:
     """What is left of interests as their histories age, added up.
 
     Attributes:
-        edges: `(N + 1,)`, edges of the age bins in days; the first is 0.
+        edges: `(N + 1,)`, edges of the age bins in days.
         left_GEN: sum over a group's histories of the mean share that is left in each bin.
         count_GE: histories of each group that have an interest in the entity, and do not hold everything.
         looks_at_time: whether any score has moved against another at all.
@@ -103,8 +103,8 @@ class ImpliedDecay:
 
 
 def implied_edges(longest_days: float) -> Floats:
-    """Returns the edges of age bins from 0 to the longest age, ever wider, `(N + 1,)`."""
-    return np.concatenate([[0.0], np.geomspace(longest_days / 10**DECADES, longest_days, BINS)])
+    """Returns the edges of ever wider age bins, `(N + 1,)`. They start above 0, where a power law has no value."""
+    return np.geomspace(longest_days / 10**DECADES, longest_days, BINS + 1)
 
 
 def age(histories: Histories, days: float) -> Histories:
@@ -143,7 +143,7 @@ def implied_curves(
         followed = _Followed.start(scores, histories, entity_I, n_entities)
         group_B = (first + np.arange(len(histories))) % GROUPS
         counted_BE = followed.counted_BE.numpy()
-        low_BE = followed.held_BE.numpy().astype(np.float64)
+        low_BE = followed.left(float(edges[0]))
         np.add.at(count_GE, group_B, counted_BE)
         for n, (centre, end) in enumerate(zip(middle.tolist(), edges[1:].tolist(), strict=True)):
             middle_BE, high_BE = followed.left(centre), followed.left(end)

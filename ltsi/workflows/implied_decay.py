@@ -86,7 +86,7 @@ def run(
     rows = [_row(one, _own(one.entity, own)) for one in _most(implied)]
     noted = any(one.note for one in implied)
     notes = [
-        f"{curves.n_histories} histories of the training part, aged from 0 to {longest:,.0f} days. The model's half-"
+        f"{curves.n_histories} histories of the training part, aged by up to {longest:,.0f} days. The model's half-"
         "life is of the weight of an interest against what its history does not hold; the log's is of the rate of "
         "returns, which also falls when users leave for good.",
         "Intervals are over histories, and over users.",
