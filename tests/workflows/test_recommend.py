@@ -144,6 +144,17 @@ def test_before_the_log_all_interests_are_new(train: Train, ltsi: Ltsi, shop: Pa
     assert [row["item"] for row in aware] == [row["item"] for row in rows(ltsi, *asked)]
 
 
+def test_items_are_named_by_their_title(ltsi: Ltsi, make_store: Callable[..., Store], train: Train) -> None:
+    store = make_store(*[[(u % 5, 100), ((u + 1) % 5, 200), ((u + 2) % 5, 300)] for u in range(8)])
+    path = store.path / "items.parquet"
+    pl.read_parquet(path).with_columns(Description=pl.format("It's item {}", "item"), Title=None).write_parquet(path)
+    train("popularity", f"data={store.path}")
+    assert list(rows(ltsi, "--user", "3", "--k", "1")[0]) == ["place", "item", "Title", "score"]
+    pl.read_parquet(path).drop("Title").write_parquet(path)
+    first = rows(ltsi, "--user", "3", "--k", "1")[0]
+    assert first["Description"] == f"It's item {first['item']}"
+
+
 def test_without_categories_there_is_nothing_to_be_aware_of(
     ltsi: Ltsi, make_store: Callable[..., Store], train: Train
 ) -> None:
