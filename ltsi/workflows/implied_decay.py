@@ -71,7 +71,6 @@ def run(
             f"entity={entity}: every history holds every one, so there is nothing to compare an interest with; set "
             "entity=item, or a column of the item table with more values."
         )
-    title = f"Decay that {name} ({trained.folder.path}) implies, by {entity}"
     if not curves.looks_at_time:
         return Result(
             messages=[
@@ -83,25 +82,26 @@ def run(
     implied = fit_implied(curves, [*(labels[code] for code in held), ""], options.form, options.seed)[:-1]
     own = fit_return_decay(split, codes, labels, options)
     path = _write(implied, folder / "implied.parquet")
-    rows = [_row(one, _own(one.entity, own)) for one in _most(implied)]
-    noted = any(one.note for one in implied)
+    shown = _most(implied)
     notes = [
         f"{curves.n_histories} histories of the training part, aged by up to {longest:,.0f} days. The model's half-"
         "life is of the weight of an interest against what its history does not hold; the log's is of the rate of "
         "returns, which also falls when users leave for good.",
         "Intervals are over histories, and over users.",
     ]
-    if len(implied) > 1:
-        notes.append(f"{POOLED}: the mean over all interests of all histories, so a mixture of the rates below.")
-    if len(implied) > len(rows):
-        notes.append(f"{len(implied) - len(rows)} more in {path.name}.")
-    table = Table(
-        title,
-        [entity, *COLUMNS, *(["note"] if noted else [])],
-        [row[: len(COLUMNS) + 1 + noted] for row in rows],
-        notes,
-    )
-    return Result([table], [f"Wrote {path}"], value=implied[0].half_life_days)
+    if len(implied) > len(shown):
+        notes.append(f"{len(implied) - len(shown)} more in {path.name}.")
+    title = f"Decay that {name} ({trained.folder.path}) implies, by {entity}"
+    return Result([_table(shown, own, title, entity, notes)], [f"Wrote {path}"], value=implied[0].half_life_days)
+
+
+def _table(shown: list[ImpliedDecay], own: DecayFit, title: str, entity: str, notes: list[str]) -> Table:
+    noted = any(one.note for one in shown)
+    if len(shown) > 1:
+        notes = [*notes, f"{POOLED}: the mean over all interests of all histories, so a mixture of the rates below."]
+    columns = [entity, *COLUMNS, *(["note"] if noted else [])]
+    rows = [_row(one, _own(one.entity, own))[: len(columns)] for one in shown]
+    return Table(title, columns, rows, notes)
 
 
 def _span_days(split: Split) -> float:
