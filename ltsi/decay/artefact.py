@@ -43,7 +43,7 @@ class DecayArtefact:
         split: the resolved configuration of the split whose training part that is.
         fingerprint: of the store.
         rate_per_day: `λ` by label, of the entities that have one of their own.
-        pooled_rate_per_day: `λ` of all entities taken as one; None where there is too little evidence.
+        pooled_rate_per_day: `λ` of all entities taken as one.
     """
 
     path: Path
@@ -53,12 +53,12 @@ class DecayArtefact:
     split: Mapping[str, Any]
     fingerprint: str
     rate_per_day: Mapping[str, float]
-    pooled_rate_per_day: float | None
+    pooled_rate_per_day: float
 
     def rates_per_day(self, labels: list[str]) -> NDArray[np.float64]:
-        """Returns `λ` by label, `(E,)`: an entity's own, else the pooled one, else 0 (nothing was seen to fade)."""
-        fallback = self.pooled_rate_per_day or 0.0
-        return np.array([self.rate_per_day.get(label, fallback) for label in labels], dtype=np.float64)
+        """Returns `λ` by label, `(E,)`: an entity's own, else the pooled one."""
+        own = [self.rate_per_day.get(label, self.pooled_rate_per_day) for label in labels]
+        return np.array(own, dtype=np.float64)
 
     def item_rates_per_day(self, store: Store) -> NDArray[np.float64]:
         """Returns `λ` of each item of a store, `(items,)`.
@@ -67,7 +67,7 @@ class DecayArtefact:
             DataError: the item table has not the column that the entities are from.
         """
         if self.entity == ALL:
-            return np.full(store.n_items, self.pooled_rate_per_day or 0.0)
+            return np.full(store.n_items, self.pooled_rate_per_day)
         if self.entity == ITEM:
             return self.rates_per_day([str(item) for item in store.items["item"]])
         codes, labels = store.item_codes(self.entity)
@@ -155,7 +155,13 @@ def read_artefact(folder: Path) -> DecayArtefact:
     try:
         rows = pl.read_parquet(io.BytesIO(data), columns=["entity", "rate_per_day"])
         rates = {str(label): _rate(rate) for label, rate in rows.iter_rows() if rate is not None}
-        pooled = facts["pooled"].get("rate_per_day")
+        pooled = facts["pooled"]
+        if pooled.get("rate_per_day") is None:
+            why = pooled.get("note") or f"form={pooled.get('form')} has none"
+            raise RunError(
+                f"decay={folder} has no rate for all entities taken as one ({why}), so there is nothing to fall back "
+                "on; fit it again with form=exponential_floor, or train with decay=auto."
+            )
         return DecayArtefact(
             path=folder,
             digest=hashlib.sha256(text).hexdigest(),
@@ -164,7 +170,7 @@ def read_artefact(folder: Path) -> DecayArtefact:
             split=facts["split"],
             fingerprint=str(facts["fingerprint"]),
             rate_per_day=rates,
-            pooled_rate_per_day=None if pooled is None else _rate(pooled),
+            pooled_rate_per_day=_rate(pooled["rate_per_day"]),
         )
     except (pl.exceptions.PolarsError, AttributeError, TypeError, ValueError) as error:
         reason = str(error).splitlines()[0]

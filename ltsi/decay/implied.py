@@ -4,7 +4,8 @@ Histories are kept as they are and only the "now" moves on, so all of their even
 is the weight of an entity of the history (an item, a category) against all that the history does not hold,
 `w_e(d) = Σ_{i in e} p(i | history, d) / Σ_{i outside} p(i | history, d)`, as a share of what it was at first,
 `w_e(d) / w_e(0)`. A ratio of two probabilities of one answer does not depend on what the answer was normalised by: of
-`exp_decay` over items it is `exp(−λ d)` above a floor, whatever else is in the history.
+`exp_decay` over items it is `exp(−λ d)` above a floor, whatever else is in the history. What weighs no more than in the
+answer to an empty history is no interest, and is not followed.
 
 Shape suffixes: B histories, I items, E entities, N age bins, G groups of histories, P fits, R replicates.
 """
@@ -28,7 +29,7 @@ from ltsi.histories import Histories
 
 BINS = 16
 DECADES = 3.0
-"""The first age bin is this many powers of ten shorter than the longest age."""
+"""The first age is this many powers of ten shorter than the longest one."""
 
 GROUPS = 64
 MIN_HISTORIES = 10
@@ -36,11 +37,15 @@ MIN_HISTORIES = 10
 
 REPLICATES = 100
 CONFIDENCE = 0.95
+LIFT = 1.1
+"""An interest weighs at least this many times what it does without a history."""
+
 UNMOVED = 1e-4
 """A share that stays this close to one has not moved."""
 
 NO_FALL = "the scores do not fall"
-TOO_FEW = f"in fewer than {MIN_HISTORIES} histories"
+TOO_FAST = "the scores fall within the first age bin"
+TOO_FEW = f"an interest of fewer than {MIN_HISTORIES} histories"
 
 _TINY = 1e-300
 
@@ -50,10 +55,11 @@ class ImpliedCurves:
     """What is left of interests as their histories age, added up.
 
     Attributes:
-        edges: `(N + 1,)`, edges of the age bins in days; the first is 0.
+        edges: `(N + 1,)`, edges of the age bins in days.
         left_GEN: sum over a group's histories of the mean share that is left in each bin.
-        count_GE: histories of each group that hold the entity, and not everything.
+        count_GE: histories of each group that have an interest in the entity, and do not hold everything.
         looks_at_time: whether any score has moved against another at all.
+        n_compared: pairs of a history and an entity in it that could be compared with something outside it.
         n_histories: histories that were aged.
     """
 
@@ -61,6 +67,7 @@ class ImpliedCurves:
     left_GEN: Floats
     count_GE: Floats
     looks_at_time: bool
+    n_compared: int
     n_histories: int
 
     def share_EN(self) -> Floats:
@@ -76,7 +83,7 @@ class ImpliedDecay:
 
     Attributes:
         entity: label.
-        histories: histories that hold it.
+        histories: histories with an interest in it.
         form: name of the form.
         rate_per_day: `λ`; 0 where the scores do not fall; None where the form has none.
         half_life_days: `ln 2 / λ`.
@@ -96,8 +103,8 @@ class ImpliedDecay:
 
 
 def implied_edges(longest_days: float) -> Floats:
-    """Returns the edges of age bins from 0 to the longest age, ever wider, `(N + 1,)`."""
-    return np.concatenate([[0.0], np.geomspace(longest_days / 10**DECADES, longest_days, BINS)])
+    """Returns the edges of ever wider age bins, `(N + 1,)`. They start above 0, where a power law has no value."""
+    return np.geomspace(longest_days / 10**DECADES, longest_days, BINS + 1)
 
 
 def age(histories: Histories, days: float) -> Histories:
@@ -131,19 +138,20 @@ def implied_curves(
     entity_I = torch.from_numpy(entity_of_item.astype(np.int64))
     left_GEN, count_GE = np.zeros((GROUPS, n_entities, len(edges) - 1)), np.zeros((GROUPS, n_entities))
     middle = (edges[:-1] + edges[1:]) / 2
-    first, moved = 0, False
+    first, compared, moved = 0, 0, False
     for histories in batches:
         followed = _Followed.start(scores, histories, entity_I, n_entities)
         group_B = (first + np.arange(len(histories))) % GROUPS
-        low_BE = followed.counted_BE.numpy().astype(np.float64)
-        np.add.at(count_GE, group_B, low_BE)
+        counted_BE = followed.counted_BE.numpy()
+        low_BE = followed.left(float(edges[0]))
+        np.add.at(count_GE, group_B, counted_BE)
         for n, (centre, end) in enumerate(zip(middle.tolist(), edges[1:].tolist(), strict=True)):
             middle_BE, high_BE = followed.left(centre), followed.left(end)
-            np.add.at(left_GEN[:, :, n], group_B, (low_BE + 4 * middle_BE + high_BE) / 6)
-            moved = moved or bool((np.abs(high_BE - followed.counted_BE.numpy()) > UNMOVED).any())
+            np.add.at(left_GEN[:, :, n], group_B, np.where(counted_BE, (low_BE + 4 * middle_BE + high_BE) / 6, 0.0))
+            moved = moved or bool((np.abs(high_BE - followed.held_BE.numpy()) > UNMOVED).any())
             low_BE = high_BE
-        first += len(histories)
-    return ImpliedCurves(edges, left_GEN, count_GE, moved, first)
+        first, compared = first + len(histories), compared + int(followed.held_BE.sum())
+    return ImpliedCurves(edges, left_GEN, count_GE, moved, compared, first)
 
 
 def fit_implied(curves: ImpliedCurves, labels: Sequence[str], form: str, seed: int = 0) -> list[ImpliedDecay]:
@@ -184,10 +192,12 @@ def _fit(
     if "rate_per_day" not in form.parameters:
         return replace(row, form=name, note=f"{name} has no half-life")
     at = form.parameters.index("rate_per_day")
-    slowest = rate_bounds(edges)[0] * 1.001
+    slowest, fastest = rate_bounds(edges)[0] * 1.001, rate_bounds(edges)[1] * 0.999
     rate = float(np.exp(theta[0, at]))
     if rate <= slowest:
         return replace(row, form=name, rate_per_day=0.0, note=NO_FALL)
+    if rate >= fastest:
+        return replace(row, form=name, note=TOO_FAST)
     resampled = np.maximum(weights_RG @ returned_GN, _TINY), np.maximum(weights_RG @ exposed_GN, _TINY)
     start = np.repeat(theta, len(weights_RG), axis=0)
     rate_R = np.exp(maximise(form, *resampled, edges, start=start).theta[:, at])
@@ -212,24 +222,32 @@ class _Followed:
     entity_I: Tensor
     held_BE: Tensor
     at_first_BE: Tensor
+    counted_BE: Tensor
 
     @classmethod
     def start(
         cls, scores: Callable[[Histories], Tensor], histories: Histories, entity_I: Tensor, n_entities: int
     ) -> _Followed:
         held_BE = _held(histories, entity_I, n_entities)
-        return cls(scores, histories, entity_I, held_BE, _log_weight(scores(age(histories, 0.0)), held_BE, entity_I))
-
-    @property
-    def counted_BE(self) -> Tensor:
-        """The interests that can be followed, bool."""
-        return self.held_BE & self.at_first_BE.isfinite()
+        at_first_BE = _log_weight(scores(age(histories, 0.0)), held_BE, entity_I)
+        held_BE &= at_first_BE.isfinite()
+        blank_BE = _log_weight(scores(_blank(histories, len(entity_I))), held_BE, entity_I)
+        # What an empty history makes impossible, at a weight of zero, is an interest at any weight.
+        return cls(scores, histories, entity_I, held_BE, at_first_BE, held_BE & (at_first_BE > blank_BE + np.log(LIFT)))
 
     def left(self, days: float) -> Floats:
-        """Returns what is left after so many days, `(B, E)`; 0 for what is not followed."""
+        """Returns what is left after so many days, `(B, E)`; 0 for what the history does not hold."""
         weight_BE = _log_weight(self.scores(age(self.histories, days)), self.held_BE, self.entity_I)
-        share_BE: Floats = torch.where(self.counted_BE, (weight_BE - self.at_first_BE).exp(), 0.0).numpy()
+        share_BE: Floats = torch.where(self.held_BE, (weight_BE - self.at_first_BE).exp(), 0.0).numpy()
         return share_BE
+
+
+def _blank(histories: Histories, n_items: int) -> Histories:
+    """Returns histories without an event, asked when the others had their last."""
+    now_B1 = histories.last(histories.time_BL)[:, None]
+    return Histories(
+        torch.full_like(now_B1, n_items), now_B1, torch.zeros_like(histories.length_B), now_B1, histories.user_B
+    )
 
 
 def _held(histories: Histories, entity_I: Tensor, n_entities: int) -> Tensor:

@@ -76,7 +76,7 @@ def _svg(figure: Figure, salt: str) -> str:
     """Draws a figure as an element; the salt keeps its names apart from those of the other figures."""
     buffer = io.StringIO()
     with matplotlib.rc_context({"svg.fonttype": "none", "svg.hashsalt": salt}):
-        FigureCanvasSVG(figure).print_svg(buffer, metadata={"Date": None})
+        FigureCanvasSVG(figure).print_figure(buffer, format="svg", metadata={"Date": None})
     return _SVG_HEAD.sub("", buffer.getvalue())
 
 

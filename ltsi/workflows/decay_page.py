@@ -16,7 +16,7 @@ from ltsi.tables import Table
 
 ROWS = 20
 REVIVALS = ("user", "entity", "returned", "revived_evidence", "events", "returns")
-RISKS = ("user", "risk", "interests", "fading", "last")
+RISKS = ("user", "risk", "interests", "rising", "steady", "falling", "dormant", "revived", "forecast")
 
 
 def write_page(
@@ -42,29 +42,26 @@ def write_page(
 def _interests(store: Store, entity: str) -> list[Table]:
     """Returns the revivals and the users at risk, as of the end of the log, where `ltsi.intensity` can tell."""
     try:
-        states = import_module("ltsi.intensity.states")
+        states, churn = import_module("ltsi.intensity.states"), import_module("ltsi.intensity.churn")
     except ImportError:
         return []
-    table: pl.DataFrame = states.states_table(states.interest_states(store, entity), store)
-    revived = table.filter(pl.col("state") == "revived").sort("revived_evidence", descending=True, nulls_last=True)
+    found = states.interest_states(store, entity)
+    interests: pl.DataFrame = states.states_table(found, store)
+    revived = interests.filter(pl.col("state") == "revived").sort("revived_evidence", descending=True, nulls_last=True)
     revivals = revived.select(REVIVALS).head(ROWS).with_columns(pl.col("returned").dt.strftime("%Y-%m-%d"))
-    of_user = table.group_by("user", maintain_order=True).agg(
-        # Interests are taken as independent: that all of them stay quiet is the product.
-        pl.col("quiet").log().sum().exp().alias("risk"),
-        pl.len().alias("interests"),
-        pl.col("state").is_in(["falling", "dormant"]).sum().alias("fading"),
-        pl.col("last").max().dt.strftime("%Y-%m-%d"),
-        pl.col("events").sum(),
-    )
-    # Who has gone long ago is no risk but a fact: those count who still have an interest that is not asleep.
-    awake = of_user.filter(pl.col("fading") < pl.col("interests"))
-    risks = awake.sort(["risk", "events"], descending=True).select(RISKS).head(ROWS)
+    people: pl.DataFrame = churn.churn_table(churn.churn(found), found, store)
+    # Whose interests have all been dormant has left already.
+    still = people.filter(pl.col("interests") > pl.col("dormant"))
+    risks = still.sort(["risk", "user"], descending=[True, False]).select(RISKS).head(ROWS)
     return [
         Table("Interests that came back", REVIVALS, revivals.rows(), [f"{revived.height:,} in all."]),
         Table(
             "Users at risk",
             RISKS,
             risks.rows(),
-            ["Risk: the probability that none of the user's interests shows an event over the horizon ahead."],
+            [
+                "risk: probability of no event at all over the weeks ahead; users whose interests are all dormant "
+                f"({people.height - still.height:,}) are not shown. `ltsi interests` has everybody."
+            ],
         ),
     ]

@@ -14,6 +14,7 @@ from ltsi.decay.implied import ImpliedDecay, fit_implied, implied_curves, implie
 from ltsi.decay.result import POOLED, DecayFit, EntityDecay, FitOptions
 from ltsi.decay.return_decay import fit_return_decay
 from ltsi.decay.statistics import SECONDS_PER_DAY
+from ltsi.errors import ConfigError
 from ltsi.histories import Histories
 from ltsi.runs.folder import RunFolder
 from ltsi.sequences.batches import gather
@@ -56,12 +57,20 @@ def run(
 
     Returns:
         Half-lives of the model beside those of the training part.
+
+    Raises:
+        ConfigError: every history holds every entity.
     """
     split, name = trained.experiment.split, str(trained.config.model.name)
     longest = _span_days(split)
-    batches = _batches(split, int(trained.config.max_length))
-    curves = implied_curves(trained.model, batches, codes, len(labels), implied_edges(longest))
-    title = f"Decay that {name} ({trained.folder.path}) implies, by {entity}"
+    batches = list(_batches(split, int(trained.config.max_length)))
+    held, compact = _held(batches, codes, len(labels))
+    curves = implied_curves(trained.model, batches, compact, len(held) + 1, implied_edges(longest))
+    if not curves.n_compared:
+        raise ConfigError(
+            f"entity={entity}: every history holds every one, so there is nothing to compare an interest with; set "
+            "entity=item, or a column of the item table with more values."
+        )
     if not curves.looks_at_time:
         return Result(
             messages=[
@@ -69,28 +78,30 @@ def run(
                 "one score moved against another. It does not look at the time of the question."
             ]
         )
-    implied = fit_implied(curves, labels, options.form, options.seed)
+    # The last entity is all that no history holds.
+    implied = fit_implied(curves, [*(labels[code] for code in held), ""], options.form, options.seed)[:-1]
     own = fit_return_decay(split, codes, labels, options)
     path = _write(implied, folder / "implied.parquet")
-    rows = [_row(one, _own(one.entity, own)) for one in _most(implied)]
-    noted = any(one.note for one in implied)
+    shown = _most(implied)
     notes = [
-        f"{curves.n_histories} histories of the training part, aged from 0 to {longest:,.0f} days. The model's half-"
+        f"{curves.n_histories} histories of the training part, aged by up to {longest:,.0f} days. The model's half-"
         "life is of the weight of an interest against what its history does not hold; the log's is of the rate of "
         "returns, which also falls when users leave for good.",
         "Intervals are over histories, and over users.",
     ]
-    if len(implied) > 1:
-        notes.append(f"{POOLED}: the mean over all interests of all histories, so a mixture of the rates below.")
-    if len(implied) > len(rows):
-        notes.append(f"{len(implied) - len(rows)} more in {path.name}.")
-    table = Table(
-        title,
-        [entity, *COLUMNS, *(["note"] if noted else [])],
-        [row[: len(COLUMNS) + 1 + noted] for row in rows],
-        notes,
-    )
-    return Result([table], [f"Wrote {path}"], value=implied[0].half_life_days)
+    if len(implied) > len(shown):
+        notes.append(f"{len(implied) - len(shown)} more in {path.name}.")
+    title = f"Decay that {name} ({trained.folder.path}) implies, by {entity}"
+    return Result([_table(shown, own, title, entity, notes)], [f"Wrote {path}"], value=implied[0].half_life_days)
+
+
+def _table(shown: list[ImpliedDecay], own: DecayFit, title: str, entity: str, notes: list[str]) -> Table:
+    noted = any(one.note for one in shown)
+    if len(shown) > 1:
+        notes = [*notes, f"{POOLED}: the mean over all interests of all histories, so a mixture of the rates below."]
+    columns = [entity, *COLUMNS, *(["note"] if noted else [])]
+    rows = [_row(one, _own(one.entity, own))[: len(columns)] for one in shown]
+    return Table(title, columns, rows, notes)
 
 
 def _span_days(split: Split) -> float:
@@ -108,6 +119,17 @@ def _batches(split: Split, max_length: int) -> Iterator[Histories]:
         user = some[first : first + AT_ONCE]
         now = np.asarray(split.store.time[split.roles.row(end[user] - 1)])
         yield gather(split.store, np.maximum(start[user], end[user] - max_length), end[user], now, split.roles, user)
+
+
+def _held(
+    batches: list[Histories], codes: NDArray[np.integer], n_entities: int
+) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
+    """Returns the codes of the entities in the histories, and for each item its place among them, or one behind."""
+    item = np.unique(np.concatenate([batch.item_BL.numpy().ravel() for batch in batches]))
+    held = np.unique(codes[item[item < len(codes)]]).astype(np.int64)
+    place = np.full(n_entities, len(held), dtype=np.int64)
+    place[held] = np.arange(len(held))
+    return held, place[codes]
 
 
 def _own(label: str, fit: DecayFit) -> EntityDecay:

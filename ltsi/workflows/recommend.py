@@ -84,22 +84,23 @@ def run(
         raise ConfigError(f"--output {output} must end in .parquet or .csv.")
     moment = None if at is None else parse_moment(at)
     trained = require_next_item(open_trained(RunFolder(directory).require()), "recommend")
-    recommender = _recommender(trained, k, moment, strategy)
-    if user is not None:
-        return _for_one(trained, recommender, user)
+    index = None if user is None else _find_user(trained.experiment.store, user)
+    recommender = _recommender(trained, k, moment, strategy, index)
+    if user is not None and index is not None:
+        return _for_one(trained, recommender, user, index)
     return _for_all(trained, recommender, output or directory / "recommendations.parquet")
 
 
-def _recommender(trained: Trained, k: int, moment: int | None, strategy: str) -> Recommender:
+def _recommender(trained: Trained, k: int, moment: int | None, strategy: str, user: int | None) -> Recommender:
     split, hide = trained.experiment.split, trained.experiment.seen == "hide"
     if moment is not None:
         split.store.require_clock("--at")
     questions = Questions(split, int(trained.config.max_length), hide, moment)
-    aware = _decay_aware(trained, questions) if strategy == "decay-aware" else None
+    aware = _decay_aware(trained, questions, user) if strategy == "decay-aware" else None
     return Recommender(trained.model, questions, k, aware)
 
 
-def _decay_aware(trained: Trained, questions: Questions) -> DecayAware:
+def _decay_aware(trained: Trained, questions: Questions, user: int | None) -> DecayAware:
     store = trained.experiment.store
     store.require_clock("--strategy decay-aware")
     if CATEGORY not in store.items.columns:
@@ -108,11 +109,14 @@ def _decay_aware(trained: Trained, questions: Questions) -> DecayAware:
             "column 'category'; prepare it with one, or use --strategy plain."
         )
     codes, labels = store.item_codes(CATEGORY)
-    return DecayAware(codes.astype(np.int64), _states(store, questions.at, len(labels)))
+    if (questions.end_row > store.offsets[:-1]).any():
+        return DecayAware(codes.astype(np.int64), _states(store, questions.at, len(labels), user))
+    nothing = np.empty(0, dtype=np.int64)
+    return DecayAware(codes.astype(np.int64), KnownStates(nothing, nothing, nothing.astype(np.int8), len(labels)))
 
 
-def _states(store: Store, at: int | None, n_categories: int) -> KnownStates:
-    """Asks `ltsi.intensity` how the interests stand; what happens from `at` on is not looked at.
+def _states(store: Store, at: int | None, n_categories: int, user: int | None) -> KnownStates:
+    """Asks `ltsi.intensity` how interests stand, of one user or of all; what happens from `at` on is not looked at.
 
     Raises:
         DataError: this installation cannot tell.
@@ -121,14 +125,14 @@ def _states(store: Store, at: int | None, n_categories: int) -> KnownStates:
         states = import_module("ltsi.intensity.states")
     except ImportError as error:
         raise DataError("--strategy decay-aware needs the interest states of ltsi.intensity; use plain.") from error
-    found, names = states.interest_states(store, CATEGORY, now=at), states.STATES
+    users = None if user is None else np.array([user])
+    found, names = states.interest_states(store, CATEGORY, now=at, users=users), states.STATES
     state_S = np.array([State[name] for name in names], dtype=np.int8)[found.state_S]
     return KnownStates(found.series.user_S, found.series.entity_S, state_S, n_categories)
 
 
-def _for_one(trained: Trained, recommender: Recommender, user: str) -> Result:
+def _for_one(trained: Trained, recommender: Recommender, user: str, index: int) -> Result:
     store, questions = trained.experiment.store, recommender.questions
-    index = _find_user(store, user)
     start = time.perf_counter()
     (answer,) = recommender.of(np.array([index]))
     seconds = time.perf_counter() - start

@@ -61,7 +61,7 @@ def test_attention_starts_at_the_pooled_rate(fit: Fit, train: Train) -> None:
     decay = read_artefact(fit("part=train"))
     run = train("transformer", "decay=decay", "model.decay_bias=true", "model.heads=1", "optimizer.lr=1e-9")
     theta = rates_of(run, "encoder.decay.theta_H")
-    assert np.log1p(np.exp(theta)) == pytest.approx([decay.pooled_rate_per_day or np.nan], rel=1e-3)
+    assert np.log1p(np.exp(theta)) == pytest.approx([decay.pooled_rate_per_day], rel=1e-3)
 
 
 @pytest.mark.parametrize(
@@ -103,6 +103,10 @@ DAMAGE: dict[str, tuple[Callable[[Path], object], str]] = {
         "is not the table that",
     ),
     "pooled is no record": (lambda folder: change(folder, pooled=3), "does not hold the rates of a decay"),
+    "a power law": (
+        lambda folder: change(folder, pooled={"form": "power", "rate_per_day": None}),
+        "has no rate for all entities taken as one (form=power has none), so there is nothing to fall back on",
+    ),
     "a negative rate": (lambda folder: change(folder, pooled={"rate_per_day": -1.0}), "a rate of -1.0 per day"),
 }
 

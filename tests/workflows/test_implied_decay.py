@@ -11,6 +11,7 @@ import pytest
 from typer.testing import Result
 
 from ltsi.runs.folder import RunFolder
+from ltsi.store import open_store
 from ltsi.training.checkpoints import read_checkpoint
 
 Ltsi = Callable[..., Result]
@@ -31,7 +32,8 @@ def test_exp_decay_over_items_gives_its_own_rate_back(ltsi: Ltsi, train: Train, 
     assert row["half_life_days"] == pytest.approx(0.693147 / rate, rel=0.05)
     table = pl.read_parquet("implied/implied.parquet")
     assert table["half_life_days"][0] == row["half_life_days"]
-    assert table.height == 61
+    assert table["entity"][0] == "(all)"
+    assert set(table["entity"][1:]) <= set(open_store(str(shop)).items["item"])
 
 
 def test_a_model_that_does_not_look_at_time_implies_none(ltsi: Ltsi, train: Train) -> None:
@@ -39,6 +41,13 @@ def test_a_model_that_does_not_look_at_time_implies_none(ltsi: Ltsi, train: Trai
     shown = ltsi("decay-fit", "run=run", "replicates=0", "hydra.run.dir=implied").stdout
     assert "transitions implies no decay: 60 histories aged by up to" in shown
     assert not Path("implied/implied.parquet").exists()
+
+
+def test_where_every_history_holds_everything_there_is_nothing_to_compare(ltsi: Ltsi, train: Train) -> None:
+    train("exp_decay")
+    shown = ltsi("decay-fit", "run=run", "entity=all", "hydra.run.dir=implied", exit_code=2)
+    assert "entity=all: every history holds every one, so there is nothing to compare an interest with" in shown.stderr
+    assert not Path("implied").exists()
 
 
 def test_the_page_lies_in_the_run_folder(ltsi: Ltsi, shop: Path) -> None:

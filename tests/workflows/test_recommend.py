@@ -25,8 +25,9 @@ PARTS = ("short", "long", "linear", "transitions", "repeats", "trend")
 
 
 def rows(ltsi: Ltsi, *arguments: str) -> list[dict[str, Any]]:
-    found: list[dict[str, Any]] = json.loads(ltsi("recommend", "run", *arguments, "--format", "json").stdout)["tables"]
-    return found[0]["rows"]
+    shown = json.loads(ltsi("recommend", "run", *arguments, "--format", "json").stdout)
+    found: list[dict[str, Any]] = shown["tables"][0]["rows"]
+    return found
 
 
 def refused(ltsi: Ltsi, *arguments: str, exit_code: int = 1) -> str:
@@ -81,8 +82,9 @@ def test_who_has_no_history_gets_what_everybody_takes(train: Train, ltsi: Ltsi, 
     shown = ltsi("recommend", "run", "--user", user, "--at", "2001-01-01", "--k", "60").stdout
     assert "has no event before 2001-01-01T00:00:00Z: this is what everybody takes" in shown
     found = [row["item"] for row in rows(ltsi, "--user", user, "--at", "2001-01-01", "--k", "2")]
-    train_end = np.asarray(store.offsets[1:]) - 2
-    counts = sum(np.bincount(store.item[a:b], minlength=60) for a, b in zip(store.offsets, train_end, strict=False))
+    # The last two events of each user are held out.
+    kept = np.concatenate([store.item[a : b - 2] for a, b in zip(store.offsets, store.offsets[1:], strict=False)])
+    counts = np.bincount(kept, minlength=60)
     assert counts[[store.items["item"].to_list().index(item) for item in found]].tolist() == sorted(counts)[:-3:-1]
 
 
@@ -115,8 +117,9 @@ def test_fading_interests_give_way(train: Train, ltsi: Ltsi, shop: Path, monkeyp
     plain = rows(ltsi, "--user", user, "--k", "60")
     favourite = plain[0]["category"]
 
-    def states(store: Store, at: int | None, n_categories: int) -> KnownStates:
-        del at
+    def states(store: Store, at: int | None, n_categories: int, user: int | None) -> KnownStates:
+        assert user == 0
+        assert at is not None
         labels = store.item_codes("category")[1]
         state = np.array([State.dormant if label == favourite else State.steady for label in labels], np.int8)
         nobody_else = np.zeros(n_categories, np.int64)
@@ -131,6 +134,25 @@ def test_fading_interests_give_way(train: Train, ltsi: Ltsi, shop: Path, monkeyp
         assert row["model"] == pytest.approx(model[row["item"]])
         assert row["model"] + row["interest"] == pytest.approx(row["score"], abs=1e-6)
         assert row["state"] == ("dormant" if row["category"] == favourite else "steady")
+
+
+def test_before_the_log_all_interests_are_new(train: Train, ltsi: Ltsi, shop: Path) -> None:
+    train("popularity")
+    asked = ("--user", open_store(str(shop)).users["user"][0], "--at", "2001-01-01")
+    aware = rows(ltsi, *asked, "--strategy", "decay-aware")
+    assert {row["state"] for row in aware} == {"new"}
+    assert [row["item"] for row in aware] == [row["item"] for row in rows(ltsi, *asked)]
+
+
+def test_items_are_named_by_their_title(ltsi: Ltsi, make_store: Callable[..., Store], train: Train) -> None:
+    store = make_store(*[[(u % 5, 100), ((u + 1) % 5, 200), ((u + 2) % 5, 300)] for u in range(8)])
+    path = store.path / "items.parquet"
+    pl.read_parquet(path).with_columns(Description=pl.format("It's item {}", "item"), Title=None).write_parquet(path)
+    train("popularity", f"data={store.path}")
+    assert list(rows(ltsi, "--user", "3", "--k", "1")[0]) == ["place", "item", "Title", "score"]
+    pl.read_parquet(path).drop("Title").write_parquet(path)
+    first = rows(ltsi, "--user", "3", "--k", "1")[0]
+    assert first["Description"] == f"It's item {first['item']}"
 
 
 def test_without_categories_there_is_nothing_to_be_aware_of(
