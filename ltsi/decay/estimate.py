@@ -9,10 +9,9 @@ import numpy as np
 from numpy.typing import NDArray
 
 from ltsi.decay.contest import Contest, hold_contest
-from ltsi.decay.estimators import NEGATIVE_BINOMIAL, estimate, family_of
-from ltsi.decay.forms import FORMS, SIMPLE, Floats, Form, simpler, widened
+from ltsi.decay.estimators import NEGATIVE_BINOMIAL, estimate_forms, family_of
+from ltsi.decay.forms import FORMS, SIMPLE, Floats
 from ltsi.decay.heterogeneity import explained_floors, false_tail, mixed_rates
-from ltsi.decay.likelihood import Maximum
 from ltsi.decay.point import with_point
 from ltsi.decay.result import AUTO, MIN_RETURNING_USERS, POOLED, SIMPLE_FORM, DecayFit, EntityDecay, FitOptions
 from ltsi.decay.statistics import ReturnStatistics
@@ -88,10 +87,8 @@ def _fit_entities(
     rows = _counted(statistics, labels, returns.sum(-1), exposure.sum(-1), options.min_returns, least_users)
     enough = np.array([code for code, row in enumerate(rows) if not row.note], dtype=np.int64)
     names = {AUTO: list(FORMS), SIMPLE_FORM: list(SIMPLE)}.get(options.form, [options.form])
-    fits: dict[str, Maximum] = {}
-    for at, name in enumerate(names):
-        watch("fits", at / len(names))
-        fits[name] = _fit_form(FORMS[name], fits, returns[enough], exposure[enough], statistics.edges, options)
+    watch("fits", 0.0)
+    fits = estimate_forms(options.estimator, names, returns[enough], exposure[enough], statistics.edges)
     criteria = np.stack([fits[name].aic() for name in names])
     contest = None
     if options.form == AUTO and len(enough):
@@ -111,18 +108,6 @@ def _fit_entities(
         elif not of_users:
             add_intervals(rows, enough, fits, statistics, options, watch)
     return _Rows(rows, contest)
-
-
-def _fit_form(
-    form: Form, fits: dict[str, Maximum], returns: Floats, exposure: Floats, edges: Floats, options: FitOptions
-) -> Maximum:
-    """Fits a form from a grid and, where it contains a form fitted before, from there too: it then is never worse."""
-    found = estimate(options.estimator, form, returns, exposure, edges)
-    narrow = simpler(form)
-    if narrow is None or narrow.name not in fits:
-        return found
-    begin = widened(form, narrow, fits[narrow.name].theta, edges)
-    return found.better(estimate(options.estimator, form, returns, exposure, edges, begin))
 
 
 def _counted(

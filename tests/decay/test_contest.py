@@ -11,6 +11,7 @@ from ltsi.decay.pairs import Pairs
 from ltsi.decay.report import forms_table
 from ltsi.decay.result import DecayFit, FitOptions
 from ltsi.decay.statistics import ReturnStatistics, age_edges, collect
+from ltsi.tables import Cell, Entry
 
 Planted = Callable[..., Any]
 DAY = 86_400
@@ -40,15 +41,20 @@ def test_a_mixture_of_rates_is_told_from_a_tail(fit: DecayFit) -> None:
     assert any("the tail of the one mixes rates" in remark for remark in fit.remarks)
 
 
+def value(entry: Entry) -> Any:
+    assert isinstance(entry, Cell)
+    return entry.value
+
+
 def test_forms_are_ranked_with_the_winner_marked(fit: DecayFit) -> None:
     table = forms_table(fit)
     assert table is not None
     assert len(table.rows) == len(FORMS)
-    behind = [row[2].value for row in table.rows]  # type: ignore[union-attr]
+    behind = [value(row[2]) for row in table.rows]
     assert behind == sorted(behind)
     assert behind[0] == 0.0
-    assert [row[0].value for row in table.rows if row[0].bold] == ["exponential"]  # type: ignore[union-attr]
-    later = {str(row[0].value): row[4].value for row in table.rows}  # type: ignore[union-attr]
+    assert [value(row[0]) for row in table.rows if isinstance(row[0], Cell) and row[0].bold] == ["exponential"]
+    later = {value(row[0]): value(row[4]) for row in table.rows}
     assert later["exponential"] < later["power"]
 
 
