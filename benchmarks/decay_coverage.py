@@ -21,6 +21,7 @@ from numpy.typing import NDArray
 
 from ltsi.decay.bootstrap import resampled_log_rates, user_weights
 from ltsi.decay.contest import hold_contest
+from ltsi.decay.estimators import estimate_forms
 from ltsi.decay.families import POISSON
 from ltsi.decay.forms import FORMS, Floats, Form, log_parameters
 from ltsi.decay.likelihood import maximise
@@ -97,7 +98,7 @@ def measure(truth: Truth, seeds: range, replicates: int) -> dict[str, float | st
     statistics, form = truth.statistics(seeds), truth.form
     everyone = np.arange(len(seeds))
     returns, exposure = (total[0] for total in statistics.totals())
-    fits = {name: maximise(one, returns, exposure, statistics.edges) for name, one in FORMS.items()}
+    fits = estimate_forms("poisson", FORMS, returns, exposure, statistics.edges)
     fit, planted = fits[form.name], float(log_parameters(form, truth.parameters)[0, 0])
     weights = user_weights(statistics.n_groups, replicates, seed=seeds[0])
     drawn = resampled_log_rates(statistics, {form.name: fit.theta}, everyone, weights, "poisson", lambda _: None)

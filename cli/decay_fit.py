@@ -7,6 +7,7 @@ decay_fit = composed(
     """Fit how fast interest fades: the rate λ and the half-life per category, item, or for all together.
 
     * `ltsi decay-fit data=shop`
+    * `ltsi decay-fit data=shop form=exponential_floor estimator=negative_binomial`
     * `ltsi decay-fit data=shop --format csv > half_lives.csv`
     """,
 )

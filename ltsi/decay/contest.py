@@ -80,6 +80,7 @@ def hold_contest(
     family: Family,
     seed: int,
     earlier: ReturnStatistics | None = None,
+    barred: NDArray[np.bool_] | None = None,
 ) -> Contest:
     """Holds the contest.
 
@@ -91,8 +92,10 @@ def hold_contest(
         seed: of the deal of users into folds.
         earlier: the same statistics with everybody's observation ended earlier; what is more in `statistics` happened
             later.
+        barred: `(F, N)`, fits that may not win, such as those that ran into a bound and say nothing of the fall.
     """
     names = tuple(starts)
+    barred = np.zeros((len(names), len(entities)), dtype=bool) if barred is None else barred
     pairs = Pairs.of(statistics, entities)
     fold = _deal(statistics.n_groups, seed)
     returns, exposure = statistics.totals(entities, (fold[None, :] != np.arange(FOLDS)[:, None]).astype(np.float64))
@@ -105,15 +108,16 @@ def hold_contest(
         scores.append(pairs.log_likelihood(FORMS[name].mean_hazard(theta, statistics.edges)[0], family, row))
     score = np.stack(scores)
     by_group = np.stack([sums(pairs.group, one, statistics.n_groups) for one in score])
-    winner, behind_error = _pick(names, by_group, None)
-    winners = _entity_winners(names, score, pairs, winner)
+    # A form is out of the contest of the log if it is for most entities.
+    winner, behind_error = _pick(names, by_group, None, barred.mean(1) > 0.5)
+    winners = _entity_winners(names, score, pairs, winner, barred)
     plain = score[names.index("exponential")] if "exponential" in names else score[0]
     won = score[np.array([names.index(one) for one in winners])[pairs.entity], np.arange(len(pairs.entity))]
     return Contest(
         names=names,
         winner=winner,
         winners=winners,
-        alone=_entity_winners(names, score, pairs, None),
+        alone=_entity_winners(names, score, pairs, None, barred),
         by_users=score.sum(1),
         behind_error=behind_error,
         by_entity=np.stack([pairs.by_entity(one) for one in score]),
@@ -126,27 +130,30 @@ def _deal(n_groups: int, seed: int) -> NDArray[np.int64]:
     return np.random.default_rng(seed).permutation(np.arange(n_groups) % FOLDS)
 
 
-def _pick(names: Sequence[str], score: Floats, preferred: str | None) -> tuple[str, Floats]:
+def _pick(names: Sequence[str], score: Floats, preferred: str | None, barred: NDArray[np.bool_]) -> tuple[str, Floats]:
     """Returns the winner and each form's standard error behind the best, for scores by unit `(F, units)`."""
     total = score.sum(1)
-    best = int(np.argmax(total))
+    allowed = ~barred if not barred.all() else np.ones_like(barred)
+    best = int(np.argmax(np.where(allowed, total, -np.inf)))
     behind = score[best] - score
     spread = ((behind - behind.mean(1, keepdims=True)) ** 2).sum(1)
     error = np.sqrt(spread * behind.shape[1] / max(behind.shape[1] - 1, 1))
     margin = np.maximum(TIE_ERRORS * error, math.log(TIE_ODDS))
-    tied = np.flatnonzero(total[best] - total <= margin).tolist()
+    tied = np.flatnonzero(allowed & (total[best] - total <= margin)).tolist()
     if preferred is not None and names.index(preferred) in tied:
         return preferred, error
     chosen = min(tied, key=lambda at: (len(FORMS[names[at]].parameters), -total[at]))
     return names[chosen], error
 
 
-def _entity_winners(names: Sequence[str], score: Floats, pairs: Pairs, preferred: str | None) -> tuple[str, ...]:
+def _entity_winners(
+    names: Sequence[str], score: Floats, pairs: Pairs, preferred: str | None, barred: NDArray[np.bool_]
+) -> tuple[str, ...]:
     order = np.argsort(pairs.entity, kind="stable")
     ends = np.cumsum(np.bincount(pairs.entity, minlength=pairs.n_entities))
     return tuple(
-        _pick(names, score[:, order[end - size : end]], preferred)[0]
-        for end, size in zip(ends, np.diff(ends, prepend=0), strict=True)
+        _pick(names, score[:, order[end - size : end]], preferred, barred[:, at])[0]
+        for at, (end, size) in enumerate(zip(ends, np.diff(ends, prepend=0), strict=True))
     )
 
 

@@ -9,10 +9,10 @@ import numpy as np
 from numpy.typing import NDArray
 
 from ltsi.decay.contest import Contest, hold_contest
-from ltsi.decay.estimators import NEGATIVE_BINOMIAL, estimate, family_of
-from ltsi.decay.forms import FORMS, SIMPLE, Floats
+from ltsi.decay.estimators import NEGATIVE_BINOMIAL, estimate_forms, family_of
+from ltsi.decay.forms import FORMS, SIMPLE, Floats, bounds
 from ltsi.decay.heterogeneity import explained_floors, false_tail, mixed_rates
-from ltsi.decay.point import with_point
+from ltsi.decay.point import AT_BOUND, with_point
 from ltsi.decay.result import AUTO, MIN_RETURNING_USERS, POOLED, SIMPLE_FORM, DecayFit, EntityDecay, FitOptions
 from ltsi.decay.statistics import ReturnStatistics
 from ltsi.decay.trust import add_frailty, add_intervals, add_partial_pooling, add_trust
@@ -87,15 +87,15 @@ def _fit_entities(
     rows = _counted(statistics, labels, returns.sum(-1), exposure.sum(-1), options.min_returns, least_users)
     enough = np.array([code for code, row in enumerate(rows) if not row.note], dtype=np.int64)
     names = {AUTO: list(FORMS), SIMPLE_FORM: list(SIMPLE)}.get(options.form, [options.form])
-    fits = {}
-    for at, name in enumerate(names):
-        watch("fits", at / len(names))
-        fits[name] = estimate(options.estimator, FORMS[name], returns[enough], exposure[enough], statistics.edges)
+    watch("fits", 0.0)
+    fits = estimate_forms(options.estimator, names, returns[enough], exposure[enough], statistics.edges)
     criteria = np.stack([fits[name].aic() for name in names])
     contest = None
     if options.form == AUTO and len(enough):
         starts = {name: fit.theta for name, fit in fits.items()}
-        contest = hold_contest(statistics, enough, starts, family_of(options.estimator), options.seed, earlier)
+        fastest = [bounds(FORMS[name], returns[enough], exposure[enough], statistics.edges)[1][:, 0] for name in names]
+        barred = np.stack([fits[name].theta[:, 0] >= end - AT_BOUND for name, end in zip(names, fastest)])
+        contest = hold_contest(statistics, enough, starts, family_of(options.estimator), options.seed, earlier, barred)
     for at, code in enumerate(enough):
         name = contest.winners[at] if contest else names[int(np.argmin(criteria[:, at]))]
         bic = float(fits[name].bic(returns[code].sum())[at])

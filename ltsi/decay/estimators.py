@@ -6,11 +6,13 @@ and no noise, and are here to be compared with; the likelihoods are what to use.
 
 from __future__ import annotations
 
+from collections.abc import Iterable
+
 import numpy as np
 from numpy.typing import NDArray
 
 from ltsi.decay.families import BINOMIAL, LEAST_SQUARES, POISSON, Family
-from ltsi.decay.forms import Floats, Form, bounds
+from ltsi.decay.forms import FORMS, Floats, Form, bounds, simpler, widened
 from ltsi.decay.likelihood import EXACT, Maximum, maximise
 from ltsi.decay.pairs import sums
 
@@ -59,6 +61,24 @@ def estimate(
         fit = maximise(form, returns, exposure, edges, start, least_gain, LEAST_SQUARES)
         return _judged(form, returns, exposure, edges, fit.theta, family)
     return maximise(form, returns, exposure, edges, start, least_gain, family)
+
+
+def estimate_forms(
+    estimator: str, names: Iterable[str], returns: Floats, exposure: Floats, edges: Floats
+) -> dict[str, Maximum]:
+    """Fits several forms, `FORMS` in their order.
+
+    A form is fitted from a grid and, where it contains a form fitted before it, from there too: it then is never worse.
+    """
+    fits: dict[str, Maximum] = {}
+    for name in names:
+        form = FORMS[name]
+        fits[name] = estimate(estimator, form, returns, exposure, edges)
+        narrow = simpler(form)
+        if narrow is not None and narrow.name in fits:
+            begin = widened(form, narrow, fits[narrow.name].theta, edges)
+            fits[name] = fits[name].better(estimate(estimator, form, returns, exposure, edges, begin))
+    return fits
 
 
 def _judged(form: Form, returns: Floats, exposure: Floats, edges: Floats, theta: Floats, family: Family) -> Maximum:

@@ -239,6 +239,40 @@ def start(form: Form, returns: Floats, exposure: Floats, edges: Floats) -> Float
     return theta
 
 
+def simpler(form: Form) -> Form | None:
+    """Returns the form that this one turns into where its last parameters lose their influence, if there is one."""
+    if form.name.endswith("_rise"):
+        return FORMS[form.name.removesuffix("_rise")]
+    nested = {"two_scale": "exponential_floor", "power_cutoff": "power", "stretched": "exponential"}
+    return FORMS[nested[form.name]] if form.name in nested else None
+
+
+def widened(form: Form, narrow: Form, theta: Floats, edges: Floats) -> Floats:
+    """Returns log-parameters `(P, K)` of a form at which it is next to a simpler one.
+
+    Args:
+        form: the form.
+        narrow: the form that `simpler` gives for it.
+        theta: `(P, k)`, log-parameters of the simpler form.
+        edges: edges of the age bins in days.
+    """
+    columns = []
+    for name in form.parameters:
+        if name in narrow.parameters:
+            columns.append(_column(theta, narrow.parameters, name))
+        elif name == SLOW_AMPLITUDE:
+            columns.append(_column(theta, narrow.parameters, FLOOR))
+        else:
+            without = {
+                RISE: 2 * _limits(RISE, edges)[0],
+                RATE: 1.1 * rate_bounds(edges)[0],
+                SHAPE: 1.0,
+                SLOW_RATIO: 1e-2,
+            }
+            columns.append(np.full((len(theta), 1), np.log(without[name])))
+    return np.concatenate(columns, axis=1)
+
+
 def bounds(form: Form, returns: Floats, exposure: Floats, edges: Floats) -> tuple[Floats, Floats]:
     """Returns the lowest and highest log-parameters, each `(P, K)`."""
     days = exposure.sum(-1)

@@ -42,6 +42,15 @@ class Maximum:
         """Returns the maxima at some places."""
         return Maximum(self.theta[places], self.log_likelihood[places], self.at_bound[places])
 
+    def better(self, other: Maximum) -> Maximum:
+        """Returns for each fit the higher of two maxima of one form."""
+        higher = other.log_likelihood > self.log_likelihood
+        return Maximum(
+            np.where(higher[:, None], other.theta, self.theta),
+            np.where(higher, other.log_likelihood, self.log_likelihood),
+            np.where(higher[:, None], other.at_bound, self.at_bound),
+        )
+
     def aic(self) -> Floats:
         """Returns Akaike's criterion, `2K − 2 log L`, `(P,)`."""
         value: Floats = 2.0 * self.theta.shape[1] - 2.0 * self.log_likelihood

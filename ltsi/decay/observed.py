@@ -6,7 +6,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from ltsi.decay.forms import FORMS, Floats, log_parameters
+from ltsi.decay.forms import AMPLITUDE, FORMS, RISE, SLOW_AMPLITUDE, Floats, log_parameters
 from ltsi.decay.result import EntityDecay
 
 
@@ -45,6 +45,13 @@ def observed_hazard(returns: Floats, exposure: Floats, edges: Floats, until: flo
     kept = merged_days > 0
     merged, merged_days, moment = merged[kept], merged_days[kept], moment[kept]
     return ObservedHazard(moment / merged_days, merged / merged_days, np.sqrt(merged) / merged_days)
+
+
+def highest_fading(entity: EntityDecay, until: float) -> float:
+    """Returns the most that the fading part of a hazard is before some age: at age 0, or after the rise."""
+    if RISE not in entity.parameters:
+        return entity.parameters[AMPLITUDE] + entity.parameters.get(SLOW_AMPLITUDE, 0.0)
+    return float(fitted_hazard(entity, np.linspace(0.0, until, 200)[1:]).max()) - float(entity.floor or 0)
 
 
 def fitted_hazard(entity: EntityDecay, age_days: Floats) -> Floats:

@@ -40,7 +40,7 @@ def records(fit: DecayFit) -> list[dict[str, Scalar]]:
 
 def forms_table(fit: DecayFit) -> Table | None:
     """Returns the forms ranked by the likelihood of held-out users, or nothing if no contest was held."""
-    contest = fit.contest
+    contest = fit.contest or fit.pooled_contest
     if contest is None:
         return None
     pooled, ranked = fit.pooled_contest, np.argsort(-contest.by_users)
@@ -71,7 +71,11 @@ def forms_table(fit: DecayFit) -> Table | None:
         f"or odds of {TIE_ODDS:g}: {contest.winner}; wins: entities that have the form in the end.",
         "behind_later: the same for the last quarter of the log, fitted to the three before it.",
     ]
-    if pooled is not None:
+    if fit.contest is None:
+        notes.append(
+            "No entity alone holds enough evidence for the contest: shown is that of all of them as one curve."
+        )
+    elif pooled is not None:
         notes.append(f"aic_all, behind_users_all: all entities as one curve; there the winner is {pooled.winner}.")
     return Table(title="Forms, by what they say of users they have not seen", columns=columns, rows=rows, notes=notes)
 
@@ -160,7 +164,7 @@ def _notes(fit: DecayFit, hidden: int) -> list[str]:
             "does not describe the curve; pooled_days: half-life after borrowing from the level above."
         )
     notes += fit.remarks
-    thin = sum(one.rate_per_day is None for one in fit.entities)
+    thin = sum(one.amplitude is None for one in fit.entities)
     if thin:
         notes.append(
             f"{thin} of {len(fit.entities)} entities could not be fitted; notes, here or in decay.parquet, say why."

@@ -5,7 +5,7 @@ from __future__ import annotations
 import numpy as np
 
 from ltsi.decay.forms import Floats
-from ltsi.decay.observed import fitted_hazard, observed_hazard
+from ltsi.decay.observed import fitted_hazard, highest_fading, observed_hazard
 from ltsi.decay.result import DecayFit, EntityDecay
 
 WIDTH, HEIGHT = 66, 13
@@ -21,7 +21,7 @@ _TOP = 1.1
 def terminal_curves(fit: DecayFit) -> str:
     """Draws the shortest, the middle and the longest half-life of the entities that hold the most evidence.
 
-    Each curve is the fading part of its return rate, as a share of that at age 0, so that rates of any size compare.
+    Each curve is the fading part of its return rate, as a share of its highest, so that rates of any size compare.
 
     Returns:
         At most 20 lines of text without markup; empty if nothing fades.
@@ -40,13 +40,13 @@ def terminal_curves(fit: DecayFit) -> str:
         _draw_line(dots, one, until)
         returns, exposure = (total[0, 0] for total in fit.statistics.totals(np.array([code])))
         points = observed_hazard(returns, exposure, edges, until, _POINTS)
-        left = (points.per_day - float(one.floor or 0)) / float(one.amplitude or 1)
+        left = (points.per_day - float(one.floor or 0)) / highest_fading(one, until)
         for age, share in zip(points.age_days, left):
             row, column = round((1 - share / _TOP) * (HEIGHT - 1)), int(age / until * WIDTH)
             if 0 <= row < HEIGHT and column < WIDTH:
                 marks[row, column] = mark
     legend = "   ".join(f"{mark} {one.entity} {_half_life(one):.3g} d" for one, mark in zip(chosen, MARKS))
-    lines = ["Return rate left, as a share of that right after a visit (marks: observed, dots: fitted)"]
+    lines = ["Return rate left, as a share of its highest (marks: observed, dots: fitted)"]
     lines += _framed(dots, marks)
     lines += [f"      └{'─' * WIDTH}", _ticks(until), f"       half-life: {legend}"]
     return "\n".join(lines)
@@ -60,7 +60,7 @@ def _half_life(one: EntityDecay) -> float:
 def _draw_line(dots: np.ndarray[tuple[int, ...], np.dtype[np.bool_]], one: EntityDecay, until: float) -> None:
     rows, columns = dots.shape
     age: Floats = (np.arange(columns) + 0.5) / columns * until
-    share = (fitted_hazard(one, age) - float(one.floor or 0)) / float(one.amplitude or 1)
+    share = (fitted_hazard(one, age) - float(one.floor or 0)) / highest_fading(one, until)
     row = np.round((1 - share / _TOP) * (rows - 1)).astype(int)
     dots[np.clip(row, 0, rows - 1), np.arange(columns)] = True
 

@@ -4,13 +4,16 @@ from typing import Any
 import numpy as np
 import pytest
 
+from ltsi.decay.contest import hold_contest
 from ltsi.decay.estimate import fit_statistics
 from ltsi.decay.families import BINOMIAL, POISSON
 from ltsi.decay.forms import FORMS
+from ltsi.decay.likelihood import maximise
 from ltsi.decay.pairs import Pairs
 from ltsi.decay.report import forms_table
 from ltsi.decay.result import DecayFit, FitOptions
 from ltsi.decay.statistics import ReturnStatistics, age_edges, collect
+from ltsi.tables import Cell, Entry
 
 Planted = Callable[..., Any]
 DAY = 86_400
@@ -40,16 +43,32 @@ def test_a_mixture_of_rates_is_told_from_a_tail(fit: DecayFit) -> None:
     assert any("the tail of the one mixes rates" in remark for remark in fit.remarks)
 
 
+def value(entry: Entry) -> Any:
+    assert isinstance(entry, Cell)
+    return entry.value
+
+
 def test_forms_are_ranked_with_the_winner_marked(fit: DecayFit) -> None:
     table = forms_table(fit)
     assert table is not None
     assert len(table.rows) == len(FORMS)
-    behind = [row[2].value for row in table.rows]  # type: ignore[union-attr]
+    behind = [value(row[2]) for row in table.rows]
     assert behind == sorted(behind)
     assert behind[0] == 0.0
-    assert [row[0].value for row in table.rows if row[0].bold] == ["exponential"]  # type: ignore[union-attr]
-    later = {str(row[0].value): row[4].value for row in table.rows}  # type: ignore[union-attr]
+    assert [value(row[0]) for row in table.rows if isinstance(row[0], Cell) and row[0].bold] == ["exponential"]
+    later = {value(row[0]): value(row[4]) for row in table.rows}
     assert later["exponential"] < later["power"]
+
+
+def test_a_form_that_ran_into_a_bound_cannot_win(planted: Planted) -> None:
+    statistics = planted((3.0, 8.0), floor=0.0, users=300).statistics(1)
+    both, names = np.array([0, 1]), ("exponential", "power")
+    returns, exposure = (total[0] for total in statistics.totals())
+    starts = {name: maximise(FORMS[name], returns, exposure, statistics.edges).theta for name in names}
+    free = hold_contest(statistics, both, starts, POISSON, seed=0)
+    barred = np.array([[True, True], [False, False]])
+    assert free.winner == "exponential"
+    assert hold_contest(statistics, both, starts, POISSON, seed=0, barred=barred).winners == ("power", "power")
 
 
 def test_pairs_add_up_to_the_tables(planted: Planted) -> None:

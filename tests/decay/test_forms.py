@@ -4,7 +4,7 @@ from numpy.typing import NDArray
 from scipy.integrate import quad
 from scipy.optimize import approx_fprime
 
-from ltsi.decay.forms import FORMS, Form, has_half_life, start
+from ltsi.decay.forms import FORMS, Form, has_half_life, simpler, start, widened
 
 EDGES = np.array([0.5, 0.53, 0.6, 0.7, 0.85, 1.0, 1.2, 1.5, 1.9, 2.4])
 TRUTH = {
@@ -63,6 +63,17 @@ def test_half_of_the_fading_part_is_left_after_the_half_life() -> None:
     assert [name for name in FORMS if not has_half_life(FORMS[name])] == [
         name for name in FORMS if name.startswith("power")
     ]
+
+
+def test_a_form_contains_the_one_it_is_simpler_as(form: Form) -> None:
+    narrow = simpler(form)
+    if narrow is None:
+        assert form.name in ("exponential", "exponential_floor", "power", "hyperbolic")
+        return
+    theta = np.log([[TRUTH[name] for name in narrow.parameters]])
+    edges = np.concatenate([EDGES, [4.0, 9.0, 40.0]])
+    wide = form.mean_hazard(widened(form, narrow, theta, edges), edges)[0]
+    assert wide == pytest.approx(narrow.mean_hazard(theta, edges)[0], rel=0.08)
 
 
 def test_mean_hazard_is_the_integral_over_the_bin(form: Form) -> None:

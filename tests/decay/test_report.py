@@ -10,7 +10,7 @@ from scipy import sparse
 
 from ltsi.decay.observed import observed_hazard
 from ltsi.decay.plot import PANELS, decay_figure
-from ltsi.decay.report import MAX_ROWS, covers, decay_table, records
+from ltsi.decay.report import MAX_ROWS, covers, decay_table, forms_table, records
 from ltsi.decay.result import DecayFit, EntityDecay, FitOptions
 from ltsi.decay.terminal import terminal_curves
 from ltsi.tables import Cell
@@ -65,6 +65,18 @@ def test_long_tables_are_cut_and_say_so(fit: DecayFit) -> None:
     table = decay_table(many, "Decay", "item")
     assert len(table.rows) == MAX_ROWS + 1
     assert any("30 more are in decay.parquet" in note for note in table.notes)
+
+
+def test_a_contest_of_thin_entities_is_that_of_all_together(planted: Callable[..., Any]) -> None:
+    log = planted((3.0, 8.0), users=80, floor=0.0, amplitude=0.1)
+    found = log.fit(0, FitOptions(form="auto", replicates=0, min_returns=60))
+    fitted = [one.form for one in found.entities]
+    alone = replace(found, contest=None)
+    table = forms_table(alone)
+    assert table is not None
+    assert any("all of them as one curve" in note for note in table.notes)
+    assert any("could not be fitted" in note for note in decay_table(found, "Decay", "item").notes) == (None in fitted)
+    assert forms_table(replace(alone, pooled_contest=None)) is None
 
 
 def test_covers_knows_open_ends() -> None:

@@ -95,7 +95,7 @@ def test_what_an_entity_is(
     decay_fit: Callable[..., Outcome], log: dict[str, bool], entity: str, column: str, count: int
 ) -> None:
     write_log(**log)
-    rows = table_of(decay_fit("data=log", f"entity={entity}", "replicates=0", "--format", "json"))
+    rows = table_of(decay_fit("data=log", f"entity={entity}", "form=simple", "replicates=0", "--format", "json"))
     assert next(iter(rows[0])) == column
     # Several entities have all of them together before them.
     assert len(rows) == count + (count > 1)
@@ -103,7 +103,7 @@ def test_what_an_entity_is(
 
 def test_training_part_has_fewer_visits(decay_fit: Callable[..., Outcome]) -> None:
     write_log()
-    options = ("data=log", "entity=all", "replicates=0", "--format", "json")
+    options = ("data=log", "entity=all", "form=simple", "replicates=0", "--format", "json")
     whole, train = table_of(decay_fit(*options)), table_of(decay_fit(*options, "part=train"))
     cut = table_of(decay_fit(*options, "part=train", "split=global_time"))
     assert int(str(cut[0]["visits"])) < int(str(train[0]["visits"])) < int(str(whole[0]["visits"]))
