@@ -35,7 +35,7 @@ class Planted:
         revived: week in which it came back after silence.
     """
 
-    rate_T: NDArray[np.float64]
+    rate_T: NDArray[np.floating]
     turn: int = -1
     revived: int = -1
 
@@ -67,7 +67,7 @@ def _strays(random: np.random.Generator, peak: float) -> Planted:
     return Planted(np.where((week >= start) & (week < end), peak / 3, 3 * BACKGROUND))
 
 
-def _steady(random: np.random.Generator, peak: float) -> Planted:  # noqa: ARG001
+def _steady(random: np.random.Generator, peak: float) -> Planted:
     return Planted(np.full(WEEKS, random.choice([0.3, 1.0, 3.0, 10.0])))
 
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from itertools import combinations
+from itertools import combinations, pairwise
 
 import numpy as np
 import pytest
@@ -27,9 +27,9 @@ def test_segmentation_is_the_best_of_all() -> None:
         edges = (0, *cuts, len(row))
         parts = [
             float(log_marginal(np.array(row[a:b].sum()), np.array(float(b - a)), np.array(per_bin)))
-            for a, b in zip(edges, edges[1:], strict=False)
+            for a, b in pairwise(edges)
         ]
-        return -sum(parts) + len(cuts) * np.log(len(row))
+        return -sum(parts) + len(cuts) * float(np.log(len(row)))
 
     found = segment(x_ST, np.ones_like(x_ST), np.full(len(x_ST), per_bin))
     for s, row in enumerate(x_ST):

@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import time
-from collections import Counter
+from collections import defaultdict
 from collections.abc import Callable
+from functools import partial
 
 import numpy as np
 import pytest
@@ -13,7 +14,7 @@ from ltsi.errors import ConfigError, DataError
 from ltsi.intensity import series as series_module
 from ltsi.intensity.entities import Entities
 from ltsi.intensity.series import DAY, intensity_series
-from ltsi.store import Store
+from ltsi.store import Store, user_blocks
 
 WEEK = 7 * DAY
 Log = Callable[..., Store]
@@ -22,7 +23,7 @@ Log = Callable[..., Store]
 def test_series_equal_a_naive_count(random_log: Callable[[int], Store], monkeypatch: pytest.MonkeyPatch) -> None:
     store, weights = random_log(3), {"view": 1.0, "buy": 2.5}
     now = int(store.time.max()) + 1
-    wanted: Counter[tuple[int, int, int]] = Counter()
+    wanted: dict[tuple[int, int, int], float] = defaultdict(float)
     for user in range(store.n_users):
         for row in range(store.offsets[user], store.offsets[user + 1]):
             days_before = (now - 1 - int(store.time[row])) // DAY
@@ -31,8 +32,7 @@ def test_series_equal_a_naive_count(random_log: Callable[[int], Store], monkeypa
     items = Entities("item", np.arange(8, dtype=np.int32), list("abcdefgh"))
     monkeypatch.setattr(Entities, "of", lambda *_: items)
     for max_events in (1, 10_000):
-        blocks = series_module.user_blocks
-        monkeypatch.setattr(series_module, "user_blocks", lambda offsets, n=max_events, cut=blocks: cut(offsets, n))
+        monkeypatch.setattr(series_module, "user_blocks", partial(user_blocks, max_events=max_events))
         found = intensity_series(store, "item", unit="day", weights=weights)
         x_ST = found.dense(0, len(found))
         got = {
@@ -89,7 +89,7 @@ def test_weights_that_mean_nothing_are_refused(
 
 def test_moments_that_mean_nothing_are_refused(make_log: Log, monkeypatch: pytest.MonkeyPatch) -> None:
     store = make_log([(0, 100.0), (0, 200.0)])
-    with pytest.raises(DataError, match="now=1970-01-02 .* is before the first event"):
+    with pytest.raises(DataError, match=r"now=1970-01-02 .* is before the first event"):
         intensity_series(store, "item", now=DAY)
     with pytest.raises(ConfigError, match="bin=month must be one of: day, week"):
         intensity_series(store, "item", unit="month")

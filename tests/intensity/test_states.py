@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from typing import Any
 
 import numpy as np
 import polars as pl
@@ -154,7 +155,7 @@ def test_a_single_event_of_a_single_user_is_an_interest(make_log: Callable[..., 
 @pytest.mark.parametrize(
     ("key", "value"), [("share", 0), ("share", 1), ("evidence", -1), ("horizon", 0), ("horizon", 2.5), ("silence", 2)]
 )
-def test_options_that_mean_nothing_are_refused(key: str, value: float) -> None:
+def test_options_that_mean_nothing_are_refused(key: str, value: Any) -> None:
     with pytest.raises(ConfigError, match=f"{key}={value} must"):
         StateOptions(**{key: value})
 

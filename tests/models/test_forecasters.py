@@ -165,10 +165,11 @@ def test_naive_forecasts() -> None:
     four = SeasonalNaive()
     four.fit_statistics(series, 9)
     assert four(windows).expm1().tolist() == [pytest.approx([6, 7, 8])]
+    far = SeasonalNaive(period=8)
+    far.fit_statistics(series, 9)
+    short = cut_windows(series, np.array([0]), np.array([9]), 5, HORIZON, until=12, origins=np.array([9]))
     with pytest.raises(ConfigError, match="looks 8 bins back, and max_length=5 shows fewer"):
-        far = SeasonalNaive(period=8)
-        far.fit_statistics(series, 9)
-        far(cut_windows(series, np.array([0]), np.array([9]), 5, HORIZON, until=12, origins=np.array([9])))
+        far(short)
 
 
 def test_the_decay_is_the_one_that_made_the_series() -> None:
@@ -247,7 +248,7 @@ def test_coefficients_are_drawn_into_the_unit_circle() -> None:
 
 @pytest.mark.parametrize("order", [(1, 2, 1), (1, 0), (-1, 0, 0), (True, 0, 0)])
 def test_orders_that_mean_nothing_are_refused(order: tuple[int, ...]) -> None:
-    with pytest.raises(ConfigError, match="model.order="):
+    with pytest.raises(ConfigError, match=r"model\.order="):
         Arima(order)
 
 

@@ -20,7 +20,7 @@ Ltsi = Callable[..., Result]
 Train = Callable[..., RunFolder]
 Arguments = Callable[..., list[str]]
 
-INTENSITY = ["objective=intensity", "objective.horizon=2", "split.valid=0.6", "split.test=0.8"]
+INTENSITY = ["objective=intensity", "objective.horizon=2", "split.valid=0.4", "split.test=0.7"]
 
 
 def summary(table: pl.DataFrame) -> dict[str, float]:
@@ -44,7 +44,8 @@ def test_a_run_of_forecasts_is_a_run_folder(train: Train, ltsi: Ltsi, shop: Path
         categories = store.items["category"].to_numpy()[store.item[rows]]
         inside = (store.time[rows] >= begin) & (store.time[rows] < begin + 7 * 86_400) & (categories == row["entity"])
         assert inside.sum() == row["actual"]
-    assert run.per_user("test")["origin"].min() > run.per_user("valid")["origin"].max()
+    test, valid = (run.per_user(part)["origin"].to_list() for part in ("test", "valid"))
+    assert min(test) > max(valid)
     report = run.environment["split_report"]
     assert report["series"] == table.select("user", "entity").n_unique()
     assert report["thin_series"] > 0
@@ -54,7 +55,6 @@ def test_a_run_of_forecasts_is_a_run_folder(train: Train, ltsi: Ltsi, shop: Path
     said = ltsi("eval", "run=run", "split=valid").stdout
     assert "series by category, 2 weeks ahead from every 1. week" in said
     assert "are zero throughout valid" in said
-    assert run.per_user("valid").equals(run.per_user("valid"))
 
 
 def test_a_window_shorter_than_the_part_answers_all_origins(train: Train) -> None:
@@ -65,7 +65,7 @@ def test_a_window_shorter_than_the_part_answers_all_origins(train: Train) -> Non
 
 def test_cleaning_steps_change_training_and_nothing_else(train: Train, ltsi: Ltsi) -> None:
     raw = train("arima", *INTENSITY, "hydra.run.dir=a")
-    steps = ["/clean@objective.clean=[moving_median]", "objective.clean.moving_median.by=[user,item]"]
+    steps = ["clean@objective.clean=[moving_median]", "objective.clean.moving_median.by=[user,item]"]
     clean = train("arima", *INTENSITY, *steps, "hydra.run.dir=b")
     one, other = raw.per_user("valid"), clean.per_user("valid")
     assert one.drop("predicted", "low", "high", "scale").equals(other.drop("predicted", "low", "high", "scale"))
@@ -105,7 +105,7 @@ def test_models_are_compared_over_series(train: Train, ltsi: Ltsi) -> None:
         ("arima", ["model.order=[1,2,1]"], "with d at most 1"),
         (
             "arima",
-            ["/clean@objective.clean=[moving_median]"],
+            ["clean@objective.clean=[moving_median]"],
             "clean=moving_median would run over several series at once",
         ),
     ],
@@ -114,9 +114,8 @@ def test_what_makes_no_sense_is_refused_in_a_sentence(
     ltsi: Ltsi, arguments: Arguments, model: str, overrides: list[str], sentence: str
 ) -> None:
     kept = [one for one in INTENSITY if not one.startswith("split.") or "split=leave_one_out" not in overrides]
-    result = ltsi(
-        *arguments(model, *kept, *overrides), exit_code=1 if "active" in sentence or "colour" in sentence else 2
-    )
+    exit_code = 1 if "active" in sentence or "colour" in sentence else 2
+    result = ltsi(*arguments(model, *kept, *overrides), exit_code=exit_code)
     assert sentence in " ".join(result.stderr.split()), result.stderr
     assert "Traceback" not in result.stderr
     assert not Path("run").exists()
