@@ -43,8 +43,9 @@ class Arima(Forecaster):
 
     `w(t) = μ + Σ φ_i (w(t − i) − μ) + Σ θ_j e(t − j) + e(t)`, w the d-th differences, μ their mean, or 0 where d is
     1. Estimated in two regressions, for all series at once: a long autoregression tells the surprises e, and w is
-    regressed on its own past and theirs; a short series is drawn towards what all have in common. Coefficients that are not stationary or not invertible are drawn towards 0
-    until they are. Of a series too short or too constant all are 0; how many there are is logged.
+    regressed on its own past and theirs; a short series is drawn towards what all have in common. Coefficients that are
+    not stationary or not invertible are drawn towards 0 until they are. Of a series too short or too constant all are
+    0; how many there are is logged.
 
     Args:
         order: p, d and q; d is 0 or 1.

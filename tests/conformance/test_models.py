@@ -1,4 +1,4 @@
-"""One contract for every model of the next item that `conf/model` names: a new YAML there is tested without a word here.
+"""One contract for every model of the next item that `conf/model` names: a new YAML is tested without a word here.
 
 Forecasters of intensity have a contract of their own, in `tests/models/test_forecasters.py`.
 """

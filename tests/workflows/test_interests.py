@@ -6,6 +6,7 @@ import json
 from collections.abc import Callable
 from pathlib import Path
 
+import numpy as np
 import polars as pl
 import pytest
 from typer.testing import Result
@@ -14,6 +15,7 @@ from ltsi.intensity.options import STATES
 from ltsi.store import open_store
 
 Ltsi = Callable[..., Result]
+DAY = 86_400
 
 
 def test_interests_are_counted_and_written(ltsi: Ltsi, shop: Path) -> None:
@@ -29,6 +31,14 @@ def test_interests_are_counted_and_written(ltsi: Ltsi, shop: Path) -> None:
         assert [row[name] for name in STATES] == [(states == name).sum() for name in STATES]
     risks = [row["risk"] for row in at_risk["rows"]]
     assert risks == sorted(risks, reverse=True)
+    # Risks are put right by what came of those of four weeks before.
+    told = next(line for line in said["messages"] if line.startswith("Risks are calibrated"))
+    now = int(store.time.max()) + 1
+    earlier, later = (store.time < now - 28 * DAY), (store.time >= now - 28 * DAY)
+    user = np.repeat(np.arange(store.n_users), np.diff(store.offsets))
+    known = np.unique(user[earlier])
+    assert f"{np.mean(~np.isin(known, user[later])):.1%} of {len(known)} users did nothing" in told
+    assert users["risk"].is_between(0, 1).all()
     floats = [name for name in interests.columns if interests[name].dtype.is_float()]
     assert not any(interests[name].is_nan().any() for name in floats)
 
