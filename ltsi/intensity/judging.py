@@ -120,7 +120,10 @@ def _turning(y_ST: Floats, exposure_ST: Floats, found: Episodes, last_S: Ints) -
 
 def _turned(turning: Turning, fitted_S: Bools, options: StateOptions) -> Bools:
     """Says where a rise became a fall; a fall from the first bin on turned there."""
-    tent_S = (turning.evidence_S >= options.evidence) & (turning.fall_S > 0) & (turning.rise_S > 0)
+    # A rise alone makes a tent better than a line: the fall must be believed for itself (Wald).
+    slope_S = turning.fall_S / np.maximum(turning.fall_error_S, 1e-12)
+    falls_S = (turning.fall_S > 0) & (slope_S**2 / 2 >= options.evidence)
+    tent_S = (turning.evidence_S >= options.evidence) & falls_S & (turning.rise_S > 0)
     fall_S = (turning.trend_evidence_S >= options.evidence) & (turning.trend_S < 0) & (turning.fall_S > 0)
     return fitted_S & (tent_S | fall_S)
 

@@ -16,8 +16,8 @@ class StateOptions:
 
     Attributes:
         share: an interest is dormant, or has faded, at a rate below this share of what it was.
-        evidence: nats; log-likelihood ratio from which a rise, a turn or a fall is believed. 3 is a factor of 20.
-        revival_evidence: nats; likewise for a revival, against silence and against the season.
+        evidence: nats; log Bayes factor from which a rise, a turn or a fall is believed. 3 is a factor of 20.
+        revival_evidence: nats; log-likelihood ratio of a revival against silence and against the season.
         silence: an interest too thin to tell a change is dormant if a silence as long has at most this probability.
         horizon: bins that are forecast.
         confidence: coverage of intervals.

@@ -5,7 +5,7 @@ for all series at once, and the best τ is taken.
 
 Shape suffixes: S series, T bins, P parameters.
 Sources: Julious 2001, "Inference and estimation in a changepoint regression problem"; Muggeo 2003, "Estimating
-regression models with unknown break-points".
+regression models with unknown break-points"; Schwarz 1978, "Estimating the dimension of a model".
 """
 
 from __future__ import annotations
@@ -34,9 +34,10 @@ class Turning:
         rise_S: slope of the log rate before the turn, per bin.
         fall_S: slope after it, per bin; positive is a fall.
         fall_error_S: standard error of `fall_S`.
-        evidence_S: log-likelihood of the tent over that of a straight line (no turn).
+        evidence_S: log Bayes factor of the tent against a straight line (no turn), as Schwarz approximates it: the
+            log-likelihood ratio less half the logarithm of the number of bins for each parameter, slope and τ.
         trend_S: slope of that line.
-        trend_evidence_S: log-likelihood of the line over that of a constant.
+        trend_evidence_S: likewise, of the line against a constant.
     """
 
     at_S: Ints
@@ -64,6 +65,7 @@ def find_turning(x_ST: Floats, exposure_ST: Floats) -> Turning:
     flat_S = _log_likelihood(x_ST, exposure_ST, np.broadcast_to(level_S1, x_ST.shape))
     line_ST = np.stack([np.ones(bins), t_T - bins / 2], axis=1)
     beta_SP, line_S, _ = _fit(x_ST, exposure_ST, line_ST, level_S1)
+    known_S = np.log((exposure_ST > 0).sum(axis=1))
     best_S, at_S = np.full(n, -np.inf), np.zeros(n, dtype=np.int64)
     found_S4 = np.zeros((n, 4))
     for tau in range(bins):
@@ -83,9 +85,9 @@ def find_turning(x_ST: Floats, exposure_ST: Floats) -> Turning:
         rise_S=found_S4[:, 1],
         fall_S=found_S4[:, 2],
         fall_error_S=found_S4[:, 3],
-        evidence_S=np.maximum(best_S - line_S, 0.0),
+        evidence_S=np.maximum(best_S - line_S - known_S, 0.0),
         trend_S=beta_SP[:, 1],
-        trend_evidence_S=np.maximum(line_S - flat_S, 0.0),
+        trend_evidence_S=np.maximum(line_S - flat_S - known_S / 2, 0.0),
     )
 
 

@@ -31,8 +31,8 @@ LONG = 4
 LARGEST = 0.98
 """Largest root of a stationary autoregression."""
 
-RIDGE = 0.01
-"""Two terms that say the same share what they say."""
+PRIOR_BINS = 20.0
+"""Bins that are as good as seen of a series: short ones are drawn towards what all have in common."""
 
 BLOCK = 20_000
 """Series that are fitted at once."""
@@ -43,8 +43,9 @@ class Arima(Forecaster):
 
     `w(t) = μ + Σ φ_i (w(t − i) − μ) + Σ θ_j e(t − j) + e(t)`, w the d-th differences, μ their mean, or 0 where d is
     1. Estimated in two regressions, for all series at once: a long autoregression tells the surprises e, and w is
-    regressed on its own past and theirs. Coefficients that are not stationary or not invertible are drawn towards 0
-    until they are. Of a series too short or too constant all are 0; how many there are is logged.
+    regressed on its own past and theirs; a short series is drawn towards what all have in common. Coefficients that are
+    not stationary or not invertible are drawn towards 0 until they are. Of a series too short or too constant all are
+    0; how many there are is logged.
 
     Args:
         order: p, d and q; d is 0 or 1.
@@ -133,7 +134,8 @@ def stationary(phi_SP: Tensor) -> Tensor:
     companion[:, torch.arange(1, p), torch.arange(p - 1)] = 1.0
     largest_S = torch.linalg.eigvals(companion).abs().amax(dim=1)
     shrink_S = (LARGEST / largest_S.clamp(min=1e-12)).clamp(max=1.0)
-    return phi_SP * shrink_S[:, None] ** torch.arange(1, p + 1)
+    shrunk: Tensor = phi_SP * shrink_S[:, None] ** torch.arange(1, p + 1)
+    return shrunk
 
 
 def _lagged(w_ST: Tensor, lags: int) -> Tensor:
@@ -150,16 +152,19 @@ def _usable(known_ST: Tensor, lags: int) -> Tensor:
 
 
 def _regressed(input_STR: Tensor, target_ST: Tensor, usable_ST: Tensor) -> Tensor:
-    """Returns least squares coefficients, `(S, R)`, with a ridge of `RIDGE` of the inputs' variance."""
+    """Returns least squares coefficients, `(S, R)`, drawn towards those of all series by `PRIOR_BINS` bins."""
     terms = input_STR.shape[2]
     if not terms:
         return input_STR.new_zeros(len(input_STR), 0)
     kept = input_STR * usable_ST[:, :, None]
     curvature = kept.transpose(1, 2) @ kept
-    scale_S = curvature.diagonal(dim1=1, dim2=2).mean(dim=1).clamp(min=1e-9)
-    ridge = RIDGE * scale_S[:, None, None] * torch.eye(terms, dtype=kept.dtype)
     gradient = (kept * target_ST[:, :, None]).sum(dim=1)
-    solved: Tensor = torch.linalg.solve(curvature + ridge, gradient)
+    common = curvature.sum(dim=0) + 1e-9 * torch.eye(terms, dtype=kept.dtype)
+    shared_R = torch.linalg.solve(common, gradient.sum(dim=0))
+    # As informative as that many bins of the series would be if it varied as series do.
+    per_bin_S = curvature.diagonal(dim1=1, dim2=2).sum(dim=1) / usable_ST.sum(dim=1).clamp(min=1)
+    prior = PRIOR_BINS * per_bin_S.clamp(min=1e-9)[:, None, None] * common / common.trace()
+    solved: Tensor = torch.linalg.solve(curvature + prior, gradient + prior @ shared_R)
     return solved
 
 

@@ -29,6 +29,7 @@ class SeasonalNaive(Forecaster):
     """
 
     season: Tensor
+    first_S: Tensor
 
     def __init__(self, period: int | None = None) -> None:
         super().__init__()
@@ -36,12 +37,14 @@ class SeasonalNaive(Forecaster):
             raise ConfigError(f"model.period={period} must be a whole number of bins from 1, or null.")
         self.period = period
         self.register_buffer("season", torch.tensor(period or 1))
+        self.register_buffer("first_S", torch.zeros(1, dtype=torch.int64))
 
     def fit_statistics(self, series: IntensitySeries, end_bin: int) -> None:
         """Chooses the season; see `Forecaster.fit_statistics`."""
         per_year = round(YEAR / series.bins.seconds)
         season = self.period or (per_year if end_bin >= 2 * per_year else SEASONS[series.bins.unit])
         self.season.fill_(season)
+        self.first_S = torch.from_numpy(series.first_S).to(self.first_S.device)
 
     def everywhere(self, windows: Windows) -> Tensor:
         """Looks one season back, `(B, L, H)`; see `Forecaster.everywhere`.
@@ -50,7 +53,7 @@ class SeasonalNaive(Forecaster):
             ConfigError: a season is longer than the windows that are shown.
         """
         season, longest = int(self.season), windows.x_BL.shape[1]
-        if season > longest and bool((windows.first_B + windows.length_B > longest).any()):
+        if season > longest and bool((windows.first_B > self.first_S[windows.series_B]).any()):
             raise ConfigError(
                 f"model=seasonal_naive looks {season} bins back, and max_length={longest} shows fewer; give a longer "
                 "max_length or a shorter model.period."

@@ -216,8 +216,9 @@ class IntensityTask(Task[Forecaster, WindowBatch]):
                 "The model's forecasts are NaN: its training diverged; train again with a lower learning rate or "
                 "gradient clipping."
             )
-        columns = (answers[name] for name in ("actual", "predicted", "low", "high"))
-        return value_summary(Forecasts(*columns, self.scale_S[answers["series"]]), metrics)
+        actual, predicted, low, high = (answers[name] for name in ("actual", "predicted", "low", "high"))
+        forecasts = Forecasts(actual, predicted, low, high, self.scale_S[answers["series"]])
+        return value_summary(forecasts, metrics)
 
     def table(self, part: str, answers: Answers) -> pl.DataFrame:
         """Returns one row a forecast: who, what, from when, how far ahead, what came, what was forecast."""

@@ -244,7 +244,7 @@ class RunFolder:
         Raises:
             ValueError: one of these columns is missing.
         """
-        needed = PER_EXAMPLE_COLUMNS if "probability" in table.columns else PER_USER_COLUMNS
+        needed: Sequence[str] = PER_EXAMPLE_COLUMNS if "probability" in table.columns else PER_USER_COLUMNS
         needed = PER_FORECAST_COLUMNS if "predicted" in table.columns else needed
         missing = [column for column in needed if column not in table.columns]
         if missing:

@@ -176,8 +176,8 @@ class Ledger:
     def forecasts(self, entry: Entry) -> list[Forecasts]:
         """Reads the forecasts of a model, one set a seed; see `ranks`."""
         actual, scale = (self._questions[name].to_numpy() for name in ("actual", "scale"))
-        columns = [self._collected(entry, name) for name in _ANSWER[INTENSITY]]
-        return [Forecasts(actual, *each, scale) for each in zip(*columns, strict=True)]
+        columns = (self._collected(entry, name) for name in _ANSWER[INTENSITY])
+        return [Forecasts(actual, predicted, low, high, scale) for predicted, low, high in zip(*columns, strict=True)]
 
     @property
     def n_silent(self) -> int:

@@ -6,22 +6,24 @@ The run folder gets `interests.parquet` (one row a user and entity) and `users.p
 from __future__ import annotations
 
 import difflib
-from dataclasses import fields
+from dataclasses import fields, replace
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import polars as pl
+import torch
 from hydra.core.hydra_config import HydraConfig
 from numpy.typing import NDArray
 from omegaconf import DictConfig, OmegaConf
 
 from ltsi.errors import ConfigError, DataError
-from ltsi.intensity.churn import churn, churn_table
+from ltsi.intensity.churn import Churn, churn, churn_table
 from ltsi.intensity.options import STATES, StateOptions
-from ltsi.intensity.series import intensity_series
+from ltsi.intensity.series import IntensitySeries, intensity_series
 from ltsi.intensity.states import InterestStates, states_of, states_table
+from ltsi.models.click import fit_line
 from ltsi.store import Store
 from ltsi.tables import Cell, Entry, Result, Table
 from ltsi.workflows.prepare import find_store
@@ -51,7 +53,8 @@ def run(cfg: DictConfig) -> Result:
     states = states_of(series, options, users)
     if not len(states):
         raise DataError(f"User '{cfg.user}' of store '{store.name}' did nothing that counts before now.")
-    interests, people = states_table(states, store), churn_table(churn(states), states, store)
+    found, told = _calibrated(churn(states), series, cfg, store, options)
+    interests, people = states_table(states, store), churn_table(found, states, store)
     folder = Path(HydraConfig.get().runtime.output_dir)
     written = [_write(interests, folder / "interests.parquet"), _write(people, folder / "users.parquet")]
     name, unit = series.entities.name, series.bins.unit
@@ -60,7 +63,7 @@ def run(cfg: DictConfig) -> Result:
         tables = [_by_entity(states, store, name), _at_risk(people, ahead)]
     else:
         tables = [_of_user(interests, str(cfg.user), ahead, float(people["risk"][0]))]
-    return Result(tables=tables, messages=[*_remarks(states), *(f"Wrote {path}" for path in written)])
+    return Result(tables=tables, messages=[*_remarks(states), *told, *(f"Wrote {path}" for path in written)])
 
 
 def _options(cfg: DictConfig) -> StateOptions:
@@ -78,6 +81,32 @@ def _moment(now: object) -> int | None:
     except ValueError as error:
         raise ConfigError(f"now={now} is no date such as 2011-09-01.") from error
     return int((found if found.tzinfo else found.replace(tzinfo=UTC)).timestamp())
+
+
+def _calibrated(
+    found: Churn, series: IntensitySeries, cfg: DictConfig, store: Store, options: StateOptions
+) -> tuple[Churn, list[str]]:
+    """Puts risks right by what came of the risks of one horizon before: a line on the scale of log odds.
+
+    Interests of a user are not independent and fade on, which the product of their silences does not know.
+    """
+    bins = series.bins
+    if bins.count <= options.horizon + 1:
+        return found, ["The log is too short to look one horizon back: risks are not calibrated."]
+    weights: Any = None if cfg.weights is None else OmegaConf.to_container(cfg.weights, resolve=True)
+    then = bins.now - options.horizon * bins.seconds
+    earlier = intensity_series(store, str(cfg.entity), unit=bins.unit, now=then, weights=weights)
+    before = churn(states_of(earlier, options))
+    active = np.unique(np.repeat(series.user_S, np.diff(series.offsets))[series.bin_M >= bins.count - options.horizon])
+    quiet_U = ~np.isin(before.user_U, active)
+    odds = [torch.from_numpy(np.clip(one.risk_U, 1e-6, 1 - 1e-6)).logit() for one in (before, found)]
+    slope, offset = fit_line(odds[0], torch.from_numpy(quiet_U.astype(np.float64)))
+    risk_U = (slope * odds[1] + offset).sigmoid().numpy()
+    said = (
+        f"Risks are calibrated on the {options.horizon} {bins.unit}s before now, in which {quiet_U.mean():.1%} of "
+        f"{len(quiet_U):,} users did nothing."
+    )
+    return replace(found, risk_U=risk_U), [said]
 
 
 def _index(store: Store, user: str) -> NDArray[np.int64]:

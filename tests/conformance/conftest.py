@@ -39,7 +39,9 @@ def build() -> Build:
 
     def make(name: str, n_items: int = N_ITEMS, seed: int = 1) -> InterestModel:
         torch.manual_seed(seed)
-        return build_model(configuration(name, n_items)).eval()
+        model = build_model(configuration(name, n_items))
+        assert isinstance(model, InterestModel)
+        return model.eval()
 
     return make
 

@@ -1,4 +1,7 @@
-"""One contract for every model that `conf/model` names: a new YAML there is tested without a word here."""
+"""One contract for every model of the next item that `conf/model` names: a new YAML is tested without a word here.
+
+Forecasters of intensity have a contract of their own, in `tests/models/test_forecasters.py`.
+"""
 
 from __future__ import annotations
 
@@ -27,7 +30,8 @@ from ltsi.sequences.split import Split
 from ltsi.store import Store
 
 CONF = Path(ltsi.conf.__file__).parent / "model"
-MODELS = sorted(path.stem for path in CONF.glob("*.yaml"))
+CLASSES = {path.stem: get_class(yaml.safe_load(path.read_text())["_target_"]) for path in sorted(CONF.glob("*.yaml"))}
+MODELS = [name for name, found in CLASSES.items() if issubclass(found, InterestModel)]
 MAX_LENGTH, N_ITEMS = 12, 12
 
 # Every length from one event to the longest, recent and long ago.
@@ -42,8 +46,7 @@ Ranks = Callable[..., list[int]]
 
 def models_that(are: Callable[[type[InterestModel]], bool]) -> pytest.MarkDecorator:
     """Run a test for some of the models only, by their class."""
-    classes = {name: get_class(yaml.safe_load((CONF / f"{name}.yaml").read_text())["_target_"]) for name in MODELS}
-    return pytest.mark.parametrize("name", [name for name, found in classes.items() if are(found)])
+    return pytest.mark.parametrize("name", [name for name in MODELS if are(CLASSES[name])])
 
 
 every_model = pytest.mark.parametrize("name", MODELS)

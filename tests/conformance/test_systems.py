@@ -23,7 +23,9 @@ def built(name: str, *settings: str) -> InterestModel:
     overrides = [f"model={name}", f"n_items={ITEMS}", "max_length=12", *(f"model.{setting}" for setting in settings)]
     torch.manual_seed(1)
     with initialize_config_module("ltsi.conf", version_base="1.3"):
-        return build_model(compose("train", overrides))
+        model = build_model(compose("train", overrides))
+    assert isinstance(model, InterestModel)
+    return model
 
 
 def cut(make_store: MakeStore, users: Sequence[Sequence[tuple[int, int]]]) -> Split:

@@ -40,6 +40,7 @@ def model_of(run: RunFolder) -> InterestModel:
     config = OmegaConf.create(run.config)
     assert OmegaConf.is_dict(config)
     model = build_model(config)
+    assert isinstance(model, InterestModel)
     load_model(model, run.checkpoint())
     return model.eval()
 

@@ -1,0 +1,120 @@
+"""The parts that states are made of, each against arithmetic or an independent fit."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from itertools import combinations, pairwise
+
+import numpy as np
+import pytest
+from numpy.typing import NDArray
+from scipy import optimize, special
+
+from ltsi.intensity.episodes import rate_evidence, seasonal_rate
+from ltsi.intensity.seasons import seasons
+from ltsi.intensity.segments import SHAPE, dispersion_terms, log_marginal, segment
+from ltsi.intensity.silence import fit_silence
+from ltsi.intensity.turning import find_turning
+
+
+def test_segmentation_is_the_best_of_all() -> None:
+    random = np.random.default_rng(0)
+    x_ST = random.poisson(np.repeat([[4.0, 0.2, 3.0]], 3, axis=1)[0], size=(12, 9)).astype(float)
+    x_ST[:, 0] += 1
+    per_bin = 1.7
+
+    def cost(row: NDArray[np.float64], cuts: tuple[int, ...]) -> float:
+        edges = (0, *cuts, len(row))
+        parts = [
+            float(log_marginal(np.array(row[a:b].sum()), np.array(float(b - a)), np.array(per_bin)))
+            for a, b in pairwise(edges)
+        ]
+        return -sum(parts) + len(cuts) * float(np.log(len(row)))
+
+    found = segment(x_ST, np.ones_like(x_ST), np.full(len(x_ST), per_bin))
+    for s, row in enumerate(x_ST):
+        every = [cuts for k in range(4) for cuts in combinations(range(1, 9), k)]
+        best = min(every, key=lambda cuts: cost(row, cuts))
+        mine = found.start_G[found.series_G == s][1:]
+        assert cost(row, tuple(mine)) == pytest.approx(cost(row, best))
+        assert found.count_G[found.series_G == s].sum() == pytest.approx(row.sum())
+
+
+def test_the_marginal_likelihood_is_the_integral() -> None:
+    rate = np.linspace(1e-9, 60, 400_001)
+    prior = rate ** (SHAPE - 1) * np.exp(-rate * SHAPE / 2.0) * (SHAPE / 2.0) ** SHAPE / special.gamma(SHAPE)
+    integral = np.trapezoid(prior * rate**3 * np.exp(-rate * 2), rate)
+    assert log_marginal(np.array(3.0), np.array(2.0), np.array(2.0)) == pytest.approx(np.log(integral), abs=1e-3)
+
+
+@pytest.mark.parametrize("clump", [1, 4])
+def test_dispersion_is_the_size_of_clumps(clump: int) -> None:
+    x_ST = clump * np.random.default_rng(0).poisson(0.3, size=(400, 60)).astype(float)
+    moved_S, pairs_S = dispersion_terms(x_ST)
+    assert moved_S.sum() / pairs_S.sum() == pytest.approx(clump, rel=0.03)
+
+
+def test_the_tent_is_the_maximum_of_the_likelihood() -> None:
+    week = np.arange(30)
+    rate = 20 * np.exp(np.where(week < 12, 0.3 * (week - 12), -0.2 * (week - 12)))
+    x_ST = np.random.default_rng(2).poisson(rate).astype(float)[None]
+    found = find_turning(x_ST, np.ones_like(x_ST))
+    assert abs(found.at_S[0] - 12) <= 1
+    away = week - found.at_S[0]
+
+    def surprise(theta: NDArray[np.float64]) -> float:
+        log_rate = theta[0] + theta[1] * np.minimum(away, 0) - theta[2] * np.maximum(away, 0)
+        return float((np.exp(log_rate) - x_ST[0] * log_rate).sum())
+
+    best = optimize.minimize(surprise, [2.0, 0.1, 0.1], method="BFGS").x
+    assert [np.log(found.rate_S[0]), found.rise_S[0], found.fall_S[0]] == pytest.approx(best, abs=2e-3)
+    assert found.evidence_S[0] > 20
+
+
+def test_silence_is_a_lomax_tail(make_series: Callable) -> None:
+    random = np.random.default_rng(1)
+    rate = random.gamma(4.0, 1 / 16.0, 800)
+    x_ST = (random.random((800, 100)) < 1 - np.exp(-rate[:, None])).astype(float)
+    series = make_series(x_ST[x_ST.sum(axis=1) > 0])
+    silence = fit_silence(series)
+    gaps = np.concatenate([np.diff(np.flatnonzero(row)) for row in x_ST])
+    zero = np.zeros(1)
+    for w in (3.0, 8.0, 20.0):
+        told = silence.probability(np.zeros(1, dtype=np.int64), zero, zero, np.array([w - 0.5]))[0]
+        assert told == pytest.approx(np.mean(gaps >= w), abs=0.03)
+    # Who comes every bin is missed sooner than who comes every tenth.
+    nobody, shape, scale = np.zeros(1, dtype=np.int64), silence.shape, silence.scale_E[0]
+    often, seldom = (silence.probability(nobody, zero + 10, zero + b, zero + 5)[0] for b in (10, 100))
+    assert often == pytest.approx(((scale + 10) / (scale + 15)) ** (shape + 10))
+    assert seldom == pytest.approx(((scale + 100) / (scale + 105)) ** (shape + 10))
+
+
+def test_weekdays_and_seasons_of_the_year_are_told_apart(make_series: Callable) -> None:
+    random, day = np.random.default_rng(0), np.arange(800)
+    weekday = np.array([1.5, 1, 1, 1, 1, 1.5, 0.0])
+    month = 1 + 0.5 * np.cos(2 * np.pi * (day + 6) / 365.25)
+    found = seasons(make_series(random.poisson(30 * weekday[day % 7] * month, size=(4, 800)), unit="day"))
+    assert found.weekday is not None
+    assert found.weekday == pytest.approx(weekday, abs=0.05)
+    assert found.month is not None
+    assert found.month.mean() == pytest.approx(1)
+    assert found.month[0] == pytest.approx(1.5, abs=0.12)
+    assert found.month[6] == pytest.approx(0.5, abs=0.12)
+    # A year cannot be told from the course of the log where it is seen once.
+    assert seasons(make_series(random.poisson(3, size=(4, 500)) + 1, unit="day")).month is None
+
+
+def test_evidence_of_a_rate_is_a_likelihood_ratio() -> None:
+    told = rate_evidence(np.array([6.0, 1.0]), np.array([3.0, 10.0]), np.array([0.5, 0.5]))
+    assert told == pytest.approx([6 * np.log(2 / 0.5) - 1.5 * 3, 0.0])
+
+
+def test_a_rhythm_is_looked_for_a_year_before() -> None:
+    x_ST = np.zeros((2, 120))
+    x_ST[0, [10, 11, 62, 63, 114, 115]] = 4
+    watched = np.ones_like(x_ST)
+    watched[1, :70] = 0
+    row, start, end = np.array([0, 0, 1]), np.array([114, 80, 114]), np.array([116, 82, 116])
+    told = seasonal_rate(x_ST, watched, row, start, end, period=52, slack=2)
+    assert told[:2].tolist() == [4.0, 0.0]
+    assert np.isnan(told[2])

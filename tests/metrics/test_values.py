@@ -1,0 +1,58 @@
+"""Metrics of forecasts against hand arithmetic."""
+
+from __future__ import annotations
+
+import math
+
+import numpy as np
+import pytest
+
+from ltsi.errors import ConfigError
+from ltsi.metrics import VALUES, Forecasts, parse, parse_all, value_summary
+
+NAMES = ("mse", "mae", "rmse", "r2", "mase", "coverage")
+
+
+def forecasts(actual: list[float], predicted: list[float], scale: list[float]) -> Forecasts:
+    predicted_N = np.array(predicted)
+    return Forecasts(np.array(actual), predicted_N, predicted_N - 1, predicted_N + 1, np.array(scale))
+
+
+def test_numbers_by_hand() -> None:
+    # Errors 1, -3, 0; x̄ = 2, so Σ (x − x̄)² = 4 + 4 + 0.
+    told = value_summary(forecasts([0, 4, 2], [1, 1, 2], [2, 0, 0.5]), NAMES)
+    assert told["mse"] == pytest.approx(10 / 3)
+    assert told["mae"] == pytest.approx(4 / 3)
+    assert told["rmse"] == pytest.approx(math.sqrt(10 / 3))
+    assert told["r2"] == pytest.approx(1 - 10 / 8)
+    # The constant series in the middle has no scale and is left out.
+    assert told["mase"] == pytest.approx((1 / 2 + 0) / 2)
+    assert told["coverage"] == pytest.approx(2 / 3)
+
+
+def test_perfect_and_mean_forecasts() -> None:
+    assert value_summary(forecasts([1, 5], [1, 5], [1, 1]), ["r2", "mae"]) == {"r2": 1.0, "mae": 0.0}
+    assert value_summary(forecasts([1, 5], [3, 3], [1, 1]), ["r2"]) == {"r2": 0.0}
+
+
+def test_what_is_not_defined_is_not_a_number() -> None:
+    told = value_summary(forecasts([2, 2], [1, 2], [0, 0]), NAMES)
+    assert math.isnan(told["r2"])
+    assert math.isnan(told["mase"])
+    assert told["mae"] == 0.5
+
+
+def test_bounds_belong_to_the_interval() -> None:
+    one = np.ones(2)
+    assert value_summary(Forecasts(np.array([0.0, 2.0]), one, 0 * one, 2 * one, one), ["coverage"])["coverage"] == 1
+
+
+def test_names_and_directions() -> None:
+    assert parse_all(["mae", "mse", "mae"], VALUES, "objective=intensity") == ("mae", "mse")
+    assert [name for name in NAMES if parse(name).lower_is_better] == ["mse", "mae", "rmse", "mase"]
+    with pytest.raises(ConfigError, match="takes no cut-off: write 'mae'"):
+        parse("mae@10")
+    with pytest.raises(ConfigError, match="objective=intensity has forecasts; there are: coverage, mae"):
+        parse_all(["ndcg@10"], VALUES, "objective=intensity")
+    with pytest.raises(ConfigError, match="did you mean 'mase'"):
+        parse("masee")

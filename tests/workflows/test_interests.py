@@ -1,0 +1,75 @@
+"""States of interests through the command line."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable
+from pathlib import Path
+
+import numpy as np
+import polars as pl
+import pytest
+from typer.testing import Result
+
+from ltsi.intensity.options import STATES
+from ltsi.store import open_store
+
+Ltsi = Callable[..., Result]
+DAY = 86_400
+
+
+def test_interests_are_counted_and_written(ltsi: Ltsi, shop: Path) -> None:
+    said = json.loads(ltsi("interests", f"data={shop}", "hydra.run.dir=out", "--format", "json").stdout)
+    by_category, at_risk = said["tables"]
+    interests, users = (pl.read_parquet(f"out/{name}.parquet") for name in ("interests", "users"))
+    store = open_store(str(shop))
+    assert interests["events"].sum() == store.n_events
+    assert interests.select("user", "entity").is_unique().all()
+    assert users.height == store.n_users
+    for row in by_category["rows"]:
+        states = interests.filter(pl.col("entity") == row["category"])["state"]
+        assert [row[name] for name in STATES] == [(states == name).sum() for name in STATES]
+    risks = [row["risk"] for row in at_risk["rows"]]
+    assert risks == sorted(risks, reverse=True)
+    # Risks are put right by what came of those of four weeks before.
+    told = next(line for line in said["messages"] if line.startswith("Risks are calibrated"))
+    now = int(store.time.max()) + 1
+    earlier, later = (store.time < now - 28 * DAY), (store.time >= now - 28 * DAY)
+    user = np.repeat(np.arange(store.n_users), np.diff(store.offsets))
+    known = np.unique(user[earlier])
+    assert f"{np.mean(~np.isin(known, user[later])):.1%} of {len(known)} users did nothing" in told
+    assert users["risk"].is_between(0, 1).all()
+    floats = [name for name in interests.columns if interests[name].dtype.is_float()]
+    assert not any(interests[name].is_nan().any() for name in floats)
+
+
+def test_a_user_is_shown_alone(ltsi: Ltsi, shop: Path) -> None:
+    whole = json.loads(ltsi("interests", f"data={shop}", "hydra.run.dir=out", "--format", "json").stdout)
+    assert whole["tables"]
+    user = pl.read_parquet("out/interests.parquet")["user"][0]
+    said = json.loads(ltsi("interests", f"data={shop}", f"user={user}", "--format", "json").stdout)
+    (table,) = said["tables"]
+    every = pl.read_parquet("out/interests.parquet").filter(pl.col("user") == user)
+    assert {row["entity"]: row["state"] for row in table["rows"]} == dict(
+        zip(every["entity"].to_list(), every["state"].to_list(), strict=True)
+    )
+
+
+@pytest.mark.parametrize(
+    ("overrides", "exit_code", "sentence"),
+    [
+        (["user=u99"], 1, "has no user 'u99'. Did you mean"),
+        (["now=yesterday"], 2, "now=yesterday is no date such as 2011-09-01"),
+        (["now=1999-01-01"], 1, "is before the first event"),
+        (["entity=colour"], 1, "have no column 'colour'"),
+        (["bin=month"], 2, "bin=month must be one of: day, week"),
+        (["share=2"], 2, "share=2.0 must lie between 0 and 1"),
+        (["weights={buy: -1}"], 2, "weights.buy=-1 must be a number from 0"),
+    ],
+)
+def test_what_makes_no_sense_is_refused_in_a_sentence(
+    ltsi: Ltsi, shop: Path, overrides: list[str], exit_code: int, sentence: str
+) -> None:
+    result = ltsi("interests", f"data={shop}", *overrides, exit_code=exit_code)
+    assert sentence in " ".join(result.stderr.split())
+    assert "Traceback" not in result.stderr
