@@ -55,8 +55,13 @@ def run(cfg: DictConfig) -> Result:
     options = _options(cfg)
     if cfg.run is not None:
         trained = implied_decay.open_aged(str(cfg.run))
-        entities, folder = _entities(cfg.entity, trained.experiment.store), Path(HydraConfig.get().runtime.output_dir)
-        return implied_decay.run(trained, *entities, options, folder)
+        entity, codes, labels = _entities(cfg.entity, trained.experiment.store)
+        if codes is None:
+            raise ConfigError(
+                f"entity={entity} has no meaning for a model, which scores items: set entity=item or category."
+            )
+        folder = Path(HydraConfig.get().runtime.output_dir)
+        return implied_decay.run(trained, entity, codes, labels, options, folder)
     store = find_store(str(cfg.data))
     store.require_clock("decay-fit")
     _refuse_future(store)
