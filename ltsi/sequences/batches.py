@@ -227,10 +227,10 @@ def _cut(order: NDArray[np.int64], length: NDArray[np.int64], batch_size: int) -
     """Cuts what is sorted by length into batches that hold neither too many histories nor too many positions."""
     start = 0
     while start < len(order):
-        size = min(batch_size, len(order) - start)
-        # The last history of a batch is its longest.
-        while size > 1 and size * length[start + size - 1] > POSITION_BUDGET:
-            size = max(1, min(size - 1, int(POSITION_BUDGET // length[start + size - 1])))
+        longest = length[start : start + batch_size]
+        # Of the first n histories the last is the longest, so they have n times its positions.
+        positions = np.arange(1, len(longest) + 1) * longest
+        size = max(1, int(np.searchsorted(positions, POSITION_BUDGET, side="right")))
         yield order[start : start + size]
         start += size
 

@@ -76,7 +76,7 @@ def test_users_are_masked_at_random_while_training_only() -> None:
     size = 4000
     empty = torch.zeros(size, 1, dtype=torch.int64)
     shown = Histories(empty, empty, torch.ones(size, dtype=torch.int64), empty, torch.ones(size, dtype=torch.int64))
-    own_BD = users(shown)
+    own_BD = users(shown).detach()
     assert own_BD.unique().tolist() == [0.0, 1.0], "a user is there or not, and is not made larger for it"
     assert torch.equal(own_BD[:, 0], own_BD[:, 2]), "a user is masked as a whole"
     assert abs(float(own_BD[:, 0].mean()) - 0.75) < 0.03
