@@ -192,11 +192,11 @@ class DecayFit:
             default: the rate where even all entities together hold too little evidence.
 
         Returns:
-            An entity's own rate, else the pooled one, else `default`.
+            An entity's own rate, else what it borrows, else that of all taken as one, else `default`.
         """
         fallback = default if self.pooled.rate_per_day is None else self.pooled.rate_per_day
-        own = [fallback if one.rate_per_day is None else one.rate_per_day for one in self.entities]
-        return np.array(own, dtype=np.float64)
+        own = [(one.rate_per_day, one.pooled_rate_per_day, fallback) for one in self.entities]
+        return np.array([next(rate for rate in rates if rate is not None) for rates in own], dtype=np.float64)
 
     def most_returned(self, count: int) -> list[int]:
         """Returns the codes of the entities with the most returns, at most `count` of them, in order of evidence."""
