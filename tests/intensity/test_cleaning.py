@@ -14,7 +14,7 @@ from ltsi.preparation.cleaning.moving import MovingMedian
 from ltsi.preparation.cleaning.outliers import InterquartileRange
 
 OWN = ["user", "item"]
-ROWS = [[2.0, 0, 9, 0, 3, 4, 7], [0.0, 1, 1, 0, 0, 2, 5]]
+ROWS = [[2.0, 0, 9, 0, 3, 4, 7], [0.0, 1, 1, 1, 0, 2, 5]]
 
 
 def test_a_median_filter_is_causal_and_stays_in_its_series(make_series: Callable) -> None:
