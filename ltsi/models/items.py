@@ -72,9 +72,10 @@ class Items(nn.Module):
     def fit_statistics(self, split: Split) -> None:
         """Counts what the vectors need on the training part of a split.
 
-        An item that training never shows beside another one keeps its random vector.
+        An item that training never shows beside another one keeps its random vector. So do all items of a catalogue
+        that is hardly larger than the vectors are wide: at random each has a direction of its own.
         """
-        if self.start != "counts":
+        if self.start != "counts" or self.n_items <= 2 * self.dim:
             return
         vector_ID = torch.from_numpy(spectral_vectors(split, self.dim)).to(self.embedding.weight)
         counted_I1 = vector_ID.any(dim=1, keepdim=True)

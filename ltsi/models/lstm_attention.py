@@ -15,6 +15,7 @@ from torch import Tensor, nn
 from ltsi.histories import Histories
 from ltsi.models.items import Items
 from ltsi.models.layers import CausalAttention, Dropout
+from ltsi.models.lstm import LstmLayer
 from ltsi.models.network import Encoder
 from ltsi.models.one_view import OneView
 
@@ -33,7 +34,7 @@ class LstmAttentionEncoder(Encoder):
         if not hidden:
             raise ValueError("hidden=[] must name the width of at least one LSTM layer, such as [64,32]")
         widths = [dim, *hidden]
-        self.layers = nn.ModuleList(nn.LSTM(a, b, batch_first=True) for a, b in zip(widths, hidden))
+        self.layers = nn.ModuleList(LstmLayer(a, b, batch_first=True) for a, b in zip(widths, hidden))
         self.attention = CausalAttention(hidden[-1], 1, dropout)
         self.dropout = Dropout(dropout)
         self.out = nn.Linear(2 * hidden[-1], dim)

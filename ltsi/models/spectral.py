@@ -23,7 +23,7 @@ def spectral_vectors(split: Split, dim: int) -> NDArray[np.float32]:
 
     Args:
         split: the training part is counted.
-        dim: width D; what a small catalogue cannot fill is zero.
+        dim: width D, smaller than the catalogue.
 
     Returns:
         `(I, D)`.
@@ -32,17 +32,12 @@ def spectral_vectors(split: Split, dim: int) -> NDArray[np.float32]:
     n_items = information.shape[0]
     if not information.nnz:
         return np.zeros((n_items, dim), dtype=np.float32)
-    if n_items <= 2 * dim:
-        value_D, vector_ID = np.linalg.eigh(information.toarray())
-    else:
-        # A fixed start, for the same vectors every time.
-        start_I = np.random.default_rng(0).normal(size=n_items)
-        value_D, vector_ID = eigsh(information, k=dim, which="LA", v0=start_I, tol=1e-3)
-    kept = np.argsort(-value_D)[:dim]
-    vector_ID = vector_ID[:, kept] * np.sqrt(np.maximum(value_D[kept], 0.0))
+    # A fixed start, for the same vectors every time.
+    start_I = np.random.default_rng(0).normal(size=n_items)
+    value_D, vector_ID = eigsh(information, k=dim, which="LA", v0=start_I, tol=1e-3)
+    vector_ID = vector_ID * np.sqrt(np.maximum(value_D, 0.0))
     length_I1 = np.linalg.norm(vector_ID, axis=1, keepdims=True)
     vector_ID = np.where(length_I1 > 1e-6, vector_ID / np.maximum(length_I1, 1e-6), 0.0)
-    vector_ID = np.pad(vector_ID, ((0, 0), (0, dim - vector_ID.shape[1])))
     return np.ascontiguousarray(vector_ID, dtype=np.float32)
 
 

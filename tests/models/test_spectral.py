@@ -41,9 +41,8 @@ def naive_information(split: Split) -> np.ndarray:
     return np.where(count > 0, np.maximum(information, 0), 0)
 
 
-@pytest.mark.parametrize("dim", [4, 20])  # few of the factors, found one by one; most of them, from the dense matrix
-def test_vectors_are_the_largest_factors_of_the_positive_information(make_store: MakeStore, dim: int) -> None:
-    split = random_split(make_store)
+def test_vectors_are_the_largest_factors_of_the_positive_information(make_store: MakeStore) -> None:
+    split, dim = random_split(make_store), 4
     value, vector = np.linalg.eigh(naive_information(split))
     factor = vector[:, ::-1][:, :dim] * np.sqrt(np.maximum(value[::-1][:dim], 0))
     length = np.linalg.norm(factor, axis=1, keepdims=True)
@@ -81,11 +80,11 @@ def test_an_item_without_company_is_zero_and_keeps_its_random_vector(make_store:
         torch.testing.assert_close(now_ID[ITEMS - 1 :], earlier_ID[ITEMS - 1 :])
 
 
-def test_a_wide_vector_of_a_small_catalogue_is_padded(make_store: MakeStore) -> None:
-    vector_ID = spectral_vectors(random_split(make_store), 50)
-    assert vector_ID.shape == (ITEMS, 50)
-    assert np.isfinite(vector_ID).all()
-    assert not vector_ID[:, ITEMS:].any()
+def test_a_catalogue_hardly_larger_than_the_vectors_are_wide_stays_at_random(make_store: MakeStore) -> None:
+    items = Items(ITEMS, ITEMS // 2, start="counts")
+    before = items.embedding.weight.clone()
+    items.fit_statistics(random_split(make_store))
+    torch.testing.assert_close(items.embedding.weight, before)
 
 
 def test_a_log_without_company_starts_at_random(make_store: MakeStore) -> None:
