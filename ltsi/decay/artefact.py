@@ -42,8 +42,9 @@ class DecayArtefact:
         part: what it was fitted on: `train` or `all`.
         split: the resolved configuration of the split whose training part that is.
         fingerprint: of the store.
-        rate_per_day: `λ` by label, of the entities that have one of their own.
-        pooled_rate_per_day: `λ` of all entities taken as one.
+        rate_per_day: `λ` by label, of the entities that have one of their own or borrow one.
+        pooled_rate_per_day: `λ` of all entities taken as one; where their form has none, which happens where many rates
+            mix, the geometric mean of those that fall.
     """
 
     path: Path
@@ -153,14 +154,14 @@ def read_artefact(folder: Path) -> DecayArtefact:
     if hashlib.sha256(data).hexdigest() != facts["table_sha256"]:
         raise RunError(f"{table} is not the table that {folder / DOCUMENT} was written with; {_again()}.")
     try:
-        rows = pl.read_parquet(io.BytesIO(data), columns=["entity", "rate_per_day"])
-        rates = {str(label): _rate(rate) for label, rate in rows.iter_rows() if rate is not None}
-        pooled = facts["pooled"]
-        if pooled.get("rate_per_day") is None:
-            why = pooled.get("note") or f"form={pooled.get('form')} has none"
+        rates = _rates(pl.read_parquet(io.BytesIO(data)))
+        pooled = facts["pooled"].get("rate_per_day")
+        falling = [rate for rate in rates.values() if rate > 0]
+        if pooled is None and not falling:
+            why = facts["pooled"].get("note") or f"form={facts['pooled'].get('form')} has none"
             raise RunError(
-                f"decay={folder} has no rate for all entities taken as one ({why}), so there is nothing to fall back "
-                "on; fit it again with form=exponential_floor, or train with decay=auto."
+                f"decay={folder} has no rate, neither of an entity nor of all taken as one ({why}); fit it again with "
+                "form=exponential_floor, or train with decay=auto."
             )
         return DecayArtefact(
             path=folder,
@@ -170,7 +171,7 @@ def read_artefact(folder: Path) -> DecayArtefact:
             split=facts["split"],
             fingerprint=str(facts["fingerprint"]),
             rate_per_day=rates,
-            pooled_rate_per_day=_rate(pooled["rate_per_day"]),
+            pooled_rate_per_day=float(np.exp(np.mean(np.log(falling)))) if pooled is None else _rate(pooled),
         )
     except (pl.exceptions.PolarsError, AttributeError, TypeError, ValueError) as error:
         reason = str(error).splitlines()[0]
@@ -197,6 +198,13 @@ def _read_document(path: Path) -> tuple[bytes, dict[str, Any]]:
     if missing:
         raise RunError(f"{path} has no '{missing[0]}'; {_again()}.")
     return text, facts
+
+
+def _rates(table: pl.DataFrame) -> dict[str, float]:
+    """Returns the rate of each entity that has one of its own, or else borrows one."""
+    own = pl.col("rate_per_day")
+    rate = pl.coalesce(own, "pooled_rate_per_day") if "pooled_rate_per_day" in table.columns else own
+    return {str(label): _rate(value) for label, value in table.select("entity", rate).iter_rows() if value is not None}
 
 
 def _rate(value: float) -> float:

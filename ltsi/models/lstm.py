@@ -18,7 +18,7 @@ from ltsi.models.recurrent import RecurrentEncoder, RecurrentModel
 class LstmLayer(nn.LSTM):
     """torch's LSTM, in full precision where mixed precision is asked of a processor whose LSTM has none."""
 
-    def forward(self, x_BLD: Tensor, state: Any = None) -> Any:
+    def forward(self, x_BLD: Tensor, state: Any = None) -> Any:  # type: ignore[override]
         """See `torch.nn.LSTM.forward`."""
         if x_BLD.device.type != "cpu" or not torch.is_autocast_enabled("cpu") or not _full_precision_only():
             return super().forward(x_BLD, state)

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from importlib import import_module
 from pathlib import Path
 
 import polars as pl
@@ -11,6 +10,8 @@ import polars as pl
 from ltsi.decay.page import decay_page
 from ltsi.decay.report import decay_table
 from ltsi.decay.result import DecayFit
+from ltsi.intensity.churn import churn, churn_table
+from ltsi.intensity.states import interest_states, states_table
 from ltsi.store import Store
 from ltsi.tables import Table
 
@@ -40,16 +41,14 @@ def write_page(
 
 
 def _interests(store: Store, entity: str) -> list[Table]:
-    """Returns the revivals and the users at risk, as of the end of the log, where `ltsi.intensity` can tell."""
-    try:
-        states, churn = import_module("ltsi.intensity.states"), import_module("ltsi.intensity.churn")
-    except ImportError:
+    """Returns the revivals and the users at risk, as of the end of the log, unless entities are users."""
+    if entity == "user":
         return []
-    found = states.interest_states(store, entity)
-    interests: pl.DataFrame = states.states_table(found, store)
+    found = interest_states(store, entity)
+    interests = states_table(found, store)
     revived = interests.filter(pl.col("state") == "revived").sort("revived_evidence", descending=True, nulls_last=True)
     revivals = revived.select(REVIVALS).head(ROWS).with_columns(pl.col("returned").dt.strftime("%Y-%m-%d"))
-    people: pl.DataFrame = churn.churn_table(churn.churn(found), found, store)
+    people = churn_table(churn(found), found, store)
     # Whose interests have all been dormant has left already.
     still = people.filter(pl.col("interests") > pl.col("dormant"))
     risks = still.sort(["risk", "user"], descending=[True, False]).select(RISKS).head(ROWS)

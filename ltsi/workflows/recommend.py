@@ -7,7 +7,6 @@ import sys
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager
-from importlib import import_module
 from pathlib import Path
 from typing import Protocol
 
@@ -20,6 +19,8 @@ from rich.console import Console
 from rich.progress import Progress
 
 from ltsi.errors import ConfigError, DataError
+from ltsi.intensity.options import STATES
+from ltsi.intensity.states import interest_states
 from ltsi.runs.folder import RunFolder
 from ltsi.serving.decay_aware import DecayAware, State
 from ltsi.serving.known_states import KnownStates
@@ -116,18 +117,10 @@ def _decay_aware(trained: Trained, questions: Questions, user: int | None) -> De
 
 
 def _states(store: Store, at: int | None, n_categories: int, user: int | None) -> KnownStates:
-    """Asks `ltsi.intensity` how interests stand, of one user or of all; what happens from `at` on is not looked at.
-
-    Raises:
-        DataError: this installation cannot tell.
-    """
-    try:
-        states = import_module("ltsi.intensity.states")
-    except ImportError as error:
-        raise DataError("--strategy decay-aware needs the interest states of ltsi.intensity; use plain.") from error
+    """Asks how interests stand, of one user or of all; what happens from `at` on is not looked at."""
     users = None if user is None else np.array([user])
-    found, names = states.interest_states(store, CATEGORY, now=at, users=users), states.STATES
-    state_S = np.array([State[name] for name in names], dtype=np.int8)[found.state_S]
+    found = interest_states(store, CATEGORY, now=at, users=users)
+    state_S = np.array([State[name] for name in STATES], dtype=np.int8)[found.state_S]
     return KnownStates(found.series.user_S, found.series.entity_S, state_S, n_categories)
 
 

@@ -64,7 +64,7 @@ def ways_to(group: str) -> list[tuple[str, list[str], str]]:
 
 
 def test_every_composed_command_has_its_configuration() -> None:
-    assert ROOTS == ["audit", "decay_fit", "eval", "prepare", "train"]
+    assert ROOTS == ["audit", "decay_fit", "eval", "interests", "prepare", "train"]
 
 
 @pytest.mark.usefixtures("configuration")

@@ -33,6 +33,7 @@ SURFACE = {
     "prepare": COMPOSED | {"--dry-run"},
     "audit": COMPOSED,
     "decay-fit": COMPOSED,
+    "interests": COMPOSED,
     "train": COMPOSED,
     "eval": COMPOSED,
     "compare": {"--baseline", "--debug", "--format", "--metric", "--split", "-m", "DIR"},

@@ -21,7 +21,7 @@ def test_name_is_read_and_written_back(name: str) -> None:
     [
         ("ndgc@10", "did you mean 'ndcg@10'"),
         ("NDCG@10", "did you mean 'ndcg@10'"),
-        ("rmse", "hr@K, mrr, ndcg@K, accuracy, auc"),
+        ("gini", "hr@K, mrr, ndcg@K, accuracy, auc"),
         ("", "hr@K, mrr, ndcg@K"),
         ("ndcg", "write 'ndcg@10'"),
         ("hr@0", "whole number from 1"),

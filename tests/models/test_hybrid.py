@@ -143,7 +143,8 @@ def test_the_named_parts_add_up_to_the_score(split: Split) -> None:
 def test_without_a_gate_the_weights_are_the_same_for_everybody(split: Split) -> None:
     model = Hybrid({"up": Follows(1, range(30)), "down": Follows(-1, range(30, ITEMS))}, gate=False).eval()
     model.calibrate(batches(split, "valid"))
-    assert np.ptp(weights(model, split), axis=0).max() == 0
+    # A product with zero weights, whose rounding may differ between rows of a batch.
+    assert np.ptp(weights(model, split), axis=0).max() < 1e-6
 
 
 def test_components_can_be_left_out() -> None:

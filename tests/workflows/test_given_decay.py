@@ -68,7 +68,7 @@ def test_attention_starts_at_the_pooled_rate(fit: Fit, train: Train) -> None:
     ("fitted", "trained", "sentence"),
     [
         ((), (), "was fitted on the whole log (part=all), so it knows the events that are held out"),
-        (("part=train", "split=global_time"), (), "training part of another split (global_time"),
+        (("part=train", "split=global_time", "form=simple"), (), "training part of another split (global_time"),
         (("part=train",), ("model=popularity",), "decay=decay would be read by nobody"),
         (("part=train",), ("model=transformer",), "decay=decay would be read by nobody"),
     ],
@@ -103,9 +103,9 @@ DAMAGE: dict[str, tuple[Callable[[Path], object], str]] = {
         "is not the table that",
     ),
     "pooled is no record": (lambda folder: change(folder, pooled=3), "does not hold the rates of a decay"),
-    "a power law": (
-        lambda folder: change(folder, pooled={"form": "power", "rate_per_day": None}),
-        "has no rate for all entities taken as one (form=power has none), so there is nothing to fall back on",
+    "power laws throughout": (
+        lambda folder: rewrite(folder, {"form": "power", "rate_per_day": None}, entity=["a"], rate_per_day=[None]),
+        "has no rate, neither of an entity nor of all taken as one (form=power has none); fit it again with",
     ),
     "a negative rate": (lambda folder: change(folder, pooled={"rate_per_day": -1.0}), "a rate of -1.0 per day"),
 }
@@ -114,6 +114,12 @@ DAMAGE: dict[str, tuple[Callable[[Path], object], str]] = {
 def change(folder: Path, **facts: object) -> None:
     path = folder / "decay.json"
     path.write_text(json.dumps({**json.loads(path.read_text()), **facts}))
+
+
+def rewrite(folder: Path, pooled: dict[str, object], **columns: list[Any]) -> None:
+    table = folder / "decay.parquet"
+    pl.DataFrame(columns).write_parquet(table)
+    change(folder, pooled=pooled, table_sha256=sha256(table.read_bytes()).hexdigest())
 
 
 @pytest.fixture(scope="module")
@@ -141,6 +147,16 @@ def sound(tmp_path_factory: pytest.TempPathFactory) -> Path:
 def test_rates_by_label_fall_back_to_the_pooled_one(sound: Path) -> None:
     decay: DecayArtefact = read_artefact(sound)
     assert decay.rates_per_day(["c", "new", "a", "b"]).tolist() == [0.0, 0.02, 0.1, 0.02]
+
+
+def test_where_many_rates_mix_to_a_power_law_the_middle_of_those_that_fall_stands_for_all(
+    sound: Path, tmp_path: Path
+) -> None:
+    folder = shutil.copytree(sound, tmp_path / "copy")
+    own, borrowed = [0.4, None, 0.0, None], [0.3, 0.1, 0.2, None]
+    table: dict[str, list[Any]] = {"entity": list("abcd"), "rate_per_day": own, "pooled_rate_per_day": borrowed}
+    rewrite(folder, {"form": "power", "rate_per_day": None}, **table)
+    assert read_artefact(folder).rates_per_day([*"abcd", "new"]) == pytest.approx([0.4, 0.1, 0.0, 0.2, 0.2])
 
 
 @pytest.mark.parametrize("damage", DAMAGE)

@@ -81,7 +81,7 @@ def test_every_key_and_every_part_can_be_set_as_it_is_told(name: str) -> None:
 
 
 def test_a_misspelt_name_is_answered_with_the_nearest() -> None:
-    with pytest.raises(ConfigError, match=r"no model 'eese'\. Did you mean 'ease'\? Models: arima, dual_lstm"):
+    with pytest.raises(ConfigError, match=r"no model 'eese'\. Did you mean 'ease'\? Models: arima, bsarec"):
         run("eese")
 
 
