@@ -20,8 +20,9 @@ from quality_table.questions import HYBRID, LOGS, MODELS, Data
 
 Facts = dict[str, Any]
 
-# Keys of `ltsi train` that do not make the model: a cell has its own log and seed, and reads the test part later.
-NOT_OF_THE_MODEL = frozenset({"data", "n_items", "resume", "seed", "test"})
+# Keys of `ltsi train` that do not make the model: a cell has its own log and seed, and reads the test part later; a
+# model that reads a decay holds it too.
+NOT_OF_THE_MODEL = frozenset({"data", "decay", "decay_digests", "n_items", "resume", "seed", "test"})
 
 # What only says how to learn does not make a model that is only counted.
 OF_LEARNING = frozenset(
