@@ -1,7 +1,4 @@
-"""One contract for every model of the next item that `conf/model` names: a new YAML is tested without a word here.
-
-Forecasters of intensity have a contract of their own, in `tests/models/test_forecasters.py`.
-"""
+"""One contract for every model of the next item in `conf/model`; forecasters have theirs in test_forecasters.py."""
 
 from __future__ import annotations
 
