@@ -14,8 +14,8 @@ from functools import cached_property
 import numpy as np
 from numpy.typing import NDArray
 
+from ltsi.entities import Entities
 from ltsi.errors import ConfigError, DataError
-from ltsi.intensity.entities import Entities
 from ltsi.sequences.rows import ragged
 from ltsi.store import Store, user_blocks
 

@@ -25,6 +25,7 @@ from ltsi.decay.result import DecayFit, EntityDecay, FitOptions
 from ltsi.decay.return_decay import fit_return_decay
 from ltsi.decay.statistics import SECONDS_PER_DAY
 from ltsi.decay.terminal import terminal_curves
+from ltsi.entities import AUTO, CATEGORY, ITEM, Entities
 from ltsi.errors import ConfigError, DataError
 from ltsi.sequences.split import Split, Targets
 from ltsi.store import Store
@@ -36,7 +37,7 @@ from ltsi.workflows.decay_page import write_page
 from ltsi.workflows.prepare import find_store
 
 PARTS = ("all", "train")
-CATEGORY, USER = "category", "user"
+USER = "user"
 
 
 def run(cfg: DictConfig) -> Result:
@@ -120,26 +121,19 @@ def _part(cfg: DictConfig, store: Store) -> Split:
 
 def _entities(wanted: str, store: Store) -> tuple[str, NDArray[np.integer] | None, list[str]]:
     """Returns what an entity is, the code of each item (None: entities are users), and the label of each code."""
-    if wanted == "auto":
-        if CATEGORY in store.items.columns:
-            wanted = CATEGORY
-        else:
-            wanted = "item" if store.has_repeats else "all"
-    if wanted == "all":
-        return wanted, np.zeros(store.n_items, dtype=np.int64), ["any event"]
     if wanted == USER:
         return wanted, None, [str(user) for user in store.users["user"]]
-    if wanted == "item":
-        return wanted, np.arange(store.n_items), [str(item) for item in store.items["item"]]
-    codes, labels = store.item_codes(wanted)
-    return wanted, codes, labels
+    if wanted == AUTO and CATEGORY not in store.items.columns and store.has_repeats:
+        wanted = ITEM
+    found = Entities.of(store, wanted)
+    return found.name, found.code_I, found.labels
 
 
 def _parents(wanted: str | None, entity: str, store: Store) -> NDArray[np.integer] | None:
     """Returns the code of what each item or user belongs to, for partial pooling between it and all."""
     if wanted is None:
         return None
-    if entity == "item":
+    if entity == ITEM:
         codes, _ = store.item_codes(wanted)
         return codes
     if entity != USER:

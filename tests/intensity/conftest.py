@@ -10,7 +10,7 @@ import numpy as np
 import pytest
 from numpy.typing import NDArray
 
-from ltsi.intensity.entities import Entities
+from ltsi.entities import Entities
 from ltsi.intensity.series import DAY, Bins, IntensitySeries
 from ltsi.store import Store
 
@@ -92,7 +92,7 @@ def make_series() -> MakeSeries:
         # 2020-01-06 was a Monday.
         return IntensitySeries(
             Bins(unit, 1_578_268_800 + bins * seconds, bins),
-            Entities("all", np.zeros(1, dtype=np.int32), ["anything"]),
+            Entities("all", np.zeros(1, dtype=np.int32), ["any event"]),
             user_S=np.arange(n),
             entity_S=np.zeros(n, dtype=np.int64),
             offsets=np.append(0, np.cumsum((x_ST > 0).sum(axis=1))),

@@ -10,9 +10,9 @@ from functools import partial
 import numpy as np
 import pytest
 
+from ltsi.entities import Entities
 from ltsi.errors import ConfigError, DataError
 from ltsi.intensity import series as series_module
-from ltsi.intensity.entities import Entities
 from ltsi.intensity.series import DAY, intensity_series
 from ltsi.store import Store, user_blocks
 
@@ -65,7 +65,7 @@ def test_entities_are_items_columns_or_everything(make_log: Log) -> None:
     store = make_log([(0, 0.0), (1, 1.0), (2, 2.0)], category=["a", "b", "a"])
     for entity, labels in (("auto", ["a", "b"]), ("category", ["a", "b"]), ("item", ["0", "1", "2"]), ("all", None)):
         found = intensity_series(store, entity)
-        assert found.entities.labels == (labels or ["anything"])
+        assert found.entities.labels == (labels or ["any event"])
         assert found.total_T.tolist() == [3]
     with pytest.raises(DataError, match="have no column 'colour'"):
         intensity_series(store, "colour")

@@ -9,8 +9,8 @@ from hydra import compose, initialize_config_module
 from statsmodels.tsa.arima.model import ARIMA
 from torch import Tensor
 
+from ltsi.entities import Entities
 from ltsi.errors import ConfigError
-from ltsi.intensity.entities import Entities
 from ltsi.intensity.series import DAY, Bins, IntensitySeries
 from ltsi.intensity.windows import cut_windows
 from ltsi.losses.log_squared import LogSquared

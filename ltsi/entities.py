@@ -1,4 +1,4 @@
-"""What interest is in: an item, a column of the item table, or anything at all."""
+"""What an interest is in: an item, a column of the item table, or anything at all."""
 
 from __future__ import annotations
 
@@ -42,7 +42,7 @@ class Entities:
         if wanted == AUTO:
             wanted = CATEGORY if CATEGORY in store.items.columns else ALL
         if wanted == ALL:
-            return cls(ALL, np.zeros(store.n_items, dtype=np.int32), ["anything"])
+            return cls(ALL, np.zeros(store.n_items, dtype=np.int32), ["any event"])
         if wanted == ITEM:
             return cls(ITEM, np.arange(store.n_items, dtype=np.int32), [str(item) for item in store.items["item"]])
         codes, labels = store.item_codes(wanted)
