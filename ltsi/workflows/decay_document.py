@@ -10,8 +10,8 @@ from typing import Any
 
 from omegaconf import DictConfig, OmegaConf
 
-from ltsi.decay.artefact import DOCUMENT, TABLE, document
 from ltsi.decay.result import DecayFit
+from ltsi.runs.fitted_decay import DOCUMENT, TABLE, document
 from ltsi.store import Store
 
 

@@ -9,9 +9,9 @@ from typing import Any
 from omegaconf import DictConfig, OmegaConf
 from torch import nn
 
-from ltsi.decay.artefact import read_artefact
 from ltsi.errors import ConfigError
 from ltsi.models.rates import AUTO, rate_sources
+from ltsi.runs.fitted_decay import read_artefact
 from ltsi.store import Store
 
 KEY = "decay"

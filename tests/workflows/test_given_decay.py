@@ -14,8 +14,9 @@ import polars as pl
 import pytest
 from typer.testing import Result
 
-from ltsi.decay.artefact import DecayArtefact, read_artefact
+from ltsi.decay.artefact import DecayArtefact
 from ltsi.errors import RunError
+from ltsi.runs.fitted_decay import read_artefact
 from ltsi.runs.folder import RunFolder
 from ltsi.store import open_store
 from ltsi.training.checkpoints import read_checkpoint
