@@ -54,6 +54,7 @@ def plan(data: Sequence[Data], models: Sequence[str], seeds: Sequence[int] | Non
         Cell(each, model, seed)
         for each in data
         for model in models
+        if model in each.models
         for seed in (each.seeds if MODELS[model] else each.seeds[:1])
         if seeds is None or seed in seeds
     ]

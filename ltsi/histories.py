@@ -44,6 +44,11 @@ class Histories:
             columns.append(self.user_B)
         return Histories(*(column.to(device) for column in columns))
 
+    def rows(self, which: slice) -> Histories:
+        """Returns some of the histories."""
+        user_B = None if self.user_B is None else self.user_B[which]
+        return Histories(self.item_BL[which], self.time_BL[which], self.length_B[which], self.now_BL[which], user_B)
+
     @property
     def now_B(self) -> Tensor:
         """When the next item is asked for, int64 `(B,)`."""
@@ -143,3 +148,13 @@ class RankingBatch:
         """Returns the batch on a device."""
         columns = (self.target_B, self.index_B, self.hidden_row, self.hidden_item)
         return RankingBatch(self.histories.to(device), *(column.to(device) for column in columns))
+
+    def pieces(self, size: int) -> list[RankingBatch]:
+        """Cuts the batch into pieces of so many histories, the last one with what is left."""
+        cut = []
+        for first in range(0, len(self.target_B), size):
+            rows = slice(first, first + size)
+            hidden_H = (self.hidden_row >= first) & (self.hidden_row < first + size)
+            hidden = self.hidden_row[hidden_H] - first, self.hidden_item[hidden_H]
+            cut.append(RankingBatch(self.histories.rows(rows), self.target_B[rows], self.index_B[rows], *hidden))
+        return cut

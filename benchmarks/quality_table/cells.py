@@ -16,13 +16,13 @@ from hydra.errors import HydraException
 from omegaconf import OmegaConf
 from omegaconf.errors import OmegaConfBaseException
 
-from quality_table.questions import HYBRID, LOGS, MODELS, Data
+from quality_table.questions import HYBRID, LOGS, MODELS, PAPERS, Data
 
 Facts = dict[str, Any]
 
 # Keys of `ltsi train` that do not make the model: a cell has its own log and seed, and reads the test part later; a
 # model that reads a decay holds it too.
-NOT_OF_THE_MODEL = frozenset({"data", "decay", "decay_digests", "n_items", "resume", "seed", "test"})
+NOT_OF_THE_MODEL = frozenset({"compile", "data", "decay", "decay_digests", "n_items", "resume", "seed", "test"})
 
 # What only says how to learn does not make a model that is only counted.
 OF_LEARNING = frozenset(
@@ -71,7 +71,8 @@ class Cell:
     @property
     def settings(self) -> list[str]:
         """Overrides of `ltsi train` that make the configuration."""
-        return [*self.data.cut, f"model={self.model}", *self.overrides]
+        learning = () if self.model in PAPERS else self.data.learning
+        return [*self.data.cut, *learning, f"model={self.model}", *self.overrides]
 
     @property
     def train(self) -> list[str]:

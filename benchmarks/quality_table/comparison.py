@@ -9,7 +9,7 @@ from ltsi.errors import UserError
 from ltsi.runs.folder import RunFolder
 from quality_table.cells import Cell, CellError, Facts, Results, written
 from quality_table.measuring import SELECTED_BY, Ltsi
-from quality_table.questions import HYBRID, MODELS, Data
+from quality_table.questions import HYBRID, Data
 
 LEVEL = 0.01
 KEPT = ("model", "seeds", SELECTED_BY, "gain %", "gain % low", "gain % high", "p")
@@ -17,7 +17,7 @@ KEPT = ("model", "seeds", SELECTED_BY, "gain %", "gain % low", "gain % high", "p
 
 def members(results: Results, data: Data) -> dict[str, str]:
     """Returns the finished cells of a log that stand in its table, and when each run ended."""
-    cells = [facts for model in MODELS for facts in results.of(data.name, model)]
+    cells = [facts for model in data.models for facts in results.of(data.name, model)]
     return {f"{facts['model']}-{facts['seed']}": str(facts["finished"]) for facts in cells}
 
 
@@ -40,7 +40,7 @@ def compare(data: Data, results: Results, ltsi: Ltsi, work: Path) -> None:
         CellError: the runs are not all in the work folder, or the command failed.
     """
     finished = members(results, data)
-    every = [facts for model in MODELS for facts in results.of(data.name, model)]
+    every = [facts for model in data.models for facts in results.of(data.name, model)]
     cells = [Cell(data, str(facts["model"]), int(facts["seed"])) for facts in every]
     models = {cell.model for cell in cells}
     if HYBRID not in models or len(models) == 1 or read_comparison(results, data) is not None:

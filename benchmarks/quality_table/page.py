@@ -10,7 +10,7 @@ from scipy import stats
 
 from quality_table.cells import Cell, Facts, Results, prepare, written
 from quality_table.comparison import LEVEL, not_beaten, read_comparison
-from quality_table.questions import DATA, HYBRID, MODELS, VARIANTS, Data
+from quality_table.questions import DATA, HYBRID, VARIANTS, Data
 
 MARKERS = {"quality": ("<!-- quality: begin -->", "<!-- quality: end -->"),
            "ablation": ("<!-- ablation: begin -->", "<!-- ablation: end -->")}  # fmt: skip
@@ -59,10 +59,12 @@ def section(data: Data, results: Results) -> str:
     against = {row["model"]: row for row in comparison["rows"]} if comparison else {}
     columns = ["model", "seeds", "HR@10", "NDCG@10", "training, minutes", "parameters"]
     rows = []
-    for model in MODELS:
+    for model in data.models:
         row = [f"`{model}`", *_numbers(results.of(data.name, model))]
-        rows.append([*row, *_gain(against.get(model))] if data.compared else row)
+        row += _gain(against.get(model)) if data.compared else []
+        rows.append([*row, _figure(data, model)] if data.figures else row)
     columns += ["against `hybrid`", "p"] if data.compared else []
+    columns += ["published, HR@10 / NDCG@10"] if data.figures else []
     if data.floor is not None:
         rows.append(["*floor: counted transitions*", "", "", f"{data.floor:.4f}", "", ""])
     if data.published is not None:
@@ -77,7 +79,7 @@ def section(data: Data, results: Results) -> str:
         f"### {data.name}: {data.title}",
         " ".join([data.protocol, *_counted(data, results)]),
         _table(columns, rows),
-        source,
+        " ".join([source, *_figures(data)]),
         "\n".join(f"- {target}" for target in targets),
         _commands(data),
     ]
@@ -99,7 +101,7 @@ def ablation(data: Data, results: Results) -> str:
 
 def measured_with(results: Results) -> str:
     """Says with what the cells were measured, and how many there are."""
-    every = [facts for data in DATA for model in MODELS for facts in results.of(data.name, model)]
+    every = [facts for data in DATA for model in data.models for facts in results.of(data.name, model)]
     every += [facts for data in DATA for variant in VARIANTS for facts in results.of(data.name, HYBRID, variant)]
     if not every:
         return "No cell has been measured yet."
@@ -145,6 +147,21 @@ def _gain(row: Facts | None) -> list[str]:
     return [gain, "<0.001" if row["p"] < 0.001 else f"{row['p']:.4f}"]
 
 
+def _figure(data: Data, model: str) -> str:
+    published = data.figures.get(model)
+    return f"{published.hr:.4f} / {published.ndcg:.4f}" if published else ""
+
+
+def _figures(data: Data) -> list[str]:
+    """Says where the figures of single models stand."""
+    places: dict[str, list[str]] = {}
+    for model, published in data.figures.items():
+        places.setdefault(published.source, []).append(
+            f"`{model}`" if published.model.lower() == model else f"`{model}` ({published.model})"
+        )
+    return [f"{', '.join(models)}: {place}." for place, models in places.items()]
+
+
 def _target(data: Data, model: str, least: float, results: Results) -> str:
     asked = f"Target: `{model}` at NDCG@10 {least:.4f} or more"
     cells = results.of(data.name, model)
@@ -165,13 +182,13 @@ def _above_all(results: Results, data: Data, comparison: Facts | None) -> str:
     open_ones = not_beaten(comparison)
     if open_ones:
         return f"{asked}: **missed**, not above {'; '.join(open_ones)}."
-    absent = [model for model in MODELS if not results.of(data.name, model)]
+    absent = [model for model in data.models if not results.of(data.name, model)]
     return f"{asked}: reached so far, without {', '.join(absent)}." if absent else f"{asked}: **reached**."
 
 
 def _counted(data: Data, results: Results) -> list[str]:
     """Says how many targets there are and what the audit says about their order."""
-    cells = [facts for model in MODELS for facts in results.of(data.name, model)]
+    cells = [facts for model in data.models for facts in results.of(data.name, model)]
     if not cells:
         return []
     said = [f"{cells[0]['n_targets']['test']:,} test targets, ranked in the whole catalogue."]

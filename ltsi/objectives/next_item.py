@@ -6,6 +6,7 @@ from collections.abc import Sequence
 from typing import ClassVar
 
 import polars as pl
+import torch
 from torch import Tensor
 
 from ltsi.errors import ConfigError
@@ -22,6 +23,10 @@ from ltsi.objectives.objective import Answers, Objective, Task, gap_seconds, ref
 from ltsi.sequences.augmentation import Augmentation, AugmentedBatches, augmented
 from ltsi.sequences.batches import RankingBatches, Shard, TrainingBatches, history_positions
 from ltsi.sequences.split import Split
+from ltsi.side_by_side import side_by_side
+
+PIECE_SCORES = 2_000_000
+"""Scores of a piece of a batch: so few that what a model makes of them stays near its core."""
 
 
 class NextItem(Objective):
@@ -76,10 +81,17 @@ class NextItemTask(Task[InterestModel, TrainingBatch]):
         return model.training_loss(batch, loss)
 
     def answers(self, model: InterestModel, batch: RankingBatch) -> dict[str, Tensor]:
-        """Ranks the targets of a batch; see `Task.answers`."""
-        score_BI, state = model.scores_and_state(batch.histories)
-        rank_B = target_ranks(score_BI, batch.target_B, batch.hidden_row, batch.hidden_item)
-        return {"index": batch.index_B, "rank": rank_B, **state}
+        """Ranks the targets of a batch, on a CPU in pieces side by side; see `Task.answers`."""
+        if batch.target_B.device.type != "cpu":
+            return _ranked(model, batch)
+        mixed, dtype = torch.is_autocast_enabled("cpu"), torch.get_autocast_dtype("cpu")
+
+        def ranked(piece: RankingBatch) -> dict[str, Tensor]:
+            with torch.no_grad(), torch.autocast("cpu", dtype, enabled=mixed):
+                return _ranked(model, piece)
+
+        answers = side_by_side(ranked, batch.pieces(max(1, PIECE_SCORES // self.split.store.n_items)))
+        return {name: torch.cat([piece[name] for piece in answers]) for name in answers[0]}
 
     def summary(self, answers: Answers, metrics: Sequence[str]) -> dict[str, float]:
         """Averages metrics over the targets; see `Task.summary`."""
@@ -103,3 +115,9 @@ class NextItemTask(Task[InterestModel, TrainingBatch]):
     def protocol(self, seen: str) -> str:
         """Says how targets are ranked; see `Task.protocol`."""
         return f"full ranking, seen items: {seen}, ties in score count half"
+
+
+def _ranked(model: InterestModel, batch: RankingBatch) -> dict[str, Tensor]:
+    score_BI, state = model.scores_and_state(batch.histories)
+    rank_B = target_ranks(score_BI, batch.target_B, batch.hidden_row, batch.hidden_item)
+    return {"index": batch.index_B, "rank": rank_B, **state}

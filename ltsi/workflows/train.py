@@ -23,6 +23,7 @@ from ltsi.tables import Result, Table
 from ltsi.training.averaging import WeightAverage
 from ltsi.training.callbacks import EpochLog
 from ltsi.training.checkpoints import load_model, read_checkpoint
+from ltsi.training.compiling import compile_encoders
 from ltsi.training.module import InterestModule
 from ltsi.workflows.build import build
 from ltsi.workflows.experiment import (
@@ -65,6 +66,7 @@ def run(cfg: DictConfig) -> Result:
         cfg.decay_digests = hand_over_decays(model, cfg, store)
     if cfg.resume:
         _require_same_run(folder, cfg, store.fingerprint)
+    compile_encoders(model, cfg.compile)
     module = InterestModule(task, model, build(cfg.loss), build(cfg.optimizer), cfg.metrics, cfg.seed)
     trainer = build_trainer(cfg, _callbacks(cfg, task.objective.monitor, folder) if model.learns else ())
     if model.learns:

@@ -194,7 +194,7 @@ def test_every_variant_is_another_configuration() -> None:
 
 
 def test_every_target_is_of_a_model_in_the_table() -> None:
-    assert {model for data in DATA for model in data.targets} <= set(MODELS)
+    assert all({*data.targets, *data.figures} <= set(data.models) <= set(MODELS) for data in DATA)
     assert all(data.compared or data.targets for data in DATA)
     assert len({data.name for data in DATA}) == len(DATA)
 

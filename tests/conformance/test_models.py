@@ -15,12 +15,14 @@ from torch import Tensor
 
 import ltsi.conf
 from ltsi.errors import DataError
+from ltsi.evaluation.ranking import target_ranks
 from ltsi.histories import Histories, RankingBatch, TrainingBatch, TrainingGroup
 from ltsi.losses.next_item import Catalogue
 from ltsi.losses.softmax import Softmax
 from ltsi.models.hybrid import Hybrid
 from ltsi.models.interest import InterestModel
 from ltsi.models.popularity import count_items
+from ltsi.objectives.next_item import NextItem
 from ltsi.sequences.batches import RankingBatches, TrainingBatches
 from ltsi.sequences.leave_one_out import LeaveOneOut
 from ltsi.sequences.split import Split
@@ -340,6 +342,27 @@ def test_ranks_do_not_depend_on_the_batch(
     whole = ranks(fitted, split)
     monkeypatch.setattr("ltsi.sequences.batches.SCORE_BUDGET", 1)
     assert ranks(fitted, split) == whole
+
+
+@every_model
+def test_pieces_of_a_batch_are_ranked_as_the_whole(
+    fitted: InterestModel, log: Log, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """On a CPU a batch is ranked in pieces, side by side, each with its own hidden items."""
+    split = LeaveOneOut()(log(name="other"))
+    task, (batch,) = NextItem().on(split, None), list(RankingBatches(split.store, split.test, MAX_LENGTH, True))
+    fitted.eval()
+    with torch.no_grad():
+        whole = task.answers(fitted, batch)
+        monkeypatch.setattr("ltsi.objectives.next_item.PIECE_SCORES", 3 * split.store.n_items)
+        pieces = task.answers(fitted, batch)
+    score_BI = fitted(batch.histories).detach()
+    rank_B = target_ranks(score_BI, batch.target_B, batch.hidden_row, batch.hidden_item)
+    assert len(rank_B) > 3
+    assert torch.equal(whole["rank"], rank_B)
+    assert whole.keys() == pieces.keys()
+    assert torch.equal(pieces["rank"], rank_B)
+    assert torch.equal(pieces["index"], batch.index_B)
 
 
 @pools

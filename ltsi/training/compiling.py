@@ -1,0 +1,34 @@
+"""`torch.compile` for the part of a network that has the many small operations: its encoders."""
+
+from __future__ import annotations
+
+import torch
+from torch import nn
+
+from ltsi.errors import ConfigError
+from ltsi.models.network import Encoder
+
+
+def compile_encoders(model: nn.Module, backend: str | None) -> None:
+    """Lets torch compile the encoders of a model when they are first called; names of weights stay as they are.
+
+    What a model computes stays the same up to rounding. Lengths of histories are taken for variable, so that a new
+    length compiles nothing anew.
+
+    Args:
+        model: has encoders.
+        backend: compiles, such as `inductor`; None: nothing is compiled.
+
+    Raises:
+        ConfigError: torch has no such backend, or the model no encoder.
+    """
+    if backend is None:
+        return
+    known = torch.compiler.list_backends(exclude_tags=())
+    if backend not in known:
+        raise ConfigError(f"compile={backend} is no backend of torch.compile here; there are: {', '.join(known)}.")
+    encoders = [module for module in model.modules() if isinstance(module, Encoder)]
+    if not encoders:
+        raise ConfigError(f"compile={backend}: {type(model).__name__} has no encoder to compile; leave compile=null.")
+    for encoder in encoders:
+        encoder.compile(backend=backend, dynamic=True)

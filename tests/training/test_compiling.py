@@ -1,0 +1,90 @@
+"""Compiled encoders against the same encoders as they are."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+
+import pytest
+import torch
+from torch import Tensor
+
+from ltsi.errors import ConfigError
+from ltsi.histories import Histories
+from ltsi.models.encoding import encode
+from ltsi.models.items import Items
+from ltsi.models.network import SequenceNetwork
+from ltsi.models.popularity import Popularity
+from ltsi.models.transformer import Transformer
+from ltsi.training.compiling import compile_encoders
+
+# Torch's compilers import old parts of torch, and look at gradients that are not there.
+pytestmark = [
+    pytest.mark.filterwarnings("ignore:`torch.jit:DeprecationWarning"),
+    pytest.mark.filterwarnings("ignore:The .grad attribute of a Tensor that is not a leaf:UserWarning"),
+]
+
+ITEMS = 20
+
+
+@pytest.fixture(autouse=True)
+def forgotten() -> Iterator[None]:
+    """Leave nothing compiled to the tests that come later."""
+    yield
+    torch.compiler.reset()
+
+
+def network(dropout: float) -> SequenceNetwork:
+    torch.manual_seed(0)
+    return Transformer(Items(ITEMS, 8), 9, 8, layers=1, heads=2, dropout=dropout, embedding_dropout=dropout).train()
+
+
+def states_and_gradients(model: SequenceNetwork, *sizes: tuple[int, int]) -> tuple[Tensor, tuple[Tensor, ...]]:
+    """Encodes groups of some histories of a length each, with the same dropout every time."""
+    generator, groups = torch.Generator().manual_seed(3), []
+    for batch, length in sizes:
+        item_BL = torch.randint(ITEMS, (batch, length), generator=generator)
+        length_B = torch.full((batch,), length)
+        groups.append(Histories(item_BL, torch.zeros_like(item_BL), length_B, torch.zeros_like(item_BL)))
+    torch.manual_seed(7)
+    parameters = [parameter for parameter in model.parameters() if parameter.requires_grad]
+    state_ND = encode(model.states, groups, parameters)
+    return state_ND, torch.autograd.grad(state_ND.square().sum(), parameters)
+
+
+def assert_the_same(model: SequenceNetwork, backend: str, *sizes: tuple[int, int]) -> None:
+    names = list(model.state_dict())
+    state_ND, gradients = states_and_gradients(model, *sizes)
+    compile_encoders(model, backend)
+    assert list(model.state_dict()) == names
+    torch._dynamo.utils.counters.clear()
+    compiled_ND, compiled = states_and_gradients(model, *sizes)
+    assert torch._dynamo.utils.counters["stats"]["unique_graphs"] > 0
+    torch.testing.assert_close(compiled_ND, state_ND, rtol=1e-4, atol=1e-5)
+    for ours, theirs in zip(compiled, gradients, strict=True):
+        torch.testing.assert_close(ours, theirs, rtol=1e-3, atol=1e-4)
+
+
+def test_compiled_encoders_give_the_same_states_and_gradients() -> None:
+    assert_the_same(network(dropout=0.0), "inductor", (2, 9))
+
+
+def test_compiled_encoders_drop_the_same_elements_on_every_thread() -> None:
+    assert_the_same(network(dropout=0.5), "eager", (2, 9), (3, 5))
+
+
+def test_no_backend_compiles_nothing() -> None:
+    model = network(dropout=0.5)
+    compile_encoders(model, None)
+    torch._dynamo.utils.counters.clear()
+    states_and_gradients(model, (2, 9))
+    assert not torch._dynamo.utils.counters["stats"]
+
+
+def test_a_backend_that_is_not_there_is_refused() -> None:
+    with pytest.raises(ConfigError, match=r"compile=indctor is no backend .* there are: .*inductor"):
+        compile_encoders(network(dropout=0.5), "indctor")
+
+
+def test_a_model_without_encoders_is_refused() -> None:
+    with pytest.raises(ConfigError, match=r"Popularity has no encoder to compile; leave compile=null"):
+        compile_encoders(Popularity(n_items=ITEMS), "aot_eager")
