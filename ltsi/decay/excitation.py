@@ -25,7 +25,7 @@ from ltsi.decay.forms import RATE, Floats
 from ltsi.decay.kernels import EACH, EXPONENTIAL, LAST, POWER
 from ltsi.decay.point import AT_BOUND, NO_FALL, TOO_FAST
 from ltsi.decay.rate_fit import LEAST_SHARE, RateFit, RateModel
-from ltsi.decay.rate_frailty import FrailPairs
+from ltsi.decay.rate_frailty import FrailPairs, FrailRate
 from ltsi.decay.result import MIN_RETURNING_USERS, FitOptions
 from ltsi.decay.return_decay import observation_end
 from ltsi.decay.visits import Visits
@@ -66,6 +66,8 @@ class ExcitationModel:
         gain_error: its standard error over users.
         gain_apart: log-likelihood over the same model if every pair of a user and an entity has a level of its own.
         gain_apart_error: its standard error over users.
+        rate_per_day_apart: `λ` with these levels.
+        exponent_apart: `d` with these levels.
         variance_apart: variance of these levels, of mean 1.
         note: what the numbers do not say; empty if nothing.
     """
@@ -87,13 +89,15 @@ class ExcitationModel:
     gain_error: float
     gain_apart: float
     gain_apart_error: float
+    rate_per_day_apart: float | None
+    exponent_apart: float | None
     variance_apart: float
     note: str = ""
 
     @property
     def name(self) -> str:
         """What the model is called."""
-        return f"{self.kernel}, {self.memory}"
+        return f"{self.kernel} × {self.memory}"
 
 
 @dataclass(frozen=True)
@@ -180,7 +184,7 @@ def compare(visits: Visits, options: FitOptions, watch: Watch) -> Excitation:
     models = tuple(
         _described(one, kernel, memory, found[0], options) for one, (kernel, memory) in zip(found, MODELS, strict=True)
     )
-    heldout, apart = (np.stack([getattr(one, name) for one in found]) for name in ("heldout", "apart"))
+    heldout, apart = np.stack([one.heldout for one in found]), np.stack([one.apart.by_group for one in found])
     return Excitation(
         models,
         memory=_lead(models, heldout, [memory for _, memory in MODELS]),
@@ -198,16 +202,14 @@ class _Judged:
         fit: its fit to all users.
         replicates: `(R,)`, logarithm of the kernel's parameter in bootstrap replicates.
         heldout: `(G,)`, log-likelihood of each group of users, held out.
-        apart: `(G,)`, log-likelihood of each group if pairs have levels of their own.
-        variance: variance of these levels.
+        apart: its fit if pairs have levels of their own.
     """
 
     model: RateModel
     fit: RateFit
     replicates: Floats
     heldout: Floats
-    apart: Floats
-    variance: float
+    apart: FrailRate
 
     @classmethod
     def of(cls, model: RateModel, options: FitOptions) -> _Judged:
@@ -219,13 +221,12 @@ class _Judged:
         heldout = np.zeros(groups)
         for at in range(FOLDS):
             heldout += model.by_group(model.at(float(refits[at]), others[at]), fold == at)
-        frail = FrailPairs(model).maximise(fit)
-        return cls(model, fit, refits[FOLDS:], heldout, frail.by_group, frail.variance)
+        return cls(model, fit, refits[FOLDS:], heldout, FrailPairs(model).maximise(fit))
 
 
 def _described(one: _Judged, kernel: str, memory: str, plain: _Judged, options: FitOptions) -> ExcitationModel:
     model, fit = one.model, one.fit
-    shape = math.exp(fit.log_shape)
+    shape, shape_apart = math.exp(fit.log_shape), math.exp(one.apart.log_shape)
     exponential = model.kernel.parameter == RATE
     triggered = fit.amount * model.kernel.reach(shape)
     low = high = None
@@ -237,7 +238,7 @@ def _described(one: _Judged, kernel: str, memory: str, plain: _Judged, options: 
     if not note and memory == EACH and triggered >= 1.0:
         note = EXPLOSIVE
     gain, gain_error = _difference(one.heldout, plain.heldout)
-    gain_apart, gain_apart_error = _difference(one.apart, plain.apart)
+    gain_apart, gain_apart_error = _difference(one.apart.by_group, plain.apart.by_group)
     return ExcitationModel(
         kernel=kernel,
         memory=memory,
@@ -256,7 +257,9 @@ def _described(one: _Judged, kernel: str, memory: str, plain: _Judged, options: 
         gain_error=gain_error,
         gain_apart=gain_apart,
         gain_apart_error=gain_apart_error,
-        variance_apart=one.variance,
+        rate_per_day_apart=shape_apart if exponential else None,
+        exponent_apart=None if exponential else shape_apart,
+        variance_apart=one.apart.variance,
         note=note,
     )
 

@@ -33,11 +33,15 @@ class FrailRate:
 
     Attributes:
         log_shape: logarithm of the kernel's parameter.
+        amount: returns per day that a trace of 1 adds for a pair whose factor is 1.
+        floor: its returns per day without any trace.
         variance: variance of the factors.
         by_group: `(G,)`, log-likelihood of each group of users, factors integrated out.
     """
 
     log_shape: float
+    amount: float
+    floor: float
     variance: float
     by_group: Floats
 
@@ -78,9 +82,7 @@ class FrailPairs:
             return -self._climb(self.model.traces(at), inner)[0] / len(self.model.came)
 
         found = float(minimize_scalar(loss, bounds=ends, method="bounded", options={"xatol": 1e-3}).x)
-        traces = self.model.traces(found)
-        _, inner = self._climb(traces, inner)
-        return FrailRate(found, float(np.exp(inner[2])), self._by_group(traces, inner))
+        return self._at(found, inner)
 
     def _climb(self, traces: Traces, start: Floats) -> tuple[float, Floats]:
         """Returns the highest log-likelihood for a kernel, and the share, log-scale and log-variance that give it."""
@@ -112,11 +114,13 @@ class FrailPairs:
         value: Floats = gamma - (shape + self.returns) * np.log1p(expected / shape)
         return value
 
-    def _by_group(self, traces: Traces, inner: Floats) -> Floats:
-        model, spent = self.model, sums(self.model.visits.pair, traces.integral, self.size)
+    def _at(self, log_shape: float, start: Floats) -> FrailRate:
+        model, traces = self.model, self.model.traces(log_shape)
+        _, inner = self._climb(traces, start)
+        spent = sums(model.visits.pair, traces.integral, self.size)
         share, scale = float(inner[0]), len(model.came) * float(np.exp(inner[1]))
         floor, amount = scale * share / float(self.days.sum()), scale * (1.0 - share) / float(spent.sum())
         gained = sums(model.group_of_return, np.log(floor + amount * traces.at_return), model.visits.n_groups)
         mixed = self._mixed(floor * self.days + amount * spent, float(np.exp(-inner[2])))
-        found: Floats = gained + sums(self.group, mixed, model.visits.n_groups)
-        return found
+        by_group = gained + sums(self.group, mixed, model.visits.n_groups)
+        return FrailRate(log_shape, amount, floor, float(np.exp(inner[2])), by_group)
