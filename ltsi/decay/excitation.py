@@ -66,8 +66,8 @@ class ExcitationModel:
         gain_error: its standard error over users.
         gain_apart: log-likelihood over the same model if every pair of a user and an entity has a level of its own.
         gain_apart_error: its standard error over users.
-        rate_per_day_apart: `λ` with these levels.
-        exponent_apart: `d` with these levels.
+        rate_per_day_apart: `λ` with these levels; None where the rate then does not fall, or too fast to be seen.
+        exponent_apart: `d` with these levels, likewise.
         variance_apart: variance of these levels, of mean 1.
         note: what the numbers do not say; empty if nothing.
     """
@@ -226,7 +226,7 @@ class _Judged:
 
 def _described(one: _Judged, kernel: str, memory: str, plain: _Judged, options: FitOptions) -> ExcitationModel:
     model, fit = one.model, one.fit
-    shape, shape_apart = math.exp(fit.log_shape), math.exp(one.apart.log_shape)
+    shape, shape_apart = math.exp(fit.log_shape), math.exp(one.apart.log_shape) if one.apart.falls else None
     exponential = model.kernel.parameter == RATE
     triggered = fit.amount * model.kernel.reach(shape)
     low = high = None

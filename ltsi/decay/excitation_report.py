@@ -127,7 +127,7 @@ def _entries(one: ExcitationModel, best: bool) -> list[Entry]:
         Cell(one.aic, f"{one.aic:,.1f}"),
         Cell(one.gain, _with_error(one.gain, one.gain_error)),
         Cell(one.gain_apart, _with_error(one.gain_apart, one.gain_apart_error)),
-        Cell(apart, f"{symbol} = {apart:.3g}"),
+        Cell(apart, "no fall" if apart is None else f"{symbol} = {apart:.3g}"),
         one.low,
         one.high,
         one.log_likelihood,

@@ -24,6 +24,7 @@ from ltsi.decay.pairs import sums
 from ltsi.decay.rate_fit import RateFit, RateModel, Traces
 
 _GRID = 6
+_PRECISION = 1e-3
 _SHARES = (1e-6, 1.0 - 1e-6)
 
 
@@ -36,6 +37,7 @@ class FrailRate:
         amount: returns per day that a trace of 1 adds for a pair whose factor is 1.
         floor: its returns per day without any trace.
         variance: variance of the factors.
+        falls: whether the kernel accounts for any return and fades at a rate that the log can show.
         by_group: `(G,)`, log-likelihood of each group of users, factors integrated out.
     """
 
@@ -43,6 +45,7 @@ class FrailRate:
     amount: float
     floor: float
     variance: float
+    falls: bool
     by_group: Floats
 
 
@@ -81,7 +84,7 @@ class FrailPairs:
         def loss(at: float) -> float:
             return -self._climb(self.model.traces(at), inner)[0] / len(self.model.came)
 
-        found = float(minimize_scalar(loss, bounds=ends, method="bounded", options={"xatol": 1e-3}).x)
+        found = float(minimize_scalar(loss, bounds=ends, method="bounded", options={"xatol": _PRECISION}).x)
         return self._at(found, inner)
 
     def _climb(self, traces: Traces, start: Floats) -> tuple[float, Floats]:
@@ -123,4 +126,6 @@ class FrailPairs:
         gained = sums(model.group_of_return, np.log(floor + amount * traces.at_return), model.visits.n_groups)
         mixed = self._mixed(floor * self.days + amount * spent, float(np.exp(-inner[2])))
         by_group = gained + sums(self.group, mixed, model.visits.n_groups)
-        return FrailRate(log_shape, amount, floor, float(np.exp(inner[2])), by_group)
+        inside = model.low + 2 * _PRECISION < log_shape < model.high - 2 * _PRECISION
+        falls = inside and (1.0 - share) * len(model.came) >= 1
+        return FrailRate(log_shape, amount, floor, float(np.exp(inner[2])), falls, by_group)

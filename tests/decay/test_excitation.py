@@ -266,6 +266,11 @@ def test_users_who_differ_do_not_pass_for_visits_that_add_up() -> None:
     assert found.memory.clear
     assert found.memory_apart.first.memory == LAST
     assert found.memory_apart.clear
+    # Taken to be alike, they seem to lose interest faster than any of them does.
+    alike, apart = found.models[0].rate_per_day, found.models[0].rate_per_day_apart
+    assert alike is not None
+    assert alike > 0.13
+    assert apart == pytest.approx(0.1, rel=0.1)
     assert conclusion(found).startswith("Only the last visit counts, and users differ: ")
 
 
@@ -296,6 +301,8 @@ def test_a_rate_that_rises_is_said_to_leave_no_trace() -> None:
     found = compare(visits, FitOptions(replicates=20), nobody)
     for one in found.models[:2]:
         assert one.note == NO_TRACES
+        assert one.rate_per_day_apart is None
+        assert one.exponent_apart is None
         assert one.low is None
         assert one.floor == pytest.approx(300 / visits.exposure.sum(), rel=1e-3)
     assert "note" in excitation_table(found, FitOptions()).columns
