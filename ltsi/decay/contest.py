@@ -97,7 +97,7 @@ def hold_contest(
     names = tuple(starts)
     barred = np.zeros((len(names), len(entities)), dtype=bool) if barred is None else barred
     pairs = Pairs.of(statistics, entities)
-    fold = _deal(statistics.n_groups, seed)
+    fold = deal(statistics.n_groups, seed)
     returns, exposure = statistics.totals(entities, (fold[None, :] != np.arange(FOLDS)[:, None]).astype(np.float64))
     bins, row = statistics.n_bins, fold[pairs.group] * len(entities) + pairs.entity
     scores = []
@@ -126,7 +126,8 @@ def hold_contest(
     )
 
 
-def _deal(n_groups: int, seed: int) -> NDArray[np.int64]:
+def deal(n_groups: int, seed: int) -> NDArray[np.int64]:
+    """Deals groups of users into folds, `(n_groups,)`."""
     return np.random.default_rng(seed).permutation(np.arange(n_groups) % FOLDS)
 
 

@@ -24,7 +24,7 @@ from ltsi.decay.pairs import Pairs
 
 _ROUNDS = 300
 _LEAST_GAIN = 1e-5
-_LEAST_VARIANCE, _MOST_VARIANCE = 1e-4, 50.0
+LEAST_VARIANCE, MOST_VARIANCE = 1e-4, 50.0
 _STEP = 1e-3
 
 
@@ -123,8 +123,8 @@ def _mixed(returns: Floats, expected: Floats, log_variance: Floats) -> Floats:
 
 def _climb_variance(pairs: Pairs, expected: Floats, log_variance: Floats) -> Floats:
     """Returns the `log α` that fits best given what was expected, by golden-section search around the last."""
-    low = np.maximum(log_variance - 1.5, np.log(_LEAST_VARIANCE))
-    high = np.minimum(log_variance + 1.5, np.log(_MOST_VARIANCE))
+    low = np.maximum(log_variance - 1.5, np.log(LEAST_VARIANCE))
+    high = np.minimum(log_variance + 1.5, np.log(MOST_VARIANCE))
     golden = (np.sqrt(5.0) - 1) / 2
 
     def value(at: Floats) -> Floats:

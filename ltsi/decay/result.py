@@ -45,6 +45,7 @@ class FitOptions:
         confidence: coverage of the intervals.
         seed: seed of the bootstrap and of the deal of users into folds.
         min_returns: an entity with fewer returns is not fitted.
+        excitation: whether to ask if earlier visits add up, beside the return hazard (`ltsi.decay.excitation`).
     """
 
     session_gap_days: float = 0.5
@@ -55,6 +56,7 @@ class FitOptions:
     confidence: float = 0.95
     seed: int = 0
     min_returns: int = 30
+    excitation: bool = False
 
     def __post_init__(self) -> None:
         """Refuses values that mean nothing."""
@@ -85,6 +87,10 @@ class FitOptions:
         if self.estimator == NEGATIVE_BINOMIAL and self.exposure != DAYS:
             raise ConfigError(
                 f"estimator=negative_binomial needs exposure=days, not exposure={self.exposure}: trials are binomial."
+            )
+        if self.excitation and self.exposure != DAYS:
+            raise ConfigError(
+                f"excitation=true needs exposure=days, not exposure={self.exposure}: visits add up in continuous time."
             )
         if self.estimator in (LOG_LINEAR, LOG_RATIO) and self.form != "exponential":
             raise ConfigError(f"estimator={self.estimator} knows one form only; set form=exponential.")

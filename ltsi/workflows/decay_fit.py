@@ -1,6 +1,7 @@
 """`ltsi decay-fit`: how fast the interests in a log fade.
 
-The run folder gets `decay.parquet` (one row per entity) and `decay.png` (observed hazards and fitted curves).
+The run folder gets `decay.parquet` (one row per entity) and `decay.png` (observed hazards and fitted curves); with
+`excitation=true` also `excitation.parquet` (one row per model of the return).
 """
 
 from __future__ import annotations
@@ -18,6 +19,8 @@ from omegaconf import DictConfig, OmegaConf
 from rich.console import Console
 from rich.progress import Progress
 
+from ltsi.decay.excitation import Excitation, ExcitationModel, fit_excitation
+from ltsi.decay.excitation_report import excitation_records, excitation_table
 from ltsi.decay.forms import FORMS
 from ltsi.decay.plot import decay_figure
 from ltsi.decay.report import FURTHER, covers, decay_table, forms_table, records
@@ -55,6 +58,8 @@ def run(cfg: DictConfig) -> Result:
     """
     options = _options(cfg)
     if cfg.run is not None:
+        if options.excitation:
+            raise ConfigError("excitation=true asks a log, not a model: set data=STORE instead of run=DIR.")
         trained = implied_decay.open_aged(str(cfg.run))
         entity, codes, labels = _entities(cfg.entity, trained.experiment.store)
         if codes is None:
@@ -69,12 +74,14 @@ def run(cfg: DictConfig) -> Result:
     split = _part(cfg, store)
     entity, codes, labels = _entities(cfg.entity, store)
     parents = _parents(cfg.pool, entity, store)
-    fit = _fit(split, codes, labels, options, parents)
+    fit, excitation = _fit(split, codes, labels, options, parents)
     truth = _truth(store, entity)
     title = f"Interest decay in '{store.name}' by {entity}" + (", training part" if cfg.part == "train" else "")
     folder = Path(HydraConfig.get().runtime.output_dir)
     written = [_write_parquet(fit, folder / "decay.parquet"), _write_png(fit, title, folder / "decay.png")]
     written.append(write_document(fit, cfg, entity, store, folder))
+    if excitation:
+        written.append(_write_excitation(excitation, folder / "excitation.parquet"))
     if cfg.report:
         written.append(write_page(fit, title, entity, truth, store, folder))
     messages = [f"Wrote {path}" for path in written]
@@ -82,9 +89,10 @@ def run(cfg: DictConfig) -> Result:
         covered = sum(covers(one, truth[one.entity]) for one in fit.entities if one.entity in truth)
         messages.insert(0, f"The interval covers the planted half-life of {covered} of {len(truth)} categories.")
     figure = terminal_curves(fit)
-    forms = forms_table(fit)
+    tables = [decay_table(fit, title, entity, truth), forms_table(fit)]
+    tables.append(excitation_table(excitation, options) if excitation else None)
     return Result(
-        tables=[decay_table(fit, title, entity, truth), *([forms] if forms else [])],
+        tables=[table for table in tables if table],
         messages=messages,
         figures=[figure] if figure else [],
         value=fit.pooled.half_life_days,
@@ -150,7 +158,7 @@ def _fit(
     labels: list[str],
     options: FitOptions,
     parents: NDArray[np.integer] | None,
-) -> DecayFit:
+) -> tuple[DecayFit, Excitation | None]:
     console = Console(stderr=True)
     with Progress(console=console, transient=True, disable=not console.is_terminal) as progress:
         tasks = {}
@@ -160,7 +168,8 @@ def _fit(
                 tasks[stage] = progress.add_task(stage, total=1.0)
             progress.update(tasks[stage], completed=share)
 
-        return fit_return_decay(split, codes, labels, options, watch, parents)
+        fit = fit_return_decay(split, codes, labels, options, watch, parents)
+        return fit, fit_excitation(split, codes, len(labels), options, watch) if options.excitation else None
 
 
 def _truth(store: Store, entity: str) -> dict[str, float] | None:
@@ -178,6 +187,17 @@ def _write_parquet(fit: DecayFit, path: Path) -> Path:
     types = {"form": pl.String, **dict.fromkeys(numbers, pl.Float64)}
     partial = path.with_name(f".{path.name}.partial")
     pl.DataFrame(records(fit), schema_overrides=types, infer_schema_length=None).write_parquet(partial)
+    return partial.replace(path)
+
+
+def _write_excitation(found: Excitation, path: Path) -> Path:
+    # Named, because without models every number is empty.
+    types = {
+        one.name: pl.String if one.name in ("kernel", "memory", "note") else pl.Float64
+        for one in fields(ExcitationModel)
+    }
+    partial = path.with_name(f".{path.name}.partial")
+    pl.DataFrame(excitation_records(found), schema=types).write_parquet(partial)
     return partial.replace(path)
 
 

@@ -121,6 +121,9 @@ def test_training_part_has_fewer_visits(decay_fit: Callable[..., Outcome]) -> No
         (["data=log", "pool=category"], 2, "needs entity=item or entity=user"),
         (["data=log", "entity=user", "pool=segmnt"], 1, "have no column 'segmnt'"),
         (["data=log", "estimator=binomial"], 2, "needs trials"),
+        (["data=log", "excitation=true", "exposure=events"], 2, "excitation=true needs exposure=days"),
+        (["data=log", "excitation=perhaps"], 2, "excitation"),
+        (["run=anywhere", "excitation=true"], 2, "excitation=true asks a log, not a model"),
     ],
 )
 def test_mistakes_are_one_sentence_and_write_nothing(
@@ -164,6 +167,22 @@ def test_the_contest_is_shown_and_written(decay_fit: Callable[..., Outcome], tmp
     wanted = {"rate_per_day", "exponent", "dispersion", "fit_p", "heldout_gain", "pooled_half_life_days", "aic_power"}
     assert wanted <= set(saved.columns)
     assert not saved.select(pl.selectors.float().is_nan().any()).row(0).count(True)
+
+
+def test_whether_earlier_visits_add_up_is_shown_and_written(decay_fit: Callable[..., Outcome], tmp_path: Path) -> None:
+    write_log()
+    options = ("data=log", "entity=item", "form=exponential", "replicates=20", "hydra.run.dir=out")
+    outcome = decay_fit(*options, "excitation=true", "--format", "json")
+    assert outcome.exit_code == 0, outcome.output
+    printed = json.loads(outcome.stdout)["tables"][1]
+    assert printed["title"] == "Do earlier visits add up?"
+    saved = pl.read_parquet(tmp_path / "out/excitation.parquet")
+    assert {row["kernel"] + row["memory"] for row in printed["rows"]} == set(saved["kernel"] + saved["memory"])
+    assert {row["aic"] for row in printed["rows"]} == set(saved["aic"])
+    assert not any(saved.select(pl.selectors.float().is_nan().any()).row(0))
+    thin = decay_fit(*options, "excitation=true", "min_returns=100000")
+    assert "fewer than min_returns=100000" in thin.stdout
+    assert pl.read_parquet(tmp_path / "out/excitation.parquet")["aic"].to_list() == [None] * 4
 
 
 def test_every_user_has_a_rate_by_borrowing_from_the_segment(decay_fit: Callable[..., Outcome]) -> None:
