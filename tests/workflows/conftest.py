@@ -108,7 +108,7 @@ def trained(train: Train, trained_once: dict[tuple[str, ...], Path], tmp_path_fa
     def run(model: str, *overrides: str) -> RunFolder:
         key = (model, *overrides)
         if key in trained_once:
-            return RunFolder(shutil.copytree(trained_once[key], "run"))
+            return RunFolder(shutil.copytree(trained_once[key], Path("run")))
         found = train(model, *overrides)
         trained_once[key] = shutil.copytree(found.path, tmp_path_factory.mktemp("trained") / "run")
         return found
