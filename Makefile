@@ -41,8 +41,9 @@ format: $(INSTALLED) ## Put the code into the form that lint expects
 type: $(INSTALLED) ## Check types
 	$(BIN)/mypy
 
-pytest: $(INSTALLED) ## Run the tests alone
-	$(BIN)/pytest
+# Work is taken from whoever is behind: a file keeps to one process, and with it what its tests share, until the end.
+pytest: $(INSTALLED) ## Run the tests alone, a process for each core up to four
+	$(BIN)/pytest --numprocesses auto --maxprocesses 4 --dist worksteal
 
 test: lint type pytest ## Run every check: lint, types and tests
 

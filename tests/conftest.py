@@ -8,6 +8,9 @@ from typing import Any
 
 # As the command line does, and before anything imports torch: tests share their cores with the processes they start.
 os.environ.setdefault("OMP_WAIT_POLICY", "PASSIVE")
+# Where several processes run tests there is one for each core, and a second thread only takes from the others.
+if "PYTEST_XDIST_WORKER" in os.environ:
+    os.environ.setdefault("OMP_NUM_THREADS", "1")
 
 import numpy as np
 import polars as pl

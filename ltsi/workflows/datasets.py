@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Iterator, Mapping, Sequence
+from functools import cache
 from importlib.resources import files
 from typing import Any, cast
 
@@ -34,6 +35,8 @@ USE = ("good_for", "unfit_for")
 # What describes a set and its files is no setting of a run.
 NO_SETTINGS = ("_target_", "reader", "name", "folder", "about", "download", "files", "tables", "adapt")
 
+_SOURCES = files("ltsi.conf") / "source"
+
 
 def run(name: str | None = None) -> Result:
     """Describes one set, or lists all.
@@ -44,8 +47,8 @@ def run(name: str | None = None) -> Result:
     Raises:
         ConfigError: there is no set of that name.
     """
-    sets = dict(_sets())
     if name is None:
+        sets = _sets()
         notes = [
             "tied steps: share of a user's steps that carry the time of the one before, where it was counted.",
             "Licence, citation, addresses and settings of one set: ltsi datasets NAME.",
@@ -58,9 +61,10 @@ def run(name: str | None = None) -> Result:
                 _list("What they are good for", sets, USE),
             ]
         )
-    if name not in sets:
+    cfg = _set(name)
+    if cfg is None:
+        sets = _sets()
         raise ConfigError(f"There is no data set '{name}'.{did_you_mean(name, sets)} Data sets: {', '.join(sets)}.")
-    cfg = sets[name]
     facts = [[label, value] for key, label in FACTS.items() if (value := _fact(key, name, cfg)) is not None]
     settings = [[f"source.{key}", value] for key, value in _settings(cfg)]
     return Result(
@@ -76,19 +80,29 @@ def _list(title: str, sets: Mapping[str, Any], keys: Sequence[str], *notes: Any,
     return Table(title, ["data set", *(FACTS.get(key, key) for key in keys)], rows, *notes, **settings)
 
 
-def _sets() -> Iterator[tuple[str, dict[str, Any]]]:
-    """Yields the configuration of each source that describes itself, by name, with what it is based on."""
-    folder = files("ltsi.conf") / "source"
-    own: dict[str, Any] = {
-        entry.name.removesuffix(".yaml"): OmegaConf.create(entry.read_text(encoding="utf-8"))
-        for entry in sorted(folder.iterdir(), key=lambda entry: entry.name)
-        if entry.name.endswith(".yaml")
-    }
-    for name, cfg in own.items():
-        if "about" in cfg:
-            bases = [own[base] for base in cfg.pop("defaults", []) if base != "_self_"]
-            merged = OmegaConf.create({"source": OmegaConf.merge(*bases, cfg)})
-            yield name, cast(dict[str, Any], OmegaConf.to_container(merged.source, resolve=True))
+def _sets() -> dict[str, dict[str, Any]]:
+    """Returns the configuration of each source that describes itself, by name."""
+    names = sorted(entry.name.removesuffix(".yaml") for entry in _SOURCES.iterdir() if entry.name.endswith(".yaml"))
+    return {name: cfg for name in names if (cfg := _set(name)) is not None}
+
+
+def _set(name: str) -> dict[str, Any] | None:
+    """Returns the configuration of a source with what it is based on; None if it does not describe itself."""
+    own = _read(name)
+    if own is None or "about" not in own:
+        return None
+    bases = [_read(base) for base in own.get("defaults", []) if base != "_self_"]
+    merged = OmegaConf.create({"source": OmegaConf.merge(*bases, own)})
+    found = cast(dict[str, Any], OmegaConf.to_container(merged.source, resolve=True))
+    found.pop("defaults", None)
+    return found
+
+
+@cache
+def _read(name: str) -> Any:
+    """Reads a file of `conf/source`; None if there is none of that name."""
+    entry = _SOURCES / f"{name}.yaml"
+    return OmegaConf.create(entry.read_text(encoding="utf-8")) if entry.is_file() else None
 
 
 def _fact(key: str, name: str, cfg: Mapping[str, Any]) -> Entry:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable
+from copy import deepcopy
 from functools import cache
 
 import numpy as np
@@ -15,6 +16,7 @@ from ltsi.evaluation.ranking import target_ranks
 from ltsi.losses.softmax import Softmax
 from ltsi.models.interest import InterestModel
 from ltsi.sequences.batches import RankingBatches, TrainingBatches
+from ltsi.sequences.leave_one_out import LeaveOneOut
 from ltsi.sequences.split import Split
 from ltsi.store import Store
 from ltsi.workflows.experiment import build_model
@@ -48,26 +50,40 @@ def build() -> Build:
 
 @pytest.fixture
 def fit() -> Fit:
-    """Take a model through all it can learn: statistics, weights, mixture. Leave it ready to score."""
+    """Take a model through all it can learn: statistics, weights, mixture. Leave it ready to score.
+
+    Training ends early where `enough`, asked every second epoch, says that what is to be shown is shown.
+    """
+
+    def ready(model: InterestModel, split: Split) -> InterestModel:
+        model.eval()
+        if model.calibrates:
+            model.calibrate(RankingBatches(split.store, split.valid, MAX_LENGTH, hide_seen=False))
+        return model
 
     def run(
-        model: InterestModel, split: Split, epochs: int = 1, lr: float = 1e-2, seed: int = 1, batch_size: int = 8
+        model: InterestModel,
+        split: Split,
+        epochs: int = 1,
+        lr: float = 1e-2,
+        seed: int = 1,
+        batch_size: int = 8,
+        enough: Callable[[InterestModel], bool] = lambda model: False,
     ) -> InterestModel:
         torch.manual_seed(seed)
         model.fit_statistics(split)
         if model.learns:
             batches = TrainingBatches(split, MAX_LENGTH, batch_size, seed)
             optimizer = torch.optim.Adam(model.parameters(), lr)
-            model.train()
             for epoch in range(epochs):
+                model.train()
                 for batch in batches.epoch(epoch):
                     optimizer.zero_grad()
                     model.training_loss(batch, Softmax()).backward()
                     optimizer.step()
-        model.eval()
-        if model.calibrates:
-            model.calibrate(RankingBatches(split.store, split.valid, MAX_LENGTH, hide_seen=False))
-        return model
+                if epoch % 2 and enough(ready(model, split)):
+                    break
+        return ready(model, split)
 
     return run
 
@@ -83,6 +99,33 @@ def ranks() -> Callable[..., list[int]]:
                 rank_B = target_ranks(model(batch.histories), batch.target_B)
                 found.update(zip(batch.index_B.tolist(), rank_B.tolist(), strict=True))
         return [found[i] for i in range(len(split.test))]
+
+    return run
+
+
+@pytest.fixture
+def hits(fit: Fit, ranks: Callable[..., list[int]]) -> Callable[..., float]:
+    """Train a model and say for which share of the asked users the test target comes first.
+
+    Who is to win stops as soon as that is more than `enough`; who is to lose has all the epochs.
+    """
+
+    def run(
+        model: InterestModel,
+        split: Split,
+        asked: np.ndarray | slice = np.s_[:],
+        enough: float = 1.0,
+        epochs: int = 20,
+        lr: float = 4e-3,
+        batch_size: int = 32,
+    ) -> float:
+        def share(model: InterestModel) -> float:
+            return float(np.mean(np.array(ranks(model, split))[asked] == 1))
+
+        def wins(model: InterestModel) -> bool:
+            return enough < 1 and share(model) > enough
+
+        return share(fit(model, split, epochs=epochs, lr=lr, batch_size=batch_size, enough=wins))
 
     return run
 
@@ -117,3 +160,18 @@ def cycle(make_store: Callable[..., Store]) -> Store:
     """Write a log in which the next item is the last one plus one, modulo ten."""
     users = [[((start + i) % 10, (start + i) * DAY) for i in range(9)] for start in list(range(10)) * 4]
     return make_store(*users)
+
+
+@pytest.fixture(scope="session")
+def fitted_once() -> dict[str, InterestModel]:
+    return {}
+
+
+@pytest.fixture
+def fitted(
+    name: str, build: Build, fit: Fit, log: Callable[..., Store], fitted_once: dict[str, InterestModel]
+) -> InterestModel:
+    """Fit a model to the log in the first test that asks for it, and give each test a copy of its own."""
+    if name not in fitted_once:
+        fitted_once[name] = fit(build(name), LeaveOneOut()(log()))
+    return deepcopy(fitted_once[name])

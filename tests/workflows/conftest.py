@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import shutil
 import subprocess
 import sys
 from collections.abc import Callable
@@ -9,6 +10,7 @@ from pathlib import Path
 
 import pytest
 from hydra import compose, initialize_config_module
+from hydra._internal.hydra import Hydra
 from typer.testing import CliRunner, Result
 
 from ltsi.cli.main import app
@@ -32,6 +34,16 @@ def working_folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     monkeypatch.chdir(tmp_path)
     monkeypatch.setenv("COLUMNS", "300")
     return tmp_path
+
+
+@pytest.fixture(autouse=True)
+def composed_once(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Spare Hydra the first of its two compositions: half the time of a command that does little.
+
+    It composes everything once more to read `hydra.mode`, which no configuration of ltsi and no command here sets;
+    tests/cli and the commands in processes of their own leave Hydra as it is.
+    """
+    monkeypatch.setattr(Hydra, "get_mode", lambda *_, **__: None)
 
 
 @pytest.fixture(scope="session")
@@ -77,6 +89,29 @@ def train(ltsi: Ltsi, arguments: Callable[..., list[str]]) -> Train:
         command = arguments(model, *overrides)
         ltsi(*command)
         return RunFolder(Path(next(word for word in command if word.startswith("hydra.run.dir=")).partition("=")[2]))
+
+    return run
+
+
+@pytest.fixture(scope="session")
+def trained_once() -> dict[tuple[str, ...], Path]:
+    return {}
+
+
+@pytest.fixture
+def trained(train: Train, trained_once: dict[tuple[str, ...], Path], tmp_path_factory: pytest.TempPathFactory) -> Train:
+    """Put a run into the folder `run` as `train` leaves it, for tests of what comes after a training.
+
+    The first test that asks for a run trains it, the others get a copy.
+    """
+
+    def run(model: str, *overrides: str) -> RunFolder:
+        key = (model, *overrides)
+        if key in trained_once:
+            return RunFolder(shutil.copytree(trained_once[key], Path("run")))
+        found = train(model, *overrides)
+        trained_once[key] = shutil.copytree(found.path, tmp_path_factory.mktemp("trained") / "run")
+        return found
 
     return run
 

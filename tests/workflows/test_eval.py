@@ -64,7 +64,7 @@ def naive_rank(model: InterestModel, store: Store, first: int, row: int, max_len
 @pytest.mark.parametrize("seen", ["keep", "hide"])
 @pytest.mark.parametrize("model", ["exp_decay", "popularity", "transitions", "lstm", "transformer", "hybrid"])
 def test_ranks_and_metrics_are_those_of_a_naive_loop(train: Train, ltsi: Ltsi, model: str, seen: str) -> None:
-    run = train(model, f"seen={seen}", "max_length=7")
+    run = train(model, f"seen={seen}", "max_length=7", "trainer.max_epochs=1")
     ltsi("eval", "run=run")
     table, done = run.per_user("test"), run.evaluation("test")
     store, network, expected = open_store(run.environment["store_path"]), model_of(run), {}
@@ -82,8 +82,8 @@ def test_ranks_and_metrics_are_those_of_a_naive_loop(train: Train, ltsi: Ltsi, m
     assert done.metrics["ndcg@10"] == pytest.approx(gain / len(ranks))
 
 
-def test_the_table_of_users_says_what_was_asked(train: Train, ltsi: Ltsi, shop: Path) -> None:
-    run, store = train("popularity"), open_store(str(shop))
+def test_the_table_of_users_says_what_was_asked(trained: Train, ltsi: Ltsi, shop: Path) -> None:
+    run, store = trained("popularity"), open_store(str(shop))
     ltsi("eval", "run=run")
     table = run.per_user("test")
     row = table.row(3, named=True)
@@ -94,8 +94,8 @@ def test_the_table_of_users_says_what_was_asked(train: Train, ltsi: Ltsi, shop: 
     assert row["gap_seconds"] == store.time[end - 1] - store.time[end - 2]
 
 
-def test_only_the_test_part_is_added(train: Train, ltsi: Ltsi) -> None:
-    run = train("lstm")
+def test_only_the_test_part_is_added(trained: Train, ltsi: Ltsi) -> None:
+    run = trained("lstm")
     before = snapshot(run.path)
     ltsi("eval", "run=run")
     after = snapshot(run.path)
@@ -105,9 +105,9 @@ def test_only_the_test_part_is_added(train: Train, ltsi: Ltsi) -> None:
 
 @pytest.mark.parametrize("model", ["transitions", "lstm", "transformer"])
 def test_ranks_do_not_depend_on_the_batch_size(
-    train: Train, ltsi: Ltsi, monkeypatch: pytest.MonkeyPatch, model: str
+    trained: Train, ltsi: Ltsi, monkeypatch: pytest.MonkeyPatch, model: str
 ) -> None:
-    run = train(model)
+    run = trained(model)
     ltsi("eval", "run=run")
     ranks = run.per_user("test")
     monkeypatch.setattr("ltsi.sequences.batches.SCORE_BUDGET", 7 * 60)
@@ -115,8 +115,8 @@ def test_ranks_do_not_depend_on_the_batch_size(
     assert run.per_user("test").equals(ranks)
 
 
-def test_the_validation_part_reads_as_training_left_it(train: Train, ltsi: Ltsi) -> None:
-    run = train("hybrid")
+def test_the_validation_part_reads_as_training_left_it(trained: Train, ltsi: Ltsi) -> None:
+    run = trained("hybrid")
     table, metrics = run.per_user("valid"), run.evaluation("valid").metrics
     ltsi("eval", "run=run", "split=valid")
     assert run.evaluation("valid").metrics == metrics
@@ -124,8 +124,8 @@ def test_the_validation_part_reads_as_training_left_it(train: Train, ltsi: Ltsi)
     assert not run.has_evaluation("test")
 
 
-def test_other_metrics_on_request(train: Train, ltsi: Ltsi) -> None:
-    run = train("popularity")
+def test_other_metrics_on_request(trained: Train, ltsi: Ltsi) -> None:
+    run = trained("popularity")
     shown = json.loads(ltsi("eval", "run=run", "metrics=[hr@1,mrr]", "--format", "json").stdout)
     assert set(run.evaluation("test").metrics) == {"hr@1", "mrr"}
     assert str(run.evaluation("test").metrics["mrr"])[:6] in json.dumps(shown)
@@ -160,8 +160,8 @@ def test_a_folder_that_is_not_a_run_is_refused(ltsi: Ltsi) -> None:
     assert not Path("nowhere").exists()
 
 
-def test_a_part_that_is_not_one_is_refused(train: Train, ltsi: Ltsi) -> None:
-    train("popularity")
+def test_a_part_that_is_not_one_is_refused(trained: Train, ltsi: Ltsi) -> None:
+    trained("popularity")
     assert "there is no split 'train'" in refused(ltsi, "run=run", "split=train", exit_code=2)
     sentence = refused(ltsi, "run=run", "split=leave_one_out", exit_code=2)
     assert "split=leave_one_out: eval reads a part of the run's own split: valid or test." in sentence
@@ -232,8 +232,8 @@ DAMAGE: dict[str, tuple[Callable[[Path], object], str]] = {
 
 
 @pytest.mark.parametrize("damage", DAMAGE)
-def test_a_damaged_run_is_refused_and_left_alone(train: Train, ltsi: Ltsi, damage: str) -> None:
-    run = train("lstm")
+def test_a_damaged_run_is_refused_and_left_alone(trained: Train, ltsi: Ltsi, damage: str) -> None:
+    run = trained("lstm")
     break_it, sentence = DAMAGE[damage]
     break_it(run.path)
     before = snapshot(run.path)

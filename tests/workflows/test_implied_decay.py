@@ -36,15 +36,15 @@ def test_exp_decay_over_items_gives_its_own_rate_back(ltsi: Ltsi, train: Train, 
     assert set(table["entity"][1:]) <= set(open_store(str(shop)).items["item"])
 
 
-def test_a_model_that_does_not_look_at_time_implies_none(ltsi: Ltsi, train: Train) -> None:
-    train("transitions")
+def test_a_model_that_does_not_look_at_time_implies_none(ltsi: Ltsi, trained: Train) -> None:
+    trained("transitions")
     shown = ltsi("decay-fit", "run=run", "replicates=0", "hydra.run.dir=implied").stdout
     assert "transitions implies no decay: 60 histories aged by up to" in shown
     assert not Path("implied/implied.parquet").exists()
 
 
-def test_where_every_history_holds_everything_there_is_nothing_to_compare(ltsi: Ltsi, train: Train) -> None:
-    train("exp_decay")
+def test_where_every_history_holds_everything_there_is_nothing_to_compare(ltsi: Ltsi, trained: Train) -> None:
+    trained("exp_decay")
     shown = ltsi("decay-fit", "run=run", "entity=all", "hydra.run.dir=implied", exit_code=2)
     assert "entity=all: every history holds every one, so there is nothing to compare an interest with" in shown.stderr
     assert not Path("implied").exists()

@@ -61,8 +61,8 @@ def test_a_place_is_the_rank_that_evaluation_found(train: Train, ltsi: Ltsi, mod
     assert hits >= 2
 
 
-def test_all_users_get_what_each_would_get(train: Train, ltsi: Ltsi, shop: Path) -> None:
-    train("exp_decay")
+def test_all_users_get_what_each_would_get(trained: Train, ltsi: Ltsi, shop: Path) -> None:
+    trained("exp_decay")
     ltsi("recommend", "run", "--all", "--k", "3")
     table = pl.read_parquet("run/recommendations.parquet")
     store = open_store(str(shop))
@@ -75,8 +75,8 @@ def test_all_users_get_what_each_would_get(train: Train, ltsi: Ltsi, shop: Path)
     assert [path.name for path in Path("out").iterdir()] == ["all.csv"]
 
 
-def test_who_has_no_history_gets_what_everybody_takes(train: Train, ltsi: Ltsi, shop: Path) -> None:
-    train("exp_decay")
+def test_who_has_no_history_gets_what_everybody_takes(trained: Train, ltsi: Ltsi, shop: Path) -> None:
+    trained("exp_decay")
     store = open_store(str(shop))
     user = store.users["user"][0]
     shown = ltsi("recommend", "run", "--user", user, "--at", "2001-01-01", "--k", "60").stdout
@@ -88,8 +88,8 @@ def test_who_has_no_history_gets_what_everybody_takes(train: Train, ltsi: Ltsi, 
     assert counts[[store.items["item"].to_list().index(item) for item in found]].tolist() == sorted(counts)[:-3:-1]
 
 
-def test_what_makes_no_sense_is_refused_in_a_sentence(train: Train, ltsi: Ltsi) -> None:
-    train("popularity")
+def test_what_makes_no_sense_is_refused_in_a_sentence(trained: Train, ltsi: Ltsi) -> None:
+    trained("popularity")
     assert "Store 'shop' has no user 'u7x' among its 60. Near are: u" in refused(ltsi, "--user", "u7x")
     assert "give --user U or --all" in refused(ltsi, exit_code=2)
     assert "give --user U or --all" in refused(ltsi, "--user", "u0001", "--all", exit_code=2)
@@ -110,9 +110,9 @@ def test_a_run_of_clicks_is_refused(train: Train, ltsi: Ltsi) -> None:
     )
 
 
-def test_fading_interests_give_way(train: Train, ltsi: Ltsi, shop: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_fading_interests_give_way(trained: Train, ltsi: Ltsi, shop: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """A stand-in says that the best category of the plain order is dormant, and all others are steady."""
-    train("exp_decay")
+    trained("exp_decay")
     user = open_store(str(shop)).users["user"][0]
     plain = rows(ltsi, "--user", user, "--k", "60")
     favourite = plain[0]["category"]
@@ -136,8 +136,8 @@ def test_fading_interests_give_way(train: Train, ltsi: Ltsi, shop: Path, monkeyp
         assert row["state"] == ("dormant" if row["category"] == favourite else "steady")
 
 
-def test_before_the_log_all_interests_are_new(train: Train, ltsi: Ltsi, shop: Path) -> None:
-    train("popularity")
+def test_before_the_log_all_interests_are_new(trained: Train, ltsi: Ltsi, shop: Path) -> None:
+    trained("popularity")
     asked = ("--user", open_store(str(shop)).users["user"][0], "--at", "2001-01-01")
     aware = rows(ltsi, *asked, "--strategy", "decay-aware")
     assert {row["state"] for row in aware} == {"new"}

@@ -110,8 +110,8 @@ def test_the_test_part_is_read_only_on_request(train: Train) -> None:
     assert "Reading the test part" in (asked.path / "train.log").read_text()
 
 
-def test_the_weights_of_a_pool_stand_beside_each_rank(train: Train) -> None:
-    run = train("hybrid")
+def test_the_weights_of_a_pool_stand_beside_each_rank(trained: Train) -> None:
+    run = trained("hybrid")
     table = run.per_user("valid")
     weights = [column for column in table.columns if column.startswith("weight_")]
     assert len(weights) == len(run.config["model"]["components"])
@@ -120,8 +120,8 @@ def test_the_weights_of_a_pool_stand_beside_each_rank(train: Train) -> None:
 
 
 @pytest.mark.parametrize("model", ["lstm", "transformer", "lstm_transformer", "hybrid", "exp_decay"])
-def test_the_same_command_gives_the_same_numbers(train: Train, model: str) -> None:
-    one, other = (train(model, f"hydra.run.dir={name}") for name in ("one", "other"))
+def test_the_same_command_gives_the_same_numbers(train: Train, trained: Train, model: str) -> None:
+    one, other = trained(model), train(model, "hydra.run.dir=other")
     assert_equal(state(one), state(other))
     assert curve(one) == curve(other)
     assert one.per_user("valid").equals(other.per_user("valid"))
@@ -248,8 +248,8 @@ def test_what_makes_no_sense_is_refused_in_a_sentence_and_leaves_nothing(
     assert not Path("run").exists()
 
 
-def test_a_trained_folder_is_not_trained_over(train: Train, ltsi: Ltsi, arguments: Arguments) -> None:
-    run = train("popularity")
+def test_a_trained_folder_is_not_trained_over(trained: Train, ltsi: Ltsi, arguments: Arguments) -> None:
+    run = trained("popularity")
     before = {name: (run.path / name).read_bytes() for name in files(run.path) - {"train.log"}}
     sentence = refused(ltsi, arguments("transitions"), 1)
     assert "run holds a trained run already; go on with it by resume=true, or give another hydra.run.dir." in sentence
@@ -265,20 +265,20 @@ def test_a_trained_folder_is_not_trained_over(train: Train, ltsi: Ltsi, argument
     ],
 )
 def test_resuming_goes_on_with_the_runs_own_settings(
-    train: Train, ltsi: Ltsi, arguments: Arguments, override: str, exit_code: int, sentence: str
+    trained: Train, ltsi: Ltsi, arguments: Arguments, override: str, exit_code: int, sentence: str
 ) -> None:
-    train("lstm")
+    trained("lstm")
     assert sentence in refused(ltsi, arguments("lstm", "resume=true", override), exit_code)
 
 
-def test_resuming_needs_the_same_store(train: Train, ltsi: Ltsi, arguments: Arguments) -> None:
-    run = train("lstm")
+def test_resuming_needs_the_same_store(trained: Train, ltsi: Ltsi, arguments: Arguments) -> None:
+    run = trained("lstm")
     run.update_environment({"fingerprint": "another"})
     assert "the store has changed since run" in refused(ltsi, arguments("lstm", "resume=true"), 1)
 
 
-def test_resuming_a_damaged_checkpoint_is_refused(train: Train, ltsi: Ltsi, arguments: Arguments) -> None:
-    run = train("lstm")
+def test_resuming_a_damaged_checkpoint_is_refused(trained: Train, ltsi: Ltsi, arguments: Arguments) -> None:
+    run = trained("lstm")
     last = run.checkpoint("last")
     last.write_bytes(last.read_bytes()[:1000])
     best = run.checkpoint("best").read_bytes()
