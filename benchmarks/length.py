@@ -16,7 +16,7 @@ import subprocess
 import sys
 import tempfile
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from itertools import groupby
 from pathlib import Path
 
@@ -44,6 +44,7 @@ LONGEST_SQUARE = 1_000
 class Row:
     """What one training took; `training` in µs an event, `ranking` in ms a history, `peak` in GB, `spent` in CPU s."""
 
+    growing: str
     label: str
     n_users: int
     length: int
@@ -52,7 +53,6 @@ class Row:
     ranking: float
     peak: float
     spent: float
-    growing: str = ""
 
     def __str__(self) -> str:
         return (
@@ -82,7 +82,7 @@ def generate(name: str, n_users: int, length: int, n_items: int) -> None:
     )
 
 
-def measure(label: str, settings: Sequence[str], n_users: int, length: int, n_items: int) -> Row:
+def measure(growing: str, label: str, settings: Sequence[str], n_users: int, length: int, n_items: int) -> Row:
     """Trains and ranks in a process of its own."""
     with tempfile.TemporaryDirectory(dir=os.environ.get("LTSI_SCRATCH")) as folder:
         os.environ["LTSI_DATA"] = folder
@@ -98,7 +98,7 @@ def measure(label: str, settings: Sequence[str], n_users: int, length: int, n_it
         private = next(line for line in done.stderr.splitlines() if line.startswith("peak_kb")).split()[1]
         (epoch,), ranking = RunFolder(run).epochs(), RunFolder(run).evaluation("valid")
     training, ranked = 1e6 / float(epoch["events_per_second"]), 1e3 * ranking.eval_seconds / ranking.n_targets
-    return Row(label, n_users, length, n_items, training, ranked, int(private) / 1e6, spent)
+    return Row(growing, label, n_users, length, n_items, training, ranked, int(private) / 1e6, spent)
 
 
 def draw(rows: Sequence[Row], place: Path) -> None:
@@ -149,8 +149,8 @@ def main() -> None:
     given = parser.parse_args()
     print(f"load {os.getloadavg()[0]:.2f}, {os.cpu_count()} cores\n\n" + "\n".join(HEAD), flush=True)
     rows = []
-    for growing, *question in questions(given.models.split(","), given.longest, given.items):
-        rows.append(replace(measure(*question), growing=growing))
+    for question in questions(given.models.split(","), given.longest, given.items):
+        rows.append(measure(*question))
         print(rows[-1], flush=True)
     if given.plot:
         draw(rows, given.plot)

@@ -12,8 +12,8 @@ from ltsi.models.network import Encoder
 def compile_encoders(model: nn.Module, backend: str | None) -> None:
     """Lets torch compile the encoders of a model when they are first called; names of weights stay as they are.
 
-    What a model computes stays the same up to rounding. Lengths of histories are taken for variable, so that a new
-    length compiles nothing anew.
+    What a model computes stays the same up to rounding. Sizes are taken for variable: a new length of histories seldom
+    compiles anything anew.
 
     Args:
         model: has encoders.
@@ -24,9 +24,9 @@ def compile_encoders(model: nn.Module, backend: str | None) -> None:
     """
     if backend is None:
         return
-    known = torch.compiler.list_backends(exclude_tags=())
-    if backend not in known:
-        raise ConfigError(f"compile={backend} is no backend of torch.compile here; there are: {', '.join(known)}.")
+    if backend not in torch.compiler.list_backends(exclude_tags=()):
+        usual = ", ".join(torch.compiler.list_backends())
+        raise ConfigError(f"compile={backend} is no backend of torch.compile here; there are: {usual}.")
     encoders = [module for module in model.modules() if isinstance(module, Encoder)]
     if not encoders:
         raise ConfigError(f"compile={backend}: {type(model).__name__} has no encoder to compile; leave compile=null.")

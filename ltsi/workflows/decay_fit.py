@@ -185,9 +185,7 @@ def _write_parquet(fit: DecayFit, path: Path) -> Path:
     numbers = [one.name for one in fields(EntityDecay) if one.default is None and one.name != "form"]
     numbers += [*FURTHER, *(f"aic_{name}" for name in FORMS)]
     types = {"form": pl.String, **dict.fromkeys(numbers, pl.Float64)}
-    partial = path.with_name(f".{path.name}.partial")
-    pl.DataFrame(records(fit), schema_overrides=types, infer_schema_length=None).write_parquet(partial)
-    return partial.replace(path)
+    return _write(pl.DataFrame(records(fit), schema_overrides=types, infer_schema_length=None), path)
 
 
 def _write_excitation(found: Excitation, path: Path) -> Path:
@@ -196,8 +194,12 @@ def _write_excitation(found: Excitation, path: Path) -> Path:
         one.name: pl.String if one.name in ("kernel", "memory", "note") else pl.Float64
         for one in fields(ExcitationModel)
     }
+    return _write(pl.DataFrame(excitation_records(found), schema=types), path)
+
+
+def _write(table: pl.DataFrame, path: Path) -> Path:
     partial = path.with_name(f".{path.name}.partial")
-    pl.DataFrame(excitation_records(found), schema=types).write_parquet(partial)
+    table.write_parquet(partial)
     return partial.replace(path)
 
 
