@@ -36,4 +36,10 @@ def side_by_side(task: Callable[[Part], Answer], parts: Sequence[Part]) -> list[
 @cache
 def _pool(workers: int) -> ThreadPoolExecutor:
     """Returns threads; torch's number of threads is a setting of the calling thread."""
-    return ThreadPoolExecutor(workers, "ltsi", initializer=torch.set_num_threads, initargs=(1,))
+    return ThreadPoolExecutor(workers, "ltsi", initializer=_alone)
+
+
+def _alone() -> None:
+    torch.set_num_threads(1)
+    # A thread's number is settled when it is first asked for: until then the caller's next setting would replace it.
+    torch.get_num_threads()
