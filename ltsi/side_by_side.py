@@ -20,7 +20,7 @@ Answer = TypeVar("Answer")
 def side_by_side(task: Callable[[Part], Answer], parts: Sequence[Part]) -> list[Answer]:
     """Runs a task on every part, as many at a time as torch has threads here; each runs on one thread.
 
-    What torch keeps for each thread (gradient mode, autocast) is the task's own to set.
+    Gradients are on or off, and mixed precision is on or off, as they are for the caller.
 
     Args:
         task: what to run; releases Python's lock while torch computes.
@@ -30,7 +30,16 @@ def side_by_side(task: Callable[[Part], Answer], parts: Sequence[Part]) -> list[
         The answers, in the order of the parts.
     """
     workers = min(torch.get_num_threads(), len(parts))
-    return list(_pool(workers).map(task, parts)) if workers > 1 else [task(part) for part in parts]
+    if workers <= 1:
+        return [task(part) for part in parts]
+    learning, mixed, dtype = torch.is_grad_enabled(), torch.is_autocast_enabled("cpu"), torch.get_autocast_dtype("cpu")
+
+    def as_here(part: Part) -> Answer:
+        # torch keeps both for each thread.
+        with torch.set_grad_enabled(learning), torch.autocast("cpu", dtype, enabled=mixed):
+            return task(part)
+
+    return list(_pool(workers).map(as_here, parts))
 
 
 @cache

@@ -49,3 +49,16 @@ def test_a_failure_is_raised() -> None:
 
     with pytest.raises(ValueError, match="part 1"):
         side_by_side(fail, [0, 1, 2])
+
+
+@pytest.mark.parametrize("threads", [1, 2])
+def test_gradients_and_mixed_precision_are_on_or_off_as_for_the_caller(threads: int) -> None:
+    def seen(_: int) -> tuple[bool, bool, torch.dtype]:
+        product = torch.ones(2, 2, requires_grad=True) @ torch.ones(2, 2)
+        return product.requires_grad, torch.is_autocast_enabled("cpu"), product.dtype
+
+    torch.set_num_threads(threads)
+    assert side_by_side(seen, [0, 1]) == [(True, False, torch.float32)] * 2
+    with torch.no_grad(), torch.autocast("cpu", torch.bfloat16):
+        assert side_by_side(seen, [0, 1]) == [(False, True, torch.bfloat16)] * 2
+    assert side_by_side(seen, [0, 1]) == [(True, False, torch.float32)] * 2

@@ -49,19 +49,15 @@ class _Encoding(torch.autograd.Function):
     def forward(ctx: Any, encoder: Encode, groups: Sequence[Histories], *parameters: Tensor) -> Tensor:
         seeds = torch.randint(2**62, (len(groups),)).tolist()
         learning = any(ctx.needs_input_grad)
-        mixed, dtype = torch.is_autocast_enabled("cpu"), torch.get_autocast_dtype("cpu")
 
         def forward(part: tuple[Histories, int]) -> Tensor:
             histories, seed = part
-            with (
-                drawing_from(seed),
-                sparse_gradients(),
-                torch.set_grad_enabled(learning),
-                torch.autocast("cpu", dtype, enabled=mixed),
-            ):
+            with drawing_from(seed), sparse_gradients():
                 return encoder(histories)
 
-        states = side_by_side(forward, list(zip(groups, seeds, strict=True)))
+        # Inside a function of its own, autograd records nothing unless it is told to.
+        with torch.set_grad_enabled(learning):
+            states = side_by_side(forward, list(zip(groups, seeds, strict=True)))
         ctx.parameters, ctx.states = parameters, states if learning else ()
         return torch.cat([state.detach() for state in states])
 

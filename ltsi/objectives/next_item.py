@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from functools import partial
 from typing import ClassVar
 
 import polars as pl
@@ -84,13 +85,8 @@ class NextItemTask(Task[InterestModel, TrainingBatch]):
         """Ranks the targets of a batch, on a CPU in pieces side by side; see `Task.answers`."""
         if batch.target_B.device.type != "cpu":
             return _ranked(model, batch)
-        mixed, dtype = torch.is_autocast_enabled("cpu"), torch.get_autocast_dtype("cpu")
-
-        def ranked(piece: RankingBatch) -> dict[str, Tensor]:
-            with torch.no_grad(), torch.autocast("cpu", dtype, enabled=mixed):
-                return _ranked(model, piece)
-
-        answers = side_by_side(ranked, batch.pieces(max(1, PIECE_SCORES // self.split.store.n_items)))
+        pieces = batch.pieces(max(1, PIECE_SCORES // self.split.store.n_items))
+        answers = side_by_side(partial(_ranked, model), pieces)
         return {name: torch.cat([piece[name] for piece in answers]) for name in answers[0]}
 
     def summary(self, answers: Answers, metrics: Sequence[str]) -> dict[str, float]:
@@ -117,6 +113,7 @@ class NextItemTask(Task[InterestModel, TrainingBatch]):
         return f"full ranking, seen items: {seen}, ties in score count half"
 
 
+@torch.no_grad()
 def _ranked(model: InterestModel, batch: RankingBatch) -> dict[str, Tensor]:
     score_BI, state = model.scores_and_state(batch.histories)
     rank_B = target_ranks(score_BI, batch.target_B, batch.hidden_row, batch.hidden_item)
