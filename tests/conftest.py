@@ -136,8 +136,13 @@ def make_run(tmp_path: Path) -> Callable[..., RunFolder]:
         settings = {"data": "shop", "seed": seed, "split": {"name": "leave_one_out", "min_events": 3}, **given}
         run.write_config({**settings, "model": {"name": model, "dim": 64, **given.get("model", {})}})
         facts = {"store": "shop", "fingerprint": "f00d", "seed": seed, "overrides": [f"model={model}", f"seed={seed}"]}
-        cost = {"started": "2026-01-01T00:00:00+00:00", "n_parameters": 1000, "train_seconds": 2.0}
-        run.update_environment({**facts, **cost, **(environment or {})})
+        cost = {
+            "started": "2026-01-01T00:00:00+00:00",
+            "n_parameters": 1000,
+            "train_seconds": 2.0,
+            "finished": "2026-01-01T00:00:02+00:00",
+        }
+        run.write_environment({**facts, **cost, **(environment or {})})
         if part is not None:
             n_users = len(ranks)
             columns = {

@@ -130,9 +130,7 @@ def _resumed(cell: Cell, ltsi: Ltsi, run: RunFolder) -> bool:
 def _facts(cell: Cell, configuration: str, run: RunFolder, seconds: float) -> Facts:
     environment, epochs = run.environment, run.epochs()
     parts = {part: run.evaluation(part) for part in ("valid", "test")}
-    # Of a run that was resumed the environment knows the last stretch, its epochs know them all.
-    in_epochs = sum(float(row["epoch_seconds"]) + float(row["valid_seconds"]) for row in epochs)
-    train_seconds = max(float(environment["train_seconds"]), in_epochs)
+    train_seconds = float(environment["train_seconds"])
     eval_seconds = {part: done.eval_seconds for part, done in parts.items()}
     facts: dict[str, Any] = {
         "data": cell.data.name,

@@ -142,10 +142,13 @@ class RunFolder:
         """
         return self._read_json(self._existing("environment.json"))
 
+    def write_environment(self, facts: Mapping[str, Any]) -> None:
+        """Writes `environment.json`, in place of one that may be there."""
+        self._write_json("environment.json", facts)
+
     def update_environment(self, facts: Mapping[str, Any]) -> None:
-        """Adds facts to `environment.json`, replacing facts of the same name; the file need not exist."""
-        known = self.environment if (self.path / "environment.json").is_file() else {}
-        self._write_json("environment.json", {**known, **facts})
+        """Adds facts to `environment.json`, replacing facts of the same name."""
+        self._write_json("environment.json", {**self.environment, **facts})
 
     def epochs(self) -> list[dict[str, str]]:
         """Returns the rows of `metrics.csv` as text; empty if no epoch has ended. A metric not measured is ''."""

@@ -28,8 +28,6 @@ _QUESTION = {
     INTENSITY: ("user", "entity", "origin", "step", "actual", "scale"),
 }
 _ANSWER = {NEXT_ITEM: ("rank",), CLICK: ("probability",), INTENSITY: ("predicted", "low", "high")}
-# What the sample is of: users, or of intensity series.
-_UNIT = {NEXT_ITEM: ("user",), CLICK: ("user",), INTENSITY: ("user", "entity")}
 
 
 @dataclass(frozen=True)
@@ -128,7 +126,7 @@ class Ledger:
 
     @property
     def n_users(self) -> int:
-        """Number of users asked about; of intensity, of series.
+        """Number of users asked about.
 
         Raises:
             RunError: see `ranks`.
@@ -142,13 +140,13 @@ class Ledger:
 
     @cached_property
     def first_targets(self) -> NDArray[np.int64]:
-        """Column of each user's first target or example, `(users,)`; those of a user follow each other.
+        """Column of each user's first target, example or forecast, `(users,)`; those of a user follow each other."""
+        return self._starts("user")
 
-        Of intensity, of each series' first forecast.
-        """
-        unit = self._questions.select(_UNIT[self.objective])
-        changed = pl.any_horizontal(pl.all() != pl.all().shift(1)).fill_null(value=True)
-        return np.flatnonzero(unit.select(changed).to_series().to_numpy())
+    @cached_property
+    def first_forecasts(self) -> NDArray[np.int64]:
+        """Column of each intensity series' first forecast, `(series,)`; those of a series follow each other."""
+        return self._starts("user", "entity")
 
     @property
     def n_targets(self) -> int:
@@ -182,7 +180,11 @@ class Ledger:
     @property
     def n_silent(self) -> int:
         """Number of series that are zero throughout the part."""
-        return int((np.add.reduceat(self._questions["actual"].to_numpy(), self.first_targets) == 0).sum())
+        return int((np.add.reduceat(self._questions["actual"].to_numpy(), self.first_forecasts) == 0).sum())
+
+    def _starts(self, *unit: str) -> NDArray[np.int64]:
+        changed = pl.any_horizontal(pl.all() != pl.all().shift(1)).fill_null(value=True)
+        return np.flatnonzero(self._questions.select(unit).select(changed).to_series().to_numpy())
 
     def _collected(self, entry: Entry, column: str) -> NDArray[Any]:
         found = []

@@ -84,8 +84,9 @@ class Questions:
         if self.at is not None:
             now_B = np.full(len(user_B), self.at)
         else:
-            # Positions count all events of a user, be they inputs or not.
-            now_B = self.end_row[user_B] - store.offsets[user_B]
+            # Positions count all events of a user, also those that are neither inputs nor targets and not in the store.
+            last_B = np.maximum(self.end_row[user_B], 1) - 1
+            now_B = np.where(self.end_row[user_B] > store.offsets[user_B], np.asarray(store.time[last_B]) + 1, 0)
         first_B = np.maximum(start_B, end_B - self.max_length)
         histories = gather(store, first_B, end_B, now_B, roles, user_B)
         hidden = seen_items(store, start_B, end_B, roles) if self.hide_seen else NOTHING_SEEN

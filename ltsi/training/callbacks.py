@@ -25,11 +25,12 @@ class EpochLog(Callback):
     def __init__(self, folder: RunFolder, monitor: str) -> None:
         self.folder, self.monitor, self.n_targets = folder, monitor, 0
         self._start = self._train_end = 0.0
-        self._loss = torch.zeros(())
+        self._loss, self._validated = torch.zeros(()), False
 
     def on_train_epoch_start(self, trainer: Trainer, module: LightningModule) -> None:
         """Starts the clock."""
         self._start, self._loss, self.n_targets = time.perf_counter(), torch.zeros((), device=module.device), 0
+        self._validated = False
 
     def on_train_batch_end(
         self, trainer: Trainer, module: LightningModule, outputs: Any, batch: Any, batch_idx: int
@@ -39,8 +40,14 @@ class EpochLog(Callback):
         self.n_targets += batch.n_targets
         self._train_end = time.perf_counter()
 
+    def on_validation_epoch_end(self, trainer: Trainer, module: LightningModule) -> None:
+        """Takes note that the epoch was validated."""
+        self._validated = True
+
     def on_train_epoch_end(self, trainer: Trainer, module: LightningModule) -> None:
-        """Writes the row. Validation has run: Lightning ends a training epoch after it."""
+        """Writes the row. Validation has run, if the epoch was not cut short: Lightning ends an epoch after it."""
+        if not self._validated:
+            return
         loss = float(trainer.strategy.reduce(self._loss, reduce_op="mean")) / self.n_targets
         if not trainer.is_global_zero:
             return

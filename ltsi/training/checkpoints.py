@@ -7,6 +7,7 @@ from pathlib import Path
 from typing import Any
 
 import torch
+from pytorch_lightning.callbacks import ModelCheckpoint
 from pytorch_lightning.plugins.io import TorchCheckpointIO
 from torch import nn
 
@@ -33,6 +34,20 @@ class AtomicCheckpointIO(TorchCheckpointIO):
         except (OSError, RuntimeError) as error:
             partial.unlink(missing_ok=True)
             raise RunError(f"Checkpoint {path} could not be written: {error}.") from error
+
+
+class MovableCheckpoint(ModelCheckpoint):
+    """Goes on from a run that was moved or copied: Lightning would forget there which epoch was the best so far."""
+
+    def load_state_dict(self, state_dict: dict[str, Any]) -> None:
+        """Takes up the state, with the files where they are now."""
+
+        def here(path: Any) -> str:
+            return str(Path(str(self.dirpath)) / Path(path).name) if path else ""
+
+        moved = {name: here(state_dict[name]) for name in ("best_model_path", "kth_best_model_path", "last_model_path")}
+        best = {here(path): score for path, score in state_dict["best_k_models"].items()}
+        super().load_state_dict({**state_dict, **moved, "best_k_models": best, "dirpath": self.dirpath})
 
 
 def read_checkpoint(path: Path) -> dict[str, Any]:

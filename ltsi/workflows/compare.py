@@ -32,6 +32,7 @@ SHOWN = {
 """Metrics of an objective unless others are asked for."""
 MAIN = {NEXT_ITEM: ("ndcg@10",), CLICK: ("gauc", "log_loss"), INTENSITY: ("mae", "mse")}
 """Metrics that models are sorted and tested by, the first that is shown."""
+COVERAGE = "coverage"
 READS = {NEXT_ITEM: RANKS, CLICK: LABELS, INTENSITY: VALUES}
 
 
@@ -109,13 +110,13 @@ def _table(ledger: Ledger, names: Sequence[str], baseline: str, progress: Progre
     task = progress.add_task(f"Reading {len(ledger.entries)} models on {ledger.store}", total=None)
     entries, sums = ledger.entries, user_sums(ledger, names)
     main = _main(ledger, names, sums)
-    progress.update(task, description=f"Resampling {ledger.n_users:,} {_unit(ledger)}")
+    progress.update(task, description=f"Resampling {ledger.n_users:,} users")
     # A ratio of sums over the resampled users: users are the sample, and some have several targets.
     replicates_REM = sums.replicates(REPLICATES)
     metrics_EM = _Estimate(sums.value_EM, *percentile_interval(replicates_REM, LEVEL))
     progress.update(task, description=f"Testing {len(entries)} models")
     against, gains = _baseline(entries, baseline), None
-    if against is not None and sums.paired(main):
+    if against is not None and sums.paired(main) and names[main] != COVERAGE:
         worth = -1 if parse(names[main]).lower_is_better else 1
         gains = _gains(sums.numerator_EMU[:, main], replicates_REM[:, :, main], against, worth)
     progress.remove_task(task)
@@ -137,7 +138,7 @@ def _table(ledger: Ledger, names: Sequence[str], baseline: str, progress: Progre
         rows=rows,
         notes=[
             _protocol(ledger),
-            _gain_note(entries, names[main], baseline, gains, against, _unit(ledger)),
+            _gain_note(entries, names[main], baseline, gains, against),
             *_warnings(ledger),
         ],
         data_columns=[column for column in columns if column.endswith((" low", " high"))],
@@ -148,24 +149,23 @@ def _main(ledger: Ledger, names: Sequence[str], sums: UserSums) -> int:
     """Returns the index of the metric that models are sorted and tested by: the first that can be tested."""
     preferred = [name for name in MAIN[ledger.objective] if name in names]
     order = [names.index(name) for name in [*preferred, *names]]
-    return next((index for index in order if sums.paired(index)), order[0])
+    return next((index for index in order if sums.paired(index) and names[index] != COVERAGE), order[0])
 
 
 def _best(name: str, value_E: NDArray[np.float64]) -> float:
     defined = value_E[~np.isnan(value_E)]
-    if not len(defined):
+    # More coverage is not better, and more than promised is no merit.
+    if not len(defined) or name == COVERAGE:
         return float("nan")
     return float(defined.min() if parse(name).lower_is_better else defined.max())
 
 
 def _sample(ledger: Ledger) -> str:
-    users = f"{ledger.n_users:,} {_unit(ledger)}"
-    asked = {CLICK: "examples", INTENSITY: "forecasts"}.get(ledger.objective, "targets")
+    users = f"{ledger.n_users:,} users"
+    if ledger.objective == INTENSITY:
+        return f"{ledger.n_targets:,} forecasts of {len(ledger.first_forecasts):,} series of {users}"
+    asked = "examples" if ledger.objective == CLICK else "targets"
     return users if ledger.n_targets == ledger.n_users else f"{ledger.n_targets:,} {asked} of {users}"
-
-
-def _unit(ledger: Ledger) -> str:
-    return "series" if ledger.objective == INTENSITY else "users"
 
 
 def _baseline(entries: Sequence[Entry], name: str) -> int | None:
@@ -226,7 +226,7 @@ def _cost_cells(entry: Entry) -> tuple[Cell, Cell]:
 def _protocol(ledger: Ledger) -> str:
     seen = ledger.first.evaluation.seen
     treated = "not ranked" if seen == "hide" else "ranked like all others"
-    how = f"Full ranking, ties in score count half, items the user has seen are {treated} (seen={seen})."
+    how = f"Full ranking, ties in score count half (rounded down), items the user has seen are {treated} (seen={seen})."
     if ledger.objective == CLICK:
         how = (
             f"Two classes, {told_labels(ledger.first)}; positive is predicted from a probability of 0.5 on. auc "
@@ -234,30 +234,29 @@ def _protocol(ledger: Ledger) -> str:
         )
     if ledger.objective == INTENSITY:
         how = (
-            "Forecasts over a horizon from origins that roll through the part; r2 is no mean over series, so it has no "
+            "Forecasts over a horizon from origins that roll through the part; r2 is no mean over users, so it has no "
             "interval here; coverage is best where it is what the intervals promise, 0.9; "
             f"{ledger.n_silent:,} of the series are zero throughout the part."
         )
     return (
-        f"Means over seeds; ± is half the width of the {LEVEL:.0%} bootstrap interval over {_unit(ledger)} "
+        f"Means over seeds; ± is half the width of the {LEVEL:.0%} bootstrap interval over users "
         f"({REPLICATES:,} resamples; --format json or csv has the bounds). {how}"
     )
 
 
-def _gain_note(
-    entries: Sequence[Entry], main: str, baseline: str, gains: _Gains | None, against: int | None, unit: str
-) -> str:
+def _gain_note(entries: Sequence[Entry], main: str, baseline: str, gains: _Gains | None, against: int | None) -> str:
     if against is None:
         known = ", ".join(sorted(entry.label for entry in entries))
         return f"No gains are shown: the baseline '{baseline}' is not among these runs ({known})."
     if gains is None:
-        return f"No gains are shown: {main} is no mean over {unit}; show another metric too."
+        why = "more of it is not better" if main == COVERAGE else f"it is no mean over users"
+        return f"No gains are shown in {main}: {why}; show another metric too."
     label, n_tests = entries[gains.against].label, len(entries) - 1
     if not n_tests:
         return f"No gains are shown: there is nothing but the baseline {label}."
     measure = f"less {main} than" if parse(main).lower_is_better else f"{main} over"
     note = (
-        f"Gain: {measure} {label} on the same {unit}; p: {FLIPS:,} random sign flips of their differences, "
+        f"Gain: {measure} {label} on the same users; p: {FLIPS:,} random sign flips of their differences, "
         f"Holm-corrected for {n_tests} comparison{'s' if n_tests > 1 else ''}."
     )
     if np.isnan(gains.percent.mean).all():
@@ -269,5 +268,8 @@ def _warnings(ledger: Ledger) -> Iterator[str]:
     order_warning = ledger.first.environment.get("order_warning")
     if order_warning:
         yield f"Order inside ties of time: {order_warning}"
+    stopped = [str(record.path) for e in ledger.entries for record in e.records if "finished" not in record.environment]
+    if stopped:
+        yield f"Stopped before the end of the training, shown as of their best epoch: {', '.join(stopped)}."
     if ledger.n_repeated:
         yield f"{ledger.n_repeated} earlier run(s) with the configuration and seed of a later one are left out."

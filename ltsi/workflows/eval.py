@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 import logging
+from collections.abc import Sequence
 from pathlib import Path
 
 from omegaconf import DictConfig
 from pytorch_lightning import Trainer
 
-from ltsi.errors import ConfigError
+from ltsi.errors import ConfigError, RunError
 from ltsi.runs.folder import Evaluation, RunFolder, find_runs
 from ltsi.sequences.datamodule import SplitDataModule
 from ltsi.sequences.split import PARTS
@@ -33,6 +34,9 @@ def run(cfg: DictConfig) -> Result:
     if cfg.split not in PARTS:
         raise ConfigError(f"split={cfg.split.name}: eval reads a part of the run's own split: {' or '.join(PARTS)}.")
     runs = find_runs(Path(cfg.run))
+    # A sweep that was stopped has runs of which nothing can be asked yet.
+    unfinished = [folder for folder in runs if not folder.checkpoint_path("best").is_file()]
+    runs = [folder for folder in runs if folder not in unfinished] or runs
     # Runs that were asked the same way share a table: a sweep may hold several objectives.
     tables: dict[tuple[tuple[str, ...], str], list[list[Entry]]] = {}
     for folder in runs:
@@ -44,6 +48,15 @@ def run(cfg: DictConfig) -> Result:
     return Result(
         tables=[Table(title, columns, rows, notes=[note]) for (columns, note), rows in tables.items()],
         messages=[f"Compare with: ltsi compare {cfg.run}"],
+        failure=_not_evaluated(unfinished) if unfinished else None,
+    )
+
+
+def _not_evaluated(unfinished: Sequence[RunFolder]) -> RunError:
+    named = ", ".join(str(folder.path) for folder in unfinished)
+    return RunError(
+        f"Not evaluated, having no checkpoint because the training was stopped: {named}; finish them by the command of "
+        "the sweep and resume=true."
     )
 
 

@@ -120,7 +120,7 @@ def _states(store: Store, at: int | None, n_categories: int, user: int | None) -
     """Asks how interests stand, of one user or of all; what happens from `at` on is not looked at."""
     users = None if user is None else np.array([user])
     found = interest_states(store, CATEGORY, now=at, users=users)
-    state_S = np.array([State[name] for name in STATES], dtype=np.int8)[found.state_S]
+    state_S = np.array([State[name] for name in STATES], dtype=np.int8)[found.state_S.astype(np.int64)]
     return KnownStates(found.series.user_S, found.series.entity_S, state_S, n_categories)
 
 

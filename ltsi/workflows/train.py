@@ -9,9 +9,9 @@ from pathlib import Path
 from typing import Any
 
 from hydra.core.hydra_config import HydraConfig
+from hydra.types import RunMode
 from omegaconf import DictConfig, OmegaConf, open_dict
 from pytorch_lightning import Callback, Trainer, seed_everything
-from pytorch_lightning.callbacks import ModelCheckpoint
 
 from ltsi.errors import ConfigError, RunError
 from ltsi.metrics import parse
@@ -22,7 +22,7 @@ from ltsi.sequences.datamodule import SplitDataModule
 from ltsi.tables import Result, Table
 from ltsi.training.averaging import WeightAverage
 from ltsi.training.callbacks import EpochLog
-from ltsi.training.checkpoints import load_model, read_checkpoint
+from ltsi.training.checkpoints import MovableCheckpoint, load_model, read_checkpoint
 from ltsi.training.compiling import compile_encoders
 from ltsi.training.module import InterestModule
 from ltsi.workflows.build import build
@@ -50,7 +50,8 @@ def run(cfg: DictConfig) -> Result:
         The validation metrics; `value` is the one that sweepers optimise.
     """
     folder = RunFolder(Path(HydraConfig.get().runtime.output_dir))
-    if not cfg.resume:
+    resume = _resumes(cfg, folder)
+    if not resume:
         _refuse_trained(folder)
     experiment = build_experiment(cfg)
     store = experiment.store
@@ -64,21 +65,25 @@ def run(cfg: DictConfig) -> Result:
     model = task.model(build_model(cfg))
     with open_dict(cfg):
         cfg.decay_digests = hand_over_decays(model, cfg, store)
-    if cfg.resume:
-        _require_same_run(folder, cfg, store.fingerprint)
+    if resume:
+        _require_same_run(folder, cfg, store.fingerprint, "last" if model.learns else "best")
     compile_encoders(model, cfg.compile)
     module = InterestModule(task, model, build(cfg.loss), build(cfg.optimizer), cfg.metrics, cfg.seed)
     trainer = build_trainer(cfg, _callbacks(cfg, task.objective.monitor, folder) if model.learns else ())
     if model.learns:
         _require_training(trainer, module, data)
+    over = resume and (not model.learns or _is_over(folder, trainer))
+    earlier = sum(float(row["epoch_seconds"]) + float(row["valid_seconds"]) for row in folder.epochs() if resume)
     if trainer.is_global_zero:
+        if not over:
+            folder.discard_evaluations()  # what was measured before a resumed training is void
         _begin(folder, cfg, experiment, task, trainer)
         if features is not None:
             folder.write_features(features.state())
     log.info("%s on %s: %d users, %d items.", cfg.model.name, store.name, store.n_users, store.n_items)
     start = time.perf_counter()
-    _learn(trainer, module, data, folder, cfg.resume)
-    train_seconds = time.perf_counter() - start
+    _learn(trainer, module, data, folder, "nothing" if over else "the rest" if resume else "all")
+    train_seconds = earlier + time.perf_counter() - start
     valid = evaluate(experiment, "valid", trainer, module, data, cfg.metrics, folder)
     if model.calibrates or not model.learns:
         trainer.save_checkpoint(folder.checkpoint_path("best"))
@@ -95,8 +100,7 @@ def run(cfg: DictConfig) -> Result:
 
 
 def _begin(folder: RunFolder, cfg: DictConfig, experiment: Experiment, task: Task[Any, Any], trainer: Trainer) -> None:
-    """Writes what is known before training; what was measured before a resumed training is void."""
-    folder.discard_evaluations()
+    """Writes what is known before training, in place of what an earlier one of this run had found."""
     folder.write_config(OmegaConf.to_container(cfg, resolve=True))  # type: ignore[arg-type]
     environment = describe_environment(
         experiment.store,
@@ -107,22 +111,36 @@ def _begin(folder: RunFolder, cfg: DictConfig, experiment: Experiment, task: Tas
         device=trainer.accelerator.__class__.__name__.removesuffix("Accelerator").lower(),
         overrides=list(HydraConfig.get().overrides.task),
     )
-    folder.update_environment(environment)
+    folder.write_environment(environment)
 
 
 def _callbacks(cfg: DictConfig, monitor: str, folder: RunFolder) -> list[Callback]:
     place = folder.path / "checkpoints"
     mode = "min" if parse(monitor).lower_is_better else "max"
-    best = ModelCheckpoint(place, "best", monitor=monitor, mode=mode, enable_version_counter=False)
+    best = MovableCheckpoint(place, "best", monitor=monitor, mode=mode, enable_version_counter=False)
     # Not by `save_last`, which only saves when the best one is saved.
-    last = ModelCheckpoint(place, "last", enable_version_counter=False)
+    last = MovableCheckpoint(place, "last", enable_version_counter=False)
     # The row of an epoch is written before its checkpoint: a killed run does the epoch again and replaces the row.
-    stopping = build(cfg.early_stopping, monitor=monitor, mode=mode)
-    return [EpochLog(folder, monitor), WeightAverage(cfg.weight_average), stopping, best, last]
+    stopping = [] if cfg.early_stopping is None else [build(cfg.early_stopping, monitor=monitor, mode=mode)]
+    return [EpochLog(folder, monitor), WeightAverage(cfg.weight_average), *stopping, best, last]
+
+
+def _resumes(cfg: DictConfig, folder: RunFolder) -> bool:
+    """Tells whether a run is gone on with: in a sweep, which may have been stopped before some jobs began, if it can be.
+
+    The other processes of a job with several devices do not know that it is one of a sweep.
+    """
+    if cfg.resume and HydraConfig.get().mode == RunMode.MULTIRUN and cfg.trainer.devices == 1:
+        return _is_trained(folder)
+    return bool(cfg.resume)
+
+
+def _is_trained(folder: RunFolder) -> bool:
+    return any(folder.checkpoint_path(which).is_file() for which in ("best", "last"))
 
 
 def _refuse_trained(folder: RunFolder) -> None:
-    if any(folder.checkpoint_path(which).is_file() for which in ("best", "last")):
+    if _is_trained(folder):
         raise RunError(
             f"{folder.path} holds a trained run already; go on with it by resume=true, or give another hydra.run.dir."
         )
@@ -132,14 +150,24 @@ def _require_training(trainer: Trainer, module: InterestModule, data: SplitDataM
     """Refuses, before anything is written, what would only fail when training starts."""
     if trainer.max_epochs == 0:
         raise ConfigError("trainer.max_epochs=0 trains nothing; it must be at least 1.")
+    if trainer.check_val_every_n_epoch != 1 or trainer.limit_val_batches == 0:
+        setting = "limit_val_batches=0" if trainer.limit_val_batches == 0 else "check_val_every_n_epoch"
+        raise ConfigError(
+            f"trainer.{setting} leaves epochs without validation, by which the best one is chosen; leave it out."
+        )
     module.configure_optimizers()
     # The loaders refuse more devices than there are histories.
     data.trainer = trainer
-    data.train_dataloader()
+    n_batches = len(data.train_dataloader())
     data.val_dataloader()
+    if 0 <= trainer.max_steps < n_batches:
+        raise ConfigError(
+            f"trainer.max_steps={trainer.max_steps} ends before the first epoch, which has {n_batches} steps and after "
+            "which a model is first kept; give more steps."
+        )
 
 
-def _require_same_run(folder: RunFolder, cfg: DictConfig, fingerprint: str) -> None:
+def _require_same_run(folder: RunFolder, cfg: DictConfig, fingerprint: str, checkpoint: str) -> None:
     before, after = folder.config, OmegaConf.to_container(cfg, resolve=True)
     assert isinstance(after, dict)
     free = {"resume", "test", "trainer"}
@@ -151,18 +179,18 @@ def _require_same_run(folder: RunFolder, cfg: DictConfig, fingerprint: str) -> N
         )
     if folder.environment.get("fingerprint") != fingerprint:
         raise RunError(f"resume=true: the store has changed since run {folder.path} began; train a new run.")
-    read_checkpoint(folder.checkpoint("last"))
+    read_checkpoint(folder.checkpoint(checkpoint))
 
 
-def _learn(trainer: Trainer, module: InterestModule, data: SplitDataModule, folder: RunFolder, resume: bool) -> None:
-    """Counts what is to be counted, trains what is to be trained, mixes what is to be mixed."""
+def _learn(trainer: Trainer, module: InterestModule, data: SplitDataModule, folder: RunFolder, left: str) -> None:
+    """Counts what is to be counted, trains what is left to be trained (all, the rest, nothing), mixes what is mixed."""
     model = module.model
     module.task.fit_statistics(model)
     if model.learns:
-        if resume and _stopped_early(folder):
-            log.info("Early stopping has ended this training; nothing is left to train.")
+        if left == "nothing":
+            log.info("This training has ended, by early stopping or by trainer.max_epochs; nothing is left to train.")
         else:
-            _fit(trainer, module, data, folder, resume)
+            _fit(trainer, module, data, folder, resume=left == "the rest")
         load_model(model, folder.checkpoint_path("best"))
     if model.calibrates:
         log.info("Calibrating on the validation part.")
@@ -171,9 +199,13 @@ def _learn(trainer: Trainer, module: InterestModule, data: SplitDataModule, fold
         model.calibrate(batch.to(device) for batch in data.calibration_batches())
 
 
-def _stopped_early(folder: RunFolder) -> bool:
-    callbacks = read_checkpoint(folder.checkpoint("last"))["callbacks"]
-    return any(state["stopped_epoch"] > 0 for name, state in callbacks.items() if name.startswith("EarlyStopping"))
+def _is_over(folder: RunFolder, trainer: Trainer) -> bool:
+    """Tells whether nothing is left to train: early stopping has ended it, or its epochs are done."""
+    last = read_checkpoint(folder.checkpoint("last"))
+    if trainer.max_epochs is not None and 0 <= trainer.max_epochs <= last["epoch"] + 1:
+        return True
+    states = [state for name, state in last["callbacks"].items() if name.startswith("EarlyStopping")]
+    return any(state["stopped_epoch"] > 0 for state in states)
 
 
 def _fit(trainer: Trainer, module: InterestModule, data: SplitDataModule, folder: RunFolder, resume: bool) -> None:

@@ -108,9 +108,16 @@ def require_next_item(trained: Trained, purpose: str) -> Trained:
 def _refuse_foreign_code(node: DictConfig, folder: RunFolder) -> None:
     """A configuration names what to call; one that came with a run folder may only name classes of known packages.
 
-    Where a class is defined counts, not how its path begins: `ltsi.store.os.system` begins like one of ours.
+    Where a class is defined counts, not how its path begins: `ltsi.store.os.system` begins like one of ours. Runs are
+    written without interpolations: one could make a target of what is none yet.
     """
     for key, value in OmegaConf.to_container(node).items():  # type: ignore[union-attr]
+        for place, text in _texts(str(key), value):
+            if "${" in text:
+                raise RunError(
+                    f"{folder.path / 'config.yaml'}: {place}={text} is an interpolation, which ltsi does not write into "
+                    "a run, so it is not followed; give a run as `ltsi train` left it."
+                )
         for place, target in _targets(str(key), value):
             if not target.startswith(TRUSTED) or not _is_class_of(target, TRUSTED):
                 raise RunError(
@@ -129,6 +136,19 @@ def _targets(key: str, node: object) -> Iterator[tuple[str, str]]:
     elif isinstance(node, list):
         for value in node:
             yield from _targets(key, value)
+
+
+def _texts(key: str, node: object) -> Iterator[tuple[str, str]]:
+    """Finds every text below a node, keys among them: its place and itself."""
+    if isinstance(node, str):
+        yield key, node
+    elif isinstance(node, dict):
+        for inner, value in node.items():
+            yield key, str(inner)
+            yield from _texts(f"{key}.{inner}", value)
+    elif isinstance(node, list):
+        for value in node:
+            yield from _texts(key, value)
 
 
 def _is_class_of(target: str, packages: tuple[str, ...]) -> bool:

@@ -53,7 +53,7 @@ class FakeLtsi:
 
     def _train(self, run: RunFolder, given: dict[str, str]) -> None:
         run.write_config({"model": {"name": given["model"]}})
-        run.update_environment(
+        run.write_environment(
             {
                 "git_commit": "c0ffee",
                 "versions": {"python": "3.11", "ltsi": "0.1.0", "torch": "2.6"},
@@ -70,7 +70,7 @@ class FakeLtsi:
             run.checkpoint_path("last").parent.mkdir(exist_ok=True)
             run.checkpoint_path("last").touch()
         self._dies(given["model"])
-        seconds = 5.0 if "resume" in given else 40.0
+        seconds = 40.0
         self.ended += 1
         run.update_environment({"finished": f"{self.ended:03}", "train_seconds": seconds, "n_parameters": 1234})
         run.write_evaluation("valid", Evaluation(100, "leave_one_out", "hide", 1.0, {"hr@10": 0.5, "ndcg@10": 0.3}))

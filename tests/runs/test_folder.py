@@ -26,7 +26,7 @@ TABLE = pl.DataFrame(
 def run(tmp_path: Path) -> RunFolder:
     folder = RunFolder(tmp_path / "run")
     folder.write_config({"model": {"name": "lstm"}, "seed": 1})
-    folder.update_environment({"seed": 1, "store": "shop"})
+    folder.write_environment({"seed": 1, "store": "shop"})
     return folder
 
 
@@ -97,7 +97,7 @@ def test_an_epoch_done_again_after_a_kill_replaces_its_row(run: RunFolder) -> No
 
 WRITERS: dict[str, Callable[[RunFolder], None]] = {
     "config.yaml": lambda run: run.write_config({"model": {"name": "new"}}),
-    "environment.json": lambda run: run.update_environment({"seed": 9}),
+    "environment.json": lambda run: run.write_environment({"seed": 9}),
     "metrics.csv": lambda run: run.append_epoch({"epoch": 1, "loss": 0.0}),
     "test.json": lambda run: run.write_evaluation("test", Evaluation(1, "s", "keep", 0.0, {"mrr": 1.0})),
     "per_user/test.parquet": lambda run: run.write_per_user("test", TABLE.head(1)),
@@ -232,7 +232,7 @@ def test_runs_are_found_in_numeric_order_and_nothing_else(tmp_path: Path) -> Non
     for name in ("sweep/10", "sweep/2", "sweep/0", "other/deep/run"):
         run = RunFolder(tmp_path / name)
         run.write_config({"seed": 1})
-        run.update_environment({"seed": 1})
+        run.write_environment({"seed": 1})
     (tmp_path / "sweep" / "3").mkdir()
     (tmp_path / "sweep" / "3" / "config.yaml").touch()
     (tmp_path / "sweep" / "multirun.yaml").touch()

@@ -147,7 +147,7 @@ def test_environment_without_a_needed_fact_is_refused(make_run: MakeRun, tmp_pat
     run = make_run("a")
     facts = {name: value for name, value in run.environment.items() if name != key}
     (run.path / "environment.json").unlink()
-    run.update_environment(facts)
+    run.write_environment(facts)
     with pytest.raises(RunError, match=f"environment.json has no '{key}'"):
         only(tmp_path)
 

@@ -43,6 +43,11 @@ def test_at_the_end_of_the_log_everything_is_history(make_store: MakeStore) -> N
     assert question.length_B.tolist() == [4, 3, 3]
 
 
+def test_without_a_clock_now_comes_after_the_last_event_of_a_view_too(make_store: MakeStore) -> None:
+    store = make_store([(0, 0), (1, 3), (2, 4)], [(1, 0), (0, 1), (2, 2)], clock=False)
+    assert ask(store).histories.now_B.tolist() == [5, 3]
+
+
 def test_what_happens_at_the_time_itself_is_not_history(make_store: MakeStore) -> None:
     question = ask(store_of(make_store), 20)
     assert question.length_B.tolist() == [1, 0, 3]

@@ -119,6 +119,15 @@ def test_best_is_bold_and_the_order_is_that_of_ndcg(make_run: MakeRun, tmp_path:
     assert "Gain: hr@10 over exp_decay" in by_hits.notes[1]
 
 
+def test_a_stopped_training_is_named(make_run: MakeRun, tmp_path: Path) -> None:
+    make_run("a", ranks=[1, 2, 3])
+    stopped = make_run("b", ranks=[1, 2, 3], model="lstm")
+    facts = {key: value for key, value in stopped.environment.items() if key != "finished"}
+    stopped.write_environment(facts)
+    notes = " ".join(one_table(tmp_path).notes)
+    assert f"Stopped before the end of the training, shown as of their best epoch: {stopped.path}." in notes
+
+
 def test_p_values_are_corrected_for_the_number_of_models(make_run: MakeRun, tmp_path: Path) -> None:
     ranks = {"exp_decay": noisy(4, 0), "gru": noisy(4, 2), "lstm": noisy(6, 1), "mf": noisy(5, 3)}
     for name, found in ranks.items():

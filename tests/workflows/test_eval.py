@@ -168,6 +168,10 @@ def test_a_part_that_is_not_one_is_refused(trained: Train, ltsi: Ltsi) -> None:
     assert "did you mean 'ndcg@10'" in refused(ltsi, "run=run", "metrics=[ndgc@10]", exit_code=2)
 
 
+MADE_LATER = "${oc.create:{name: x, _target_: pandas.read_pickle, _args_: ['evil.pkl']}}"
+"""No target until it is resolved."""
+
+
 def set_in(path: Path, change: Callable[[dict[str, Any]], object]) -> None:
     found = yaml.safe_load(path.read_text())
     change(found)
@@ -191,6 +195,10 @@ DAMAGE: dict[str, tuple[Callable[[Path], object], str]] = {
     "foreign code": (
         lambda run: set_in(run / "config.yaml", lambda found: found["model"].update(_target_="os.mkdir", path="evil")),
         r"config.yaml: model._target_=os.mkdir is not a class of ltsi, torch or Lightning, so it is not run",
+    ),
+    "foreign code by interpolation": (
+        lambda run: set_in(run / "config.yaml", lambda found: found.update(split=MADE_LATER)),
+        r"config.yaml: split=.* is an interpolation, which ltsi does not write into a run",
     ),
     "foreign code by way of ours": (
         lambda run: set_in(run / "config.yaml", lambda found: found["loss"].update(_target_=EVIL, path="evil")),

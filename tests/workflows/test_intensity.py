@@ -73,12 +73,12 @@ def test_cleaning_steps_change_training_and_nothing_else(train: Train, ltsi: Lts
     ltsi("eval", "run=b", "split=valid")
 
 
-def test_models_are_compared_over_series(train: Train, ltsi: Ltsi) -> None:
+def test_models_are_compared_over_users(train: Train, ltsi: Ltsi) -> None:
     for name in ("exp_decay", "last_value", "seasonal_naive"):
         train(name, *INTENSITY, "test=true", f"hydra.run.dir=runs/{name}")
     said = ltsi("compare", "runs").stdout
     assert "series are zero throughout the part" in said
-    assert "less mae than exp_decay on the same series" in said
+    assert "less mae than exp_decay on the same users" in said
     rows = list(csv.DictReader(ltsi("compare", "runs", "-m", "mse", "--format", "csv").stdout.splitlines()))
     assert [float(row["mse"]) for row in rows] == sorted(float(row["mse"]) for row in rows)
     assert {row["model"] for row in rows} == {"exp_decay", "last_value", "seasonal_naive"}

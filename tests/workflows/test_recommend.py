@@ -144,6 +144,17 @@ def test_before_the_log_all_interests_are_new(trained: Train, ltsi: Ltsi, shop: 
     assert [row["item"] for row in aware] == [row["item"] for row in rows(ltsi, *asked)]
 
 
+def test_who_has_no_history_yet_keeps_the_plain_order(trained: Train, ltsi: Ltsi, shop: Path) -> None:
+    trained("popularity")
+    store = open_store(str(shop))
+    first = np.asarray(store.time)[store.offsets[:-1]]
+    user = int(first.argmax())  # the last to come: others have a history by then
+    asked = ("--user", store.users["user"][user], "--at", str(int(first[user])))
+    aware = rows(ltsi, *asked, "--strategy", "decay-aware")
+    assert {row["state"] for row in aware} == {"new"}
+    assert [row["item"] for row in aware] == [row["item"] for row in rows(ltsi, *asked)]
+
+
 def test_items_are_named_by_their_title(ltsi: Ltsi, make_store: Callable[..., Store], train: Train) -> None:
     store = make_store(*[[(u % 5, 100), ((u + 1) % 5, 200), ((u + 2) % 5, 300)] for u in range(8)])
     path = store.path / "items.parquet"

@@ -5,6 +5,7 @@ from __future__ import annotations
 import errno
 import json
 import re
+import shutil
 import signal
 import subprocess
 import time
@@ -137,6 +138,8 @@ def test_a_resumed_run_equals_the_uninterrupted_one(train: Train, model: str) ->
     assert_equal(state(resumed), state(whole))
     assert resumed.evaluation("valid").metrics == whole.evaluation("valid").metrics
     assert not resumed.has_evaluation("test"), "what was measured with the former model is void"
+    both_stretches = sum(float(row["epoch_seconds"]) for row in resumed.epochs())
+    assert resumed.environment["train_seconds"] > both_stretches
 
 
 def test_a_resumed_run_is_augmented_as_the_uninterrupted_one(train: Train) -> None:
@@ -149,11 +152,55 @@ def test_a_resumed_run_is_augmented_as_the_uninterrupted_one(train: Train) -> No
 
 
 def test_a_finished_run_may_be_resumed_to_no_effect(train: Train) -> None:
-    run = train("lstm")
-    before = state(run), curve(run)
+    run = train("lstm", "test=true")
+    before = state(run), curve(run), run.evaluation("test")
     train("lstm", "resume=true")
     assert_equal(state(run), before[0])
     assert curve(run) == before[1]
+    assert run.evaluation("test") == before[2]
+
+
+def test_a_finished_counted_model_may_be_resumed_too(trained: Train, train: Train) -> None:
+    before = state(trained("popularity"))
+    assert_equal(state(train("popularity", "resume=true")), before)
+
+
+def test_a_run_that_was_moved_is_resumed_as_if_it_had_stayed(train: Train) -> None:
+    settings = ["optimizer.lr=1", "trainer.max_epochs=5"]
+    whole = train("lstm", *settings, "hydra.run.dir=whole")
+    train("lstm", *settings[:1], "trainer.max_epochs=4")
+    shutil.move("run", "elsewhere")
+    moved = train("lstm", *settings, "hydra.run.dir=elsewhere", "resume=true")
+    assert_equal(state(moved), state(whole))
+    best = [float(row["ndcg@10"]) for row in whole.epochs()]
+    assert best.index(max(best)) < 4, "the best epoch lies before the move, or nothing is tested"
+
+
+def test_a_stopped_sweep_is_finished_by_one_command(ltsi: Ltsi, arguments: Arguments) -> None:
+    sweep = [*arguments("lstm", "hydra.sweep.dir=sweep"), "seed=1,2,3", "-m"]
+    ltsi(*sweep)
+    first, second, third = (Path("sweep") / str(job) for job in range(3))
+    before = (first / "checkpoints" / "best.ckpt").read_bytes()
+    shutil.rmtree(second / "checkpoints")  # killed in its first epoch
+    shutil.rmtree(third)  # never begun
+    said = ltsi("eval", "run=sweep", exit_code=1).output
+    assert "sweep/1; finish them by the command of the sweep and resume=true" in " ".join(said.split())
+    assert RunFolder(first).has_evaluation("test")
+    ltsi(*sweep, "resume=true")
+    assert (first / "checkpoints" / "best.ckpt").read_bytes() == before
+    assert all("finished" in RunFolder(run).environment for run in (second, third))
+
+
+def test_an_epoch_cut_short_is_no_epoch(ltsi: Ltsi, arguments: Arguments) -> None:
+    assert "trainer.max_steps=1 ends before the first epoch" in refused(
+        ltsi, arguments("lstm", "+trainer.max_steps=1"), 2
+    )
+    ltsi(*arguments("lstm", "+trainer.max_steps=6"))
+    assert [row["epoch"] for row in RunFolder(Path("run")).epochs()] == ["1"], "the second is cut short"
+
+
+def test_early_stopping_can_be_left_out(train: Train) -> None:
+    assert len(train("lstm", "early_stopping=null", "trainer.max_epochs=3").epochs()) == 3
 
 
 def test_a_training_that_early_stopping_ended_stays_ended(train: Train) -> None:
@@ -164,7 +211,7 @@ def test_a_training_that_early_stopping_ended_stays_ended(train: Train) -> None:
     train("lstm", *settings, "resume=true")
     assert_equal(state(run, "last"), before[0])
     assert curve(run) == before[1]
-    assert "Early stopping has ended this training" in (run.path / "train.log").read_text()
+    assert "nothing is left to train" in (run.path / "train.log").read_text()
 
 
 def test_a_killed_training_is_finished_by_resume(
@@ -235,6 +282,8 @@ def refused(ltsi: Ltsi, command: list[str], exit_code: int) -> str:
         ),
         ("lstn", "seed=1", 2, "there is no model 'lstn': did you mean model=lstm?"),
         ("lstm", "data=nowhere", 1, r"There is no store 'nowhere'.*ltsi prepare source="),
+        ("lstm", "+trainer.check_val_every_n_epoch=2", 2, "trainer.check_val_every_n_epoch leaves epochs without"),
+        ("lstm", "+trainer.limit_val_batches=0", 2, "trainer.limit_val_batches=0 leaves epochs without validation"),
         ("lstm", "resume=true", 1, r"is not a run folder: it has no config.yaml and no environment.json"),
     ],
 )
