@@ -26,8 +26,9 @@ class FrequencyFilter(nn.Module):
     lowest frequencies is to weigh the event d steps back by a fixed number: `1/N · Σ_f cos(2π f d / N)` over the
     frequencies kept, both directions of each. Here every position is asked, so each is given what the paper gives to
     the last place of the history that ends there; a later event has no weight. In the first block this is the paper's
-    number to the last digit. In a later one, the paper's earlier places have meanwhile seen the end of the history, and
-    here they have not.
+    number to the last digit where the history fills all N places. In a shorter one the authors' code gives the empty
+    places in front of it a vector of their position alone, which the filter sees; here they are empty. In a later
+    block, the paper's earlier places have meanwhile seen the end of the history, and here they have not.
 
     Args:
         dim: width D.

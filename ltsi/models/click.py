@@ -10,6 +10,7 @@ from __future__ import annotations
 
 from abc import ABC, abstractmethod
 from collections.abc import Iterable, Sequence
+from dataclasses import replace
 from itertools import accumulate, pairwise
 from typing import TYPE_CHECKING, ClassVar
 
@@ -18,6 +19,7 @@ from torch import Tensor, nn
 
 from ltsi.examples import Examples
 from ltsi.features.encoder import Layout
+from ltsi.histories import Histories
 from ltsi.losses.click import ClickLoss
 from ltsi.models.encoding import encode
 from ltsi.models.feature_embedding import FeatureEmbedding
@@ -85,6 +87,11 @@ class ClickNetwork(ClickModel):
     ) -> None:
         super().__init__()
         self.network = network
+        # Items are scored by the layers below: what scores the whole catalogue would wait for a gradient in vain, which
+        # several devices do not forgive.
+        for unused in (network.items.output_ID, network.items.bias_I, network.items.log_temperature):
+            if unused is not None:
+                unused.requires_grad_(False)
         self.features = FeatureEmbedding(layout, feature_dim)
         widths = [3 * network.items.dim + self.features.width, *hidden]
         layers = [(nn.Linear(before, after), nn.ReLU(), Dropout(dropout)) for before, after in pairwise(widths)]
@@ -96,24 +103,26 @@ class ClickNetwork(ClickModel):
 
     def logits(self, groups: Sequence[Examples]) -> Tensor:
         """Returns the logits, `(E,)`; see `ClickModel.logits`."""
-        histories = [group.histories for group in groups]
+        # Who has no history yet is shown as one event of padding.
+        histories = [replace(each.histories, length_B=each.histories.length_B.clamp(min=1)) for each in groups]
         if torch.is_grad_enabled():
             state_ND = encode(self.network.answers, histories, list(self.network.parameters()))
         else:
             state_ND = torch.cat([self.network.answers(each)[each.real_BL()] for each in histories])
         starts = accumulate((int(each.length_B.sum()) for each in histories), initial=0)
-        place_E = torch.cat([start + _place(group) for start, group in zip(starts, groups, strict=False)])
+        asked = zip(starts, histories, groups, strict=False)
+        place_E = torch.cat([start + _place(shown, group) for start, shown, group in asked])
         state_ED = state_ND[place_E]
         item_ED = self.network.items(torch.cat([group.item_E for group in groups]))
         feature_EW = torch.cat([self.features(group.features) for group in groups])
         logit_E1: Tensor = self.dense(torch.cat([state_ED, item_ED, state_ED * item_ED, feature_EW], dim=1))
-        return logit_E1.squeeze(1)
+        return logit_E1.squeeze(1).float()
 
 
-def _place(group: Examples) -> Tensor:
+def _place(histories: Histories, group: Examples) -> Tensor:
     """Returns where the state of each example stands among the real positions of its group, int64 `(E,)`."""
-    length_B = group.histories.length_B
-    return (length_B.cumsum(0) - length_B)[group.row_E] + group.position_E
+    length_B = histories.length_B
+    return (length_B.cumsum(0) - length_B)[group.row_E] + group.position_E.clamp(min=0)
 
 
 class ScoredClicks(ClickModel):
@@ -187,7 +196,7 @@ def fit_line(score_E: Tensor, label_E: Tensor, steps: int = 50) -> Tensor:
     for _ in range(steps):
         p_E = (x_E2 @ line).sigmoid()
         gradient = x_E2.T @ (target_E - p_E)
-        curvature = (x_E2 * (p_E * (1 - p_E))[:, None]).T @ x_E2 + 1e-9 * torch.eye(2, dtype=x_E2.dtype)
+        curvature = (x_E2 * (p_E * (1 - p_E))[:, None]).T @ x_E2 + 1e-9 * torch.eye(2).to(x_E2)
         step = torch.linalg.solve(curvature, gradient)
         line = line + step * (2 / step.norm()).clamp(max=1.0)
     slope, offset = line[0] / spread, line[1] - line[0] * centre / spread

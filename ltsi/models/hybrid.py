@@ -49,6 +49,9 @@ class Hybrid(InterestModel):
         unknown = sorted({*without} - {*components})
         if unknown:
             raise ConfigError(f"model.without names '{unknown[0]}', but the components are: {', '.join(components)}.")
+        taken = [name for name in components if hasattr(nn.ModuleDict(), name) or "." in name]
+        if taken:
+            raise ConfigError(f"A component cannot be called '{taken[0]}', a word torch uses; call it {taken[0]}_part.")
         kept = {name: model for name, model in components.items() if name not in without}
         if not kept:
             raise ConfigError("model.without leaves no component; name fewer.")

@@ -124,5 +124,7 @@ class Items(nn.Module):
         return state_XD if self.bias_I is None else functional.pad(state_XD, (0, 1), value=1.0)
 
     def scores(self, state_XD: Tensor) -> Tensor:
-        """Returns the score of each item, `(..., I)`."""
-        return self.ready(state_XD) @ self.vectors().T
+        """Returns the score of each item, `(..., I)`, in the precision of the vectors, as losses do: ranks need it."""
+        with torch.autocast(state_XD.device.type, enabled=False):
+            vector_IE = self.vectors()
+            return self.ready(state_XD.to(vector_IE.dtype)) @ vector_IE.T

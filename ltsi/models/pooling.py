@@ -28,6 +28,12 @@ SMOOTHNESS = 0.3
 FLOOR = 1e-2
 """Where the search for the floor of a counted component starts."""
 
+TELLING = 1e-3
+"""A feature that varies by less than this on the held-out events tells nothing: the gate does not look at it."""
+
+FARTHEST = 5.0
+"""Standard deviations from the mean at which a feature is cut off: beyond, held-out events showed nothing."""
+
 GATE_PENALTY = 1e-3
 STEPS = 100
 
@@ -67,7 +73,13 @@ class Pool(nn.Module):
 
     def gate(self, feature_BF: Tensor) -> Tensor:
         """Returns the weights `w_BK`, each above zero."""
-        return functional.softplus((feature_BF - self.mean_F) / self.scale_F @ self.weight_FK + self.bias_K)
+        # A sum of products, which mixed precision leaves as precise as it is.
+        linear_BK = (self.standardised(feature_BF)[:, :, None] * self.weight_FK).sum(dim=1)
+        return functional.softplus(linear_BK + self.bias_K)
+
+    def standardised(self, feature_BF: Tensor) -> Tensor:
+        """Returns what the gate sees in standard deviations from the mean of the held-out events."""
+        return ((feature_BF - self.mean_F) / self.scale_F).clamp(-FARTHEST, FARTHEST)
 
     def forward(self, scores: Sequence[Tensor], weight_BK: Tensor) -> list[Tensor]:
         """Returns each component's part of the score, `(B, I)` each, made in place of its log-probability."""
@@ -127,8 +139,10 @@ def choose_pool(pool: Pool, evidence: Evidence) -> None:
     The weights' common scale matters to the smooth rank only; the climb is free to sharpen.
     """
     feature_NF = evidence.feature_NF
-    pool.mean_F, pool.scale_F = feature_NF.mean(0), feature_NF.std(0, correction=0).clamp(min=1e-6)
-    seen_NF = (feature_NF - pool.mean_F) / pool.scale_F
+    # In double precision, or the mean of equal numbers is not theirs and a constant looks like a feature.
+    mean_F, scale_F = feature_NF.double().mean(0), feature_NF.double().std(0, correction=0)
+    pool.mean_F, pool.scale_F = mean_F.float(), torch.where(scale_F < TELLING, torch.inf, scale_F).float()
+    seen_NF = pool.standardised(feature_NF)
     floored_K = torch.tensor(pool.floored, device=feature_NF.device)
     n_components = len(pool.floored)
     weight_FK = torch.zeros_like(pool.weight_FK, requires_grad=pool.gated)

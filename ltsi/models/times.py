@@ -141,8 +141,8 @@ class DecayBias(RateSource):
         heads = len(self.theta_H)
         step_H = torch.linspace(-1, 1, heads, dtype=torch.float64) if heads > 1 else torch.zeros(1, dtype=torch.float64)
         rate_H = rate_per_day * SPREAD**step_H
-        # The inverse of softplus.
-        self.theta_H.copy_(rate_H.expm1().log())
+        # The inverse of softplus, log(exp(rate) − 1), without an overflow.
+        self.theta_H.copy_(rate_H + (-(-rate_H).expm1()).log())
 
     def rate_per_day(self) -> Tensor:
         """Returns the rates `λ_H`."""

@@ -16,6 +16,7 @@ from ltsi.features.space import FeatureSpace
 from ltsi.losses.click import ClickLoss
 from ltsi.metrics import LABELS, label_summary
 from ltsi.models.click import ClickModel, ClickNetwork, ScoredClicks
+from ltsi.models.clsr import Clsr
 from ltsi.models.forecaster import Forecaster
 from ltsi.models.interest import InterestModel
 from ltsi.models.network import SequenceNetwork
@@ -80,6 +81,11 @@ class ClickTask(Task[ClickModel, ExampleBatch]):
         """Puts dense layers on a network, a calibration on a counted model; see `Task.model`."""
         refuse_forecaster(model, self.objective.name)
         assert isinstance(model, InterestModel)
+        if isinstance(model, Clsr) and model.contrast:
+            raise ConfigError(
+                f"model.contrast={model.contrast:g} is a loss of next items, which objective=click does not add; set "
+                "model.contrast=0."
+            )
         if isinstance(model, SequenceNetwork):
             return self.network(model, self.layout)
         if model.learns:

@@ -249,7 +249,7 @@ def _gain_note(entries: Sequence[Entry], main: str, baseline: str, gains: _Gains
         known = ", ".join(sorted(entry.label for entry in entries))
         return f"No gains are shown: the baseline '{baseline}' is not among these runs ({known})."
     if gains is None:
-        why = "more of it is not better" if main == COVERAGE else f"it is no mean over users"
+        why = "more of it is not better" if main == COVERAGE else "it is no mean over users"
         return f"No gains are shown in {main}: {why}; show another metric too."
     label, n_tests = entries[gains.against].label, len(entries) - 1
     if not n_tests:

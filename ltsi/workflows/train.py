@@ -126,7 +126,7 @@ def _callbacks(cfg: DictConfig, monitor: str, folder: RunFolder) -> list[Callbac
 
 
 def _resumes(cfg: DictConfig, folder: RunFolder) -> bool:
-    """Tells whether a run is gone on with: in a sweep, which may have been stopped before some jobs began, if it can be.
+    """Tells whether a run is gone on with; in a sweep, which may have stopped before some jobs began, if it can be.
 
     The other processes of a job with several devices do not know that it is one of a sweep.
     """

@@ -115,8 +115,8 @@ def _refuse_foreign_code(node: DictConfig, folder: RunFolder) -> None:
         for place, text in _texts(str(key), value):
             if "${" in text:
                 raise RunError(
-                    f"{folder.path / 'config.yaml'}: {place}={text} is an interpolation, which ltsi does not write into "
-                    "a run, so it is not followed; give a run as `ltsi train` left it."
+                    f"{folder.path / 'config.yaml'}: {place}={text} is an interpolation, which ltsi does not write "
+                    "into a run, so it is not followed; give a run as `ltsi train` left it."
                 )
         for place, target in _targets(str(key), value):
             if not target.startswith(TRUSTED) or not _is_class_of(target, TRUSTED):

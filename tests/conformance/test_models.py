@@ -313,6 +313,8 @@ def test_half_precision_where_torch_chooses_it(
     with torch.autocast("cpu", torch.bfloat16):
         assert_distribution(fitted, shown)
         assert (distribution(fitted, shown) - exact).abs().max() < 0.1
+        with torch.no_grad():
+            assert fitted(shown).dtype == torch.float32, "half precision has one score for many items"
         if fitted.learns:
             loss = fitted.training_loss(training_batch([1, 2, 3, 4], make_histories), Softmax())
             assert loss.isfinite()

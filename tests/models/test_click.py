@@ -163,6 +163,28 @@ def counted(counts: list[float]) -> ScoredClicks:
     return ScoredClicks(popularity)
 
 
+def test_an_empty_history_has_an_answer_of_its_own(network: ClickNetwork, make_histories: MakeHistories) -> None:
+    def logits(*items: list[int]) -> Tensor:
+        shown = make_histories(*items, n_items=ITEMS)
+        last = [len(history) - 1 for history in items]
+        return network.eval().logits(
+            [examples(shown, list(range(len(items))), last, [1] * len(items), [1] * len(items))]
+        )
+
+    with torch.no_grad():
+        one, other = logits([1, 2], [], [3]), logits([4], [], [5, 0])
+    torch.testing.assert_close(one[1], other[1])
+    assert (one[[0, 2]] - other[[0, 2]]).abs().min() > 1e-4
+
+
+def test_every_weight_that_learns_gets_a_gradient(group: Examples) -> None:
+    """Training on several devices waits for each; what scores the whole catalogue is not asked."""
+    items = Items(ITEMS, 4, tied=False, bias=True, cosine=True, learn_temperature=True)
+    network = ClickNetwork(Lstm(items, 4, 4, 1, 0.0, 0.0), LAYOUT, 3, [4], 0.0)
+    network.logits([group]).sum().backward()
+    assert [key for key, weight in network.named_parameters() if weight.requires_grad and weight.grad is None] == []
+
+
 def test_a_counted_model_keeps_its_order(group: Examples) -> None:
     model = counted([8.0, 0.0, 1.0, 2.0, 0.0, 5.0])
     p = torch.tensor([2, 0, 5, 1]).double() / 16

@@ -103,6 +103,27 @@ def test_the_gate_trusts_each_component_where_it_knows(split: Split) -> None:
     assert ndcg(model, split) > 0.95
 
 
+def test_what_is_the_same_for_all_held_out_events_tells_the_gate_nothing(
+    split: Split, make_histories: Callable[..., Histories]
+) -> None:
+    """All histories of the log fill what the model is shown, so its length says nothing, there or later."""
+    model = calibrated(split, up=Follows(1, range(30)), transitions=Transitions(ITEMS), popularity=Popularity(ITEMS))
+    lengths = torch.cat([batch.histories.length_B for batch in batches(split, "valid")])
+    assert lengths.unique().tolist() == [5], "or nothing is tested"
+    usual = make_histories([0, 1, 2, 3, 4], n_items=ITEMS)
+    shorter, empty = make_histories([3, 4], n_items=ITEMS), make_histories([], n_items=ITEMS)
+    with torch.no_grad():
+        of = [model.parts(histories)[1] for histories in (usual, shorter, empty)]
+    assert (of[1] - of[0]).abs().max() < 1
+    assert torch.stack(of).max() < 20
+
+
+@pytest.mark.parametrize("name", ["pop", "items", "a.b"])
+def test_a_name_that_torch_uses_is_refused(name: str) -> None:
+    with pytest.raises(ConfigError, match=f"A component cannot be called '{name}'"):
+        Hybrid({name: Popularity(ITEMS)})
+
+
 def test_each_network_learns_as_it_would_alone(split: Split) -> None:
     def network() -> Lstm:
         torch.manual_seed(0)

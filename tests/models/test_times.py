@@ -11,7 +11,7 @@ from ltsi.decay.result import FitOptions
 from ltsi.decay.return_decay import fit_return_decay
 from ltsi.errors import DataError
 from ltsi.histories import Histories
-from ltsi.models.times import GAP_BUCKETS, MILD_RATE, DecayBias, GapEmbedding, LogGap, Wait, gap_bucket
+from ltsi.models.times import GAP_BUCKETS, MILD_RATE, SPREAD, DecayBias, GapEmbedding, LogGap, Wait, gap_bucket
 from ltsi.sequences.leave_one_out import LeaveOneOut
 from ltsi.sequences.split import Split
 from ltsi.store import Store
@@ -76,6 +76,13 @@ def test_rates_start_around_the_one_that_is_given(heads: int) -> None:
         )
         ratio = rate_H[1:] / rate_H[:-1]
         torch.testing.assert_close(ratio, ratio[:1].expand_as(ratio), rtol=1e-3, atol=0)
+
+
+def test_a_rate_of_minutes_is_a_number_too() -> None:
+    bias = DecayBias(2)
+    bias.start(266.0)  # a half-life of four minutes
+    assert bias.rate_per_day().tolist() == pytest.approx([266 / SPREAD, 266 * SPREAD])
+    assert bias(torch.tensor([[0, 60]])).isfinite().all()
 
 
 def test_weights_fade_by_the_exponential_of_the_age() -> None:
