@@ -55,7 +55,7 @@ def plan(data: Sequence[Data], models: Sequence[str], seeds: Sequence[int] | Non
         for each in data
         for model in models
         if model in each.models
-        for seed in (each.seeds if MODELS[model] else each.seeds[:1])
+        for seed in each.seeds_of(model)
         if seeds is None or seed in seeds
     ]
     return sorted(cells, key=lambda cell: cell.seed)

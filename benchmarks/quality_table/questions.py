@@ -96,6 +96,10 @@ class Data:
     papers: tuple[str, ...] = ()
     figures: Mapping[str, Published] = field(default_factory=dict)
 
+    def seeds_of(self, model: str) -> tuple[int, ...]:
+        """The seeds that a model is measured with: one, if it does not learn or stands there for its paper."""
+        return self.seeds if MODELS[model] and model not in self.papers else self.seeds[:1]
+
     @property
     def models(self) -> tuple[str, ...]:
         """The models that are measured on it, in the order of the table."""
