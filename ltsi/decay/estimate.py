@@ -16,6 +16,7 @@ from ltsi.decay.point import AT_BOUND, with_point
 from ltsi.decay.result import AUTO, MIN_RETURNING_USERS, POOLED, SIMPLE_FORM, DecayFit, EntityDecay, FitOptions
 from ltsi.decay.statistics import ReturnStatistics
 from ltsi.decay.trust import add_frailty, add_intervals, add_partial_pooling, add_trust
+from ltsi.errors import ConfigError
 
 Watch = Callable[[str, float], None]
 """Is told what is being done and which share of it is done."""
@@ -46,7 +47,15 @@ def fit_statistics(
 
     Returns:
         The fit.
+
+    Raises:
+        ConfigError: users are to differ and there are more of them than groups.
     """
+    if options.estimator == NEGATIVE_BINOMIAL and statistics.n_users > statistics.n_groups:
+        raise ConfigError(
+            f"estimator=negative_binomial tells at most {statistics.n_groups:,} users apart, and this log has "
+            f"{statistics.n_users:,}; set estimator=poisson, or prepare a part of the users."
+        )
     pooled = _fit_entities(
         statistics.pooled(), [POOLED], options, _nobody, None if earlier is None else earlier.pooled()
     )
@@ -102,12 +111,15 @@ def _fit_entities(
         row = replace(rows[code], aic=dict(zip(names, criteria[:, at].tolist())), bic=bic)
         if contest:
             row = replace(row, heldout_gain=contest.gain(at), heldout_gain_error=float(contest.gain_error[at]))
-        rows[code] = with_point(row, FORMS[name], fits[name].theta[at], statistics.edges)
-    if options.replicates:
-        add_trust(rows, enough, fits, statistics, options)
         if options.estimator == NEGATIVE_BINOMIAL:
-            add_frailty(rows, enough, fits, statistics, options)
-        elif not of_users:
+            rows[code] = replace(row, form=name)
+        else:
+            rows[code] = with_point(row, FORMS[name], fits[name].theta[at], statistics.edges)
+    if options.estimator == NEGATIVE_BINOMIAL:
+        add_frailty(rows, enough, fits, statistics, options)
+    elif options.replicates:
+        add_trust(rows, enough, fits, statistics, options)
+        if not of_users:
             add_intervals(rows, enough, fits, statistics, options, watch)
     return _Rows(rows, contest)
 

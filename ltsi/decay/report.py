@@ -100,12 +100,13 @@ def decay_table(fit: DecayFit, title: str, entity: str, truth: Mapping[str, floa
     shown = _with_pooled(fit, most)
     columns = [entity, "half_life_days", "low", "high", "rate_per_day", "form", "visits", "returns"]
     power = ["exponent"] if any(EXPONENT in one.parameters for one in shown) else []
-    trust = ["dispersion", "fit_p", "pooled_days"] if fit.options.replicates else []
+    trust = ["dispersion", "fit_p"] if _is_judged(fit) else []
+    borrowed = ["pooled_days"] if fit.options.replicates else []
     planted = ["planted_days", "covered"] if truth else []
     noted = ["note"] if any(one.note for one in shown) else []
     return Table(
         title=title,
-        columns=[*columns, *power, *trust, *planted, *noted],
+        columns=[*columns, *power, *trust, *borrowed, *planted, *noted],
         rows=[_entries(one, fit, truth, bool(power), bool(noted)) for one in shown],
         notes=_notes(fit, hidden=len(fit.entities) - len(most)),
     )
@@ -135,13 +136,20 @@ def _entries(
         given = one.parameters.get(EXPONENT)
         text = "–" if given is None else f"{given:.2f}" + ("" if low is None else f" ({low:.2f}–{high:.2f})")
         entries.append(Cell(given, text))
+    if _is_judged(fit):
+        entries += [_two(one.dispersion), _two(one.fit_p)]
     if fit.options.replicates:
-        entries += [_two(one.dispersion), _two(one.fit_p), _days(one.pooled_half_life_days)]
+        entries.append(_days(one.pooled_half_life_days))
     if truth:
         planted = None if one is fit.pooled else truth.get(one.entity)
         covered = None if planted is None else covers(one, planted)
         entries += [_days(planted), Cell(covered, {None: "–", True: "yes", False: "no"}[covered])]
     return entries + ([one.note] if noted else [])
+
+
+def _is_judged(fit: DecayFit) -> bool:
+    """Returns whether fits were held against Poisson's scatter; where users differ there is none."""
+    return bool(fit.options.replicates) and fit.options.estimator != NEGATIVE_BINOMIAL
 
 
 def _notes(fit: DecayFit, hidden: int) -> list[str]:
@@ -158,11 +166,13 @@ def _notes(fit: DecayFit, hidden: int) -> list[str]:
             f"low, high: {options.confidence:.0%} interval of the half-life, {options.replicates} bootstrap replicates "
             f"over users, seed {options.seed}."
         )
-    if options.replicates:
+    if _is_judged(fit):
         notes.append(
             "dispersion: variance of the users' counts over Poisson's; fit_p: goodness of fit, small where the form "
-            "does not describe the curve; pooled_days: half-life after borrowing from the level above."
+            "does not describe the curve."
         )
+    if options.replicates:
+        notes.append("pooled_days: half-life after borrowing from the level above.")
     notes += fit.remarks
     thin = sum(one.amplitude is None for one in fit.entities)
     if thin:

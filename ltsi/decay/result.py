@@ -122,9 +122,9 @@ class EntityDecay:
         parameters: every parameter of the form by name.
         exponent_low: lower end of the interval of the exponent over users, of a power law.
         exponent_high: upper end.
-        dispersion: variance of the users' counts over Poisson's.
+        dispersion: variance of the users' counts over Poisson's, where the estimator takes them to be alike.
         user_variance: variance of the factor by which users differ, where the estimator knows one.
-        fit_p: p-value of the goodness of fit.
+        fit_p: p-value of the goodness of fit, there too.
         heldout_gain: log-likelihood of held-out users gained over the plain exponential.
         heldout_gain_error: its standard error.
         pooled_rate_per_day: `λ` after borrowing from the levels above.
@@ -132,7 +132,7 @@ class EntityDecay:
         pooled_low_days: lower end of its interval.
         pooled_high_days: upper end.
         own_weight: share of the entity's own data in `pooled_rate_per_day`.
-        aic: Akaike's criterion of every form that was fitted.
+        aic: Akaike's criterion of every form that was fitted; where users differ, of the form that was chosen.
         bic: Schwarz's criterion of the form.
         note: why something is missing; empty if nothing is.
     """

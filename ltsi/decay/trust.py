@@ -7,7 +7,7 @@ from dataclasses import replace
 
 import numpy as np
 from numpy.typing import NDArray
-from scipy import stats
+from scipy import special, stats
 
 from ltsi.decay.bootstrap import resampled_log_rates, user_weights
 from ltsi.decay.curves import LN2
@@ -110,20 +110,19 @@ def _with_interval(row: EntityDecay, log_values: Floats, edges: Floats, confiden
 def add_frailty(
     rows: list[EntityDecay], enough: Codes, fits: dict[str, Maximum], statistics: ReturnStatistics, options: FitOptions
 ) -> None:
-    """Puts fits with differing users in the place of the Poisson fits, with intervals from their curvature."""
+    """Gives rows that have a form the fits with differing users, and their intervals from the curvature."""
     quantile = stats.norm.ppf((1 + options.confidence) / 2)
     for name, places in _by_form(rows, enough, fits):
         form, codes = FORMS[name], enough[places]
-        pairs, returns = Pairs.of(statistics, codes), statistics.totals(codes)[0][0]
+        pairs, (returns, exposure) = Pairs.of(statistics, codes), (total[0] for total in statistics.totals(codes))
         fit = fit_frailty(form, pairs, returns, fits[name].theta[places])
-        errors = standard_errors(form, pairs, fit)
+        errors = standard_errors(form, pairs, fit) if options.replicates else np.full(len(codes), np.inf)
+        # On the scale of the other estimators' criteria; the variance is a parameter, too.
+        twice, size = 2 * (fit.log_likelihood + special.xlogy(returns, exposure).sum(-1)), fit.theta.shape[1] + 1
+        aic, bic = 2 * size - twice, size * np.log(returns.sum(-1)) - twice
         for at, code in enumerate(codes):
-            row = with_point(
-                replace(rows[code], user_variance=float(fit.variance[at]), note=""),
-                form,
-                fit.theta[at],
-                statistics.edges,
-            )
+            row = replace(rows[code], user_variance=float(fit.variance[at]), bic=float(bic[at]))
+            row = with_point(replace(row, aic={name: float(aic[at])}), form, fit.theta[at], statistics.edges)
             if row.amplitude and np.isfinite(errors[at]):
                 centre, reach = float(fit.theta[at, 0]), float(quantile * errors[at])
                 row = with_ends(row, centre - reach, centre + reach, statistics.edges)

@@ -14,10 +14,12 @@ from ltsi.decay.goodness import dispersion, goodness_of_fit
 from ltsi.decay.heterogeneity import explained_floors
 from ltsi.decay.likelihood import maximise
 from ltsi.decay.pairs import Pairs
+from ltsi.decay.point import NO_FALL
 from ltsi.decay.pooling import partial_pool
 from ltsi.decay.profile import profile_interval
 from ltsi.decay.result import FitOptions
 from ltsi.decay.statistics import ReturnStatistics, age_edges, collect
+from ltsi.errors import ConfigError
 from ltsi.sequences.split import TrainingBlock
 
 Planted = Callable[..., Any]
@@ -26,15 +28,17 @@ EXPONENTIAL = FORMS["exponential"]
 ALL = np.array([0])
 
 
-def frail_log(variance: float, seed: int, users: int = 1_500, days: float = 120.0) -> ReturnStatistics:
-    """Users whose fading hazard differs by a gamma factor; nothing has a floor. Half-life ten days."""
+def frail_log(
+    variance: float, seed: int, users: int = 1_500, days: float = 120.0, half_life: float = 10.0, initial: float = 0.1
+) -> ReturnStatistics:
+    """Users whose fading hazard differs by a gamma factor; nothing has a floor."""
     generator = np.random.default_rng(seed)
-    rate = np.log(2) / 10
+    rate = np.log(2) / half_life
     factor = generator.gamma(1 / variance, variance, users) if variance else np.ones(users)
     user, now, found = np.arange(users), generator.uniform(0, days, users), []
     while len(user):
         found.append((user, now))
-        left = np.exp(-rate * 0.5) - generator.exponential(size=len(user)) * rate / (0.1 * factor[user])
+        left = np.exp(-rate * 0.5) - generator.exponential(size=len(user)) * rate / (initial * factor[user])
         wait = np.where(left > 0, -np.log(np.where(left > 0, left, 1.0)) / rate, np.inf)
         kept = now + wait < days
         user, now = user[kept], (now + wait)[kept]
@@ -99,6 +103,33 @@ def test_frailty_finds_the_rate_that_alike_users_do_not() -> None:
     assert abs(alike.half_life_days - 10.0) > 2 * abs(float(differ.half_life_days or 0) - 10.0)
     assert alike.dispersion is not None
     assert alike.dispersion > 1.3
+
+
+@pytest.mark.parametrize("replicates", [0, 20])
+def test_where_only_users_differ_nothing_fades_and_nothing_is_left_of_the_poisson_fit(replicates: int) -> None:
+    statistics = frail_log(1.0, seed=0, users=600, half_life=1e6, initial=0.03)
+    alike, differ = (
+        fit_statistics(
+            statistics, ["x"], FitOptions(form="exponential", estimator=name, replicates=replicates)
+        ).entities[0]
+        for name in ("poisson", "negative_binomial")
+    )
+    assert alike.half_life_days is not None
+    assert differ.note == NO_FALL
+    assert differ.rate_per_day == 0.0
+    assert differ.half_life_days is differ.profile_low_days is differ.fit_p is differ.dispersion is None
+    assert differ.parameters == {}
+    assert differ.user_variance == pytest.approx(1.0, rel=0.25)
+    assert differ.aic["exponential"] < alike.aic["exponential"] - 20
+    assert differ.bic is not None
+    assert differ.bic < float(alike.bic or 0) - 20
+
+
+def test_users_who_share_groups_cannot_differ(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("ltsi.decay.statistics.MAX_GROUPS", 300)
+    statistics = frail_log(1.0, seed=0, users=301)
+    with pytest.raises(ConfigError, match="tells at most 300 users apart, and this log has 301"):
+        fit_statistics(statistics, ["x"], FitOptions(form="exponential", estimator="negative_binomial"))
 
 
 def test_users_who_do_not_differ_have_no_variance() -> None:
