@@ -12,7 +12,7 @@ from ltsi.decay.contest import FOLDS, TIE_ERRORS, TIE_ODDS
 from ltsi.decay.estimators import NEGATIVE_BINOMIAL
 from ltsi.decay.forms import EXPONENT, FORMS, RISE, SHAPE, SLOW_AMPLITUDE, SLOW_RATIO
 from ltsi.decay.result import DecayFit, EntityDecay
-from ltsi.decay.trials import ACTIVE_DAYS, DAYS, EVENTS
+from ltsi.decay.trials import UNITS
 from ltsi.tables import Cell, Entry, Scalar, Table
 
 FURTHER = (EXPONENT, SHAPE, SLOW_RATIO, SLOW_AMPLITUDE, RISE)
@@ -20,8 +20,6 @@ FURTHER = (EXPONENT, SHAPE, SLOW_RATIO, SLOW_AMPLITUDE, RISE)
 
 MAX_ROWS = 30
 """Rows of the printed table; the rest is in the file."""
-
-_UNITS = {DAYS: "day", ACTIVE_DAYS: "active day", EVENTS: "event"}
 
 
 def records(fit: DecayFit) -> list[dict[str, Scalar]]:
@@ -155,7 +153,7 @@ def _is_judged(fit: DecayFit) -> bool:
 def _notes(fit: DecayFit, hidden: int) -> list[str]:
     options = fit.options
     notes = [
-        f"Fitted by {options.estimator}: returns to the same entity per {_UNITS[options.exposure]} at risk, by days "
+        f"Fitted by {options.estimator}: returns to the same entity per {UNITS[options.exposure]} at risk, by days "
         f"since the last visit; events up to {options.session_gap_days:g} days apart are one visit; open intervals are "
         "right-censored."
     ]

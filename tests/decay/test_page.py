@@ -1,3 +1,4 @@
+import math
 import re
 from collections.abc import Callable
 from dataclasses import replace
@@ -6,8 +7,10 @@ from html.parser import HTMLParser
 import numpy as np
 import pytest
 
+from ltsi.decay.observed import highest_fading, observed_hazard
 from ltsi.decay.page import decay_page
-from ltsi.decay.pictures import survival
+from ltsi.decay.pictures import curves_figure, half_lives_figure, survival
+from ltsi.decay.plot import decay_figure
 from ltsi.decay.report import decay_table
 from ltsi.decay.result import DecayFit, FitOptions
 
@@ -57,6 +60,36 @@ def test_where_nothing_fades_there_are_no_curves(fit: DecayFit) -> None:
     page = decay_page(still, "Still", [])
     assert page.count("<svg") == 1
     assert "Survival of interests" in page
+
+
+@pytest.mark.parametrize("rise", [{}, {"rise_days": 2.0}])
+def test_curves_start_at_all_of_the_rate_whatever_it_is_made_of(fit: DecayFit, rise: dict[str, float]) -> None:
+    rate = math.log(2) / 5
+    given = {"rate_per_day": rate, "amplitude": 0.1, "slow_ratio": 0.1, "slow_amplitude": 0.2, **rise}
+    form = "two_scale_rise" if rise else "two_scale"
+    mixed = replace(fit.entities[0], form=form, half_life_days=5.0, amplitude=0.1, floor=0.0, parameters=given)
+    alone = replace(fit, entities=(mixed,))
+    figure, mesh = curves_figure(alone), half_lives_figure(alone)
+    assert figure is not None
+    assert mesh is not None
+    (axis,) = figure.axes
+    fitted = next(line for line in axis.lines if len(line.get_xdata()) > 100)
+    assert np.max(fitted.get_ydata()) == pytest.approx(1.0, abs=1e-3)
+    assert np.max(mesh.axes[0].collections[0].get_array()) == pytest.approx(1.0, abs=0.1)
+    # What was observed is on the same scale.
+    points = axis.containers[0].lines[0].get_ydata()
+    returns, exposure = (total[0, 0] for total in fit.statistics.totals(np.array([0])))
+    seen = observed_hazard(returns, exposure, fit.statistics.edges, 20.0, 10).per_day
+    assert points == pytest.approx(seen / highest_fading(mixed, 20.0))
+
+
+def test_trials_have_their_name_and_no_survival_in_days(fit: DecayFit) -> None:
+    trials = replace(fit, options=replace(fit.options, exposure="active_days"))
+    assert decay_figure(fit, "").get_supylabel() == "returns per day at risk"
+    assert decay_figure(trials, "").get_supylabel() == "returns per active day at risk"
+    page = decay_page(trials, "Trials", [])
+    assert "Survival of interests" not in page
+    assert page.count("<svg") == 2
 
 
 def test_survival_is_that_of_a_naive_product(fit: DecayFit) -> None:
