@@ -114,7 +114,7 @@ def _fit_entities(
         if options.estimator == NEGATIVE_BINOMIAL:
             rows[code] = replace(row, form=name)
         else:
-            rows[code] = with_point(row, FORMS[name], fits[name].theta[at], statistics.edges)
+            rows[code] = with_point(row, FORMS[name], fits[name].theta[at], exposure[code], statistics.edges)
     if options.estimator == NEGATIVE_BINOMIAL:
         add_frailty(rows, enough, fits, statistics, options)
     elif options.replicates:

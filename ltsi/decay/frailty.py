@@ -36,11 +36,13 @@ class Frail:
         theta: `(N, K)`, log-parameters of the hazard of a user whose factor is 1.
         variance: `(N,)`, `α`, the variance of the factors.
         log_likelihood: `(N,)`, on the scale of `ltsi.decay.pairs.Pairs.log_likelihood`.
+        exposure: `(N, B)`, exposure of each entity in each bin, weighted with the factors expected of the users.
     """
 
     theta: Floats
     variance: Floats
     log_likelihood: Floats
+    exposure: Floats
 
 
 def fit_frailty(form: Form, pairs: Pairs, returns: Floats, start: Floats) -> Frail:
@@ -60,13 +62,14 @@ def fit_frailty(form: Form, pairs: Pairs, returns: Floats, start: Floats) -> Fra
         log_variance = _climb_variance(pairs, pairs.expected(hazard), log_variance)
         shape = np.exp(-log_variance)[pairs.entity]
         factor = (shape + pairs.returns) / (shape + pairs.expected(hazard))
-        theta = maximise(form, returns, pairs.weighted_exposure(factor), pairs.edges, theta, 1e-6).theta
+        exposure = pairs.weighted_exposure(factor)
+        theta = maximise(form, returns, exposure, pairs.edges, theta, 1e-6).theta
         value = marginal(form, pairs, theta, log_variance)
         settled = np.all(value - best < _LEAST_GAIN)
         best = value
         if settled:
             break
-    return Frail(theta, np.exp(log_variance), best)
+    return Frail(theta, np.exp(log_variance), best, exposure)
 
 
 def marginal(form: Form, pairs: Pairs, theta: Floats, log_variance: Floats) -> Floats:

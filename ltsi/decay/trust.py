@@ -122,7 +122,8 @@ def add_frailty(
         aic, bic = 2 * size - twice, size * np.log(returns.sum(-1)) - twice
         for at, code in enumerate(codes):
             row = replace(rows[code], user_variance=float(fit.variance[at]), bic=float(bic[at]))
-            row = with_point(replace(row, aic={name: float(aic[at])}), form, fit.theta[at], statistics.edges)
+            row = replace(row, aic={name: float(aic[at])})
+            row = with_point(row, form, fit.theta[at], fit.exposure[at], statistics.edges)
             if row.amplitude and np.isfinite(errors[at]):
                 centre, reach = float(fit.theta[at, 0]), float(quantile * errors[at])
                 row = with_ends(row, centre - reach, centre + reach, statistics.edges)

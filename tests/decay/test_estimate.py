@@ -7,6 +7,7 @@ import pytest
 from scipy import sparse
 
 from ltsi.decay.estimate import fit_statistics
+from ltsi.decay.forms import FORMS, log_parameters
 from ltsi.decay.point import NO_FALL, NO_UPPER_END
 from ltsi.decay.report import covers
 from ltsi.decay.result import FitOptions
@@ -104,6 +105,18 @@ def test_a_hazard_that_does_not_fall_is_told_so() -> None:
         (one,) = fit_statistics(statistics, ["x"], FitOptions()).entities
         assert (one.rate_per_day, one.half_life_days, one.note) == (0.0, None, NO_FALL)
         assert one.half_life_low_days is None
+
+
+def test_what_fades_behind_a_rise_fades_though_the_floor_alone_were_enough() -> None:
+    given = {"rate_per_day": 0.3, "amplitude": 0.5, "floor": 0.1, "rise_days": 10.0}
+    form = FORMS["exponential_floor_rise"]
+    edges = np.linspace(0.5, 60.5, 61)
+    returns = 1000 * form.mean_hazard(log_parameters(form, given), edges)[0][0]
+    assert returns.sum() < given["floor"] * 60_000
+    statistics = hand_made(returns.tolist(), [1000.0] * 60)
+    (one,) = fit_statistics(statistics, ["x"], FitOptions(form=form.name, replicates=0)).entities
+    assert one.note == ""
+    assert one.parameters == pytest.approx(given, rel=0.01)
 
 
 def test_a_log_too_short_to_bound_the_half_life_says_so(planted: Planted) -> None:
