@@ -20,6 +20,8 @@ from ltsi.models.forecaster import COVERAGE, Forecaster
 from ltsi.models.forecasting import forecaster_of
 from ltsi.models.last_value import LastValue
 from ltsi.models.seasonal_naive import SeasonalNaive
+from ltsi.objectives.window_batches import PartWindows
+from ltsi.sequences.batches import Shard
 from ltsi.windows import Windows
 from ltsi.workflows.experiment import build_model
 
@@ -169,8 +171,25 @@ def test_naive_forecasts() -> None:
     far = SeasonalNaive(period=8)
     far.fit_statistics(series, 9)
     short = cut_windows(series, np.array([0]), np.array([9]), 5, HORIZON, until=12, origins=np.array([9]))
-    with pytest.raises(ConfigError, match="looks 8 bins back, and max_length=5 shows fewer"):
+    with pytest.raises(ConfigError, match=r"looks 8 bins back, .* max_length=5 .* give max_length=16"):
         far(short)
+
+
+@pytest.mark.parametrize("length", [50, 60, 80, 103, 104])
+def test_a_season_ago_is_seen_before_every_origin_or_refused(length: int) -> None:
+    x_ST = np.tile(np.random.default_rng(0).integers(1, 30, (2, 52)).astype(float), 4)
+    x_ST[1, :150] = 0.0  # began less than a season before the first origins
+    seasonal = SeasonalNaive()
+    seasonal.fit_statistics(series_of(x_ST), 160)
+    parts = PartWindows(series_of(x_ST), np.arange(160, 206), length, HORIZON, Shard())
+    if length < 100:
+        with pytest.raises(ConfigError, match=f"max_length={length} .* give max_length=104"):
+            [seasonal(windows) for windows in parts]
+        return
+    for windows in parts:
+        asked_BL, always_B1 = windows.asked_BL(), windows.series_B[:, None] == 0
+        found = seasonal(windows).expm1()[always_B1.expand_as(asked_BL)[asked_BL]]
+        torch.testing.assert_close(found, windows.future_BLH[asked_BL & always_B1])
 
 
 def test_the_decay_is_the_one_that_made_the_series() -> None:
