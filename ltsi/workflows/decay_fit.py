@@ -28,6 +28,7 @@ from ltsi.decay.result import DecayFit, EntityDecay, FitOptions
 from ltsi.decay.return_decay import fit_return_decay
 from ltsi.decay.statistics import SECONDS_PER_DAY
 from ltsi.decay.terminal import terminal_curves
+from ltsi.decay.trials import DAYS
 from ltsi.entities import AUTO, CATEGORY, ITEM, Entities
 from ltsi.errors import ConfigError, DataError
 from ltsi.sequences.split import Split, Targets
@@ -73,6 +74,7 @@ def run(cfg: DictConfig) -> Result:
     _refuse_future(store)
     split = _part(cfg, store)
     entity, codes, labels = _entities(cfg.entity, store)
+    _refuse_certain_trials(entity, codes, labels, options)
     parents = _parents(cfg.pool, entity, store)
     fit, excitation = _fit(split, codes, labels, options, parents)
     truth = _truth(store, entity)
@@ -135,6 +137,17 @@ def _entities(wanted: str, store: Store) -> tuple[str, NDArray[np.integer] | Non
         wanted = ITEM
     found = Entities.of(store, wanted)
     return found.name, found.code_I, found.labels
+
+
+def _refuse_certain_trials(
+    entity: str, codes: NDArray[np.integer] | None, labels: list[str], options: FitOptions
+) -> None:
+    """Refuses trials where whatever a user does is a return: every trial is one then, at any age."""
+    if options.exposure != DAYS and (codes is None or len(labels) == 1):
+        raise ConfigError(
+            f"exposure={options.exposure} has no trial that is not a return with entity={entity}, where anything a "
+            "user does is one; set exposure=days, or an entity that users can miss, such as item."
+        )
 
 
 def _parents(wanted: str | None, entity: str, store: Store) -> NDArray[np.integer] | None:

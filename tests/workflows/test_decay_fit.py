@@ -121,6 +121,8 @@ def test_training_part_has_fewer_visits(decay_fit: Callable[..., Outcome]) -> No
         (["data=log", "pool=category"], 2, "needs entity=item or entity=user"),
         (["data=log", "entity=user", "pool=segmnt"], 1, "have no column 'segmnt'"),
         (["data=log", "estimator=binomial"], 2, "needs trials"),
+        (["data=log", "entity=all", "exposure=events", "form=simple"], 2, "is not a return with entity=all"),
+        (["data=log", "entity=user", "exposure=active_days"], 2, "is not a return with entity=user"),
         (["data=log", "excitation=true", "exposure=events"], 2, "excitation=true needs exposure=days"),
         (["data=log", "excitation=perhaps"], 2, "excitation"),
         (["run=anywhere", "excitation=true"], 2, "excitation=true asks a log, not a model"),
