@@ -59,8 +59,7 @@ def run(cfg: DictConfig) -> Result:
     """
     options = _options(cfg)
     if cfg.run is not None:
-        if options.excitation:
-            raise ConfigError("excitation=true asks a log, not a model: set data=STORE instead of run=DIR.")
+        _refuse_of_a_log(cfg)
         trained = implied_decay.open_aged(str(cfg.run))
         entity, codes, labels = _entities(cfg.entity, trained.experiment.store)
         if codes is None:
@@ -106,6 +105,14 @@ def _options(cfg: DictConfig) -> FitOptions:
     options = OmegaConf.to_object(OmegaConf.merge(OmegaConf.structured(FitOptions), given))
     assert isinstance(options, FitOptions)
     return options
+
+
+def _refuse_of_a_log(cfg: DictConfig) -> None:
+    """Refuses what a model has no answer to."""
+    for key in ("excitation", "report", "pool"):
+        if cfg[key]:
+            value = "true" if cfg[key] is True else cfg[key]
+            raise ConfigError(f"{key}={value} asks a log, not a model: set data=STORE instead of run=DIR.")
 
 
 def _refuse_future(store: Store) -> None:

@@ -126,6 +126,8 @@ def test_training_part_has_fewer_visits(decay_fit: Callable[..., Outcome]) -> No
         (["data=log", "excitation=true", "exposure=events"], 2, "excitation=true needs exposure=days"),
         (["data=log", "excitation=perhaps"], 2, "excitation"),
         (["run=anywhere", "excitation=true"], 2, "excitation=true asks a log, not a model"),
+        (["run=anywhere", "report=true"], 2, "report=true asks a log, not a model"),
+        (["run=anywhere", "pool=segment"], 2, "pool=segment asks a log, not a model"),
     ],
 )
 def test_mistakes_are_one_sentence_and_write_nothing(
