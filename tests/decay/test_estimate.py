@@ -8,7 +8,7 @@ from scipy import sparse
 
 from ltsi.decay.estimate import fit_statistics
 from ltsi.decay.forms import FORMS, log_parameters
-from ltsi.decay.point import NO_FALL, NO_UPPER_END
+from ltsi.decay.point import NO_FALL, NO_UPPER_END, TOO_FAST
 from ltsi.decay.report import covers
 from ltsi.decay.result import FitOptions
 from ltsi.decay.statistics import ReturnStatistics
@@ -131,13 +131,27 @@ def test_a_log_too_short_to_bound_the_half_life_says_so(planted: Planted) -> Non
 @pytest.mark.parametrize(
     ("users", "minimum", "reason"), [(60, 10_000, "fewer than min_returns=10000"), (4, 1, "users ever returned")]
 )
-def test_thin_entities_are_flagged_and_fall_back(planted: Planted, users: int, minimum: int, reason: str) -> None:
+def test_thin_entities_are_flagged_and_fall_back(
+    planted: Planted, caplog: pytest.LogCaptureFixture, users: int, minimum: int, reason: str
+) -> None:
     fit = planted(HALF_LIVES, users=users, amplitude=0.5).fit(0, FitOptions(min_returns=minimum))
     for one in (*fit.entities, fit.pooled):
         assert reason in one.note
         assert one.rate_per_day is None
         assert not any(isinstance(value, float) and np.isnan(value) for value in astuple(one))
     assert fit.rates_per_day(default=0.25).tolist() == [0.25] * 3
+    (told,) = caplog.messages
+    assert told.startswith("3 of 3 interests have no rate of fading, nor have all together (")
+    assert reason in told
+    assert told.endswith("they are given 0.25 per day.")
+
+
+def test_what_falls_too_fast_to_be_seen_is_not_taken_for_what_never_fades(caplog: pytest.LogCaptureFixture) -> None:
+    fit = fit_statistics(hand_made([300.0] + [0.0] * 19, [1000.0] * 20), ["x"], FitOptions(replicates=0))
+    assert fit.pooled.note == TOO_FAST
+    # Half of it gone in a bin of one day.
+    assert fit.rates_per_day() == pytest.approx([np.log(2)])
+    assert not caplog.messages
 
 
 def test_a_thin_entity_takes_the_pooled_rate(planted: Planted) -> None:
