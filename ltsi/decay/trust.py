@@ -143,7 +143,7 @@ def add_partial_pooling(
         confidence: coverage of the intervals.
     """
     forms = [row.form for row in rows if row.half_life_days]
-    common = max(set(forms), key=forms.count) if forms else None
+    common = max(FORMS, key=forms.count) if forms else None
     quantile = float(stats.norm.ppf((1 + confidence) / 2))
     estimate, error = np.zeros(len(rows)), np.full(len(rows), np.inf)
     for at, row in enumerate(rows):

@@ -1,3 +1,4 @@
+import itertools
 from collections.abc import Callable
 from typing import Any
 
@@ -8,7 +9,7 @@ from scipy import integrate, stats
 
 from ltsi.decay.estimate import fit_statistics
 from ltsi.decay.families import POISSON
-from ltsi.decay.forms import FORMS
+from ltsi.decay.forms import FORMS, has_half_life
 from ltsi.decay.frailty import fit_frailty, marginal
 from ltsi.decay.goodness import dispersion, goodness_of_fit
 from ltsi.decay.heterogeneity import explained_floors
@@ -17,8 +18,9 @@ from ltsi.decay.pairs import Pairs
 from ltsi.decay.point import NO_FALL
 from ltsi.decay.pooling import partial_pool
 from ltsi.decay.profile import profile_interval
-from ltsi.decay.result import FitOptions
+from ltsi.decay.result import EntityDecay, FitOptions
 from ltsi.decay.statistics import ReturnStatistics, age_edges, collect
+from ltsi.decay.trust import add_partial_pooling
 from ltsi.errors import ConfigError
 from ltsi.sequences.split import TrainingBlock
 
@@ -213,6 +215,17 @@ def test_entities_that_do_not_differ_are_pooled_completely() -> None:
         partial_pool(np.ones(2), np.full(2, np.inf))
     with pytest.raises(ValueError, match="positive"):
         partial_pool(np.ones(2), np.zeros(2))
+
+
+def test_of_forms_that_are_as_frequent_the_first_is_pooled_whatever_strings_hash_to() -> None:
+    names = [name for name, form in FORMS.items() if has_half_life(form)]
+    for first, second in itertools.combinations(names, 2):
+        rows = [
+            EntityDecay("x", 9, 9, 9, 9.0, form, None, days, half_life_low_days=days / 2, half_life_high_days=2 * days)
+            for form, days in ((second, 50.0), (first, 5.0), (second, 50.0), (first, 5.0))
+        ]
+        pooled = [one.pooled_half_life_days for one in add_partial_pooling(rows, None, 0.95)]
+        assert pooled == pytest.approx([5.0] * 4)
 
 
 def test_a_thin_entity_has_a_pooled_rate_in_the_table(planted: Planted) -> None:
