@@ -69,7 +69,8 @@ def fit_statistics(
         remarks = [*explained_floors(pooled.rows[0], statistics), *mixed_rates(rows, statistics)]
         if own.contest and pooled.contest and all(row.aic for row in rows):
             remarks += false_tail(own.contest, pooled.contest)
-    return DecayFit(tuple(rows), pooled.rows[0], statistics, options, own.contest, pooled.contest, tuple(remarks))
+    contests = own.contest, pooled.contest
+    return DecayFit(tuple(rows), pooled.rows[0], statistics, options, *contests, tuple(remarks), of_users)
 
 
 def _nobody(stage: str, share: float) -> None:

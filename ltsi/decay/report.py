@@ -69,7 +69,9 @@ def forms_table(fit: DecayFit) -> Table | None:
         f"or odds of {TIE_ODDS:g}: {contest.winner}; wins: entities that have the form in the end.",
         "behind_later: the same for the last quarter of the log, fitted to the three before it.",
     ]
-    if fit.contest is None:
+    if fit.of_users:
+        notes.append("Shown is the contest of all users as one curve: the form of all is the form of each.")
+    elif fit.contest is None:
         notes.append(
             "No entity alone holds enough evidence for the contest: shown is that of all of them as one curve."
         )
@@ -78,10 +80,10 @@ def forms_table(fit: DecayFit) -> Table | None:
     return Table(title="Forms, by what they say of users they have not seen", columns=columns, rows=rows, notes=notes)
 
 
-def covers(one: EntityDecay, half_life_days: float) -> bool:
-    """Returns whether the interval of an entity holds a half-life; an entity without an interval covers nothing."""
+def covers(one: EntityDecay, half_life_days: float) -> bool | None:
+    """Returns whether the interval of an entity holds a half-life; None if it has none."""
     low, high = one.half_life_low_days, one.half_life_high_days
-    return low is not None and low <= half_life_days <= (math.inf if high is None else high)
+    return None if low is None else low <= half_life_days <= (math.inf if high is None else high)
 
 
 def decay_table(fit: DecayFit, title: str, entity: str, truth: Mapping[str, float] | None = None) -> Table:
@@ -162,7 +164,8 @@ def _notes(fit: DecayFit, hidden: int) -> list[str]:
     elif options.replicates:
         notes.append(
             f"low, high: {options.confidence:.0%} interval of the half-life, {options.replicates} bootstrap replicates "
-            f"over users, seed {options.seed}."
+            f"over users, seed {options.seed}"
+            + ("; of all together, for one user cannot be resampled." if fit.of_users else ".")
         )
     if _is_judged(fit):
         notes.append(

@@ -184,6 +184,7 @@ class DecayFit:
         contest: the contest of forms among the entities, each with parameters of its own; None if none was held.
         pooled_contest: the contest on all entities taken as one.
         remarks: what else there is to know of the fit, in sentences.
+        of_users: whether every entity is a user.
     """
 
     entities: tuple[EntityDecay, ...]
@@ -193,6 +194,7 @@ class DecayFit:
     contest: Contest | None = None
     pooled_contest: Contest | None = None
     remarks: tuple[str, ...] = ()
+    of_users: bool = False
 
     def rates_per_day(self, default: float = 0.0) -> NDArray[np.float64]:
         """Returns `λ` of each entity, `(E,)`, per day.

@@ -87,8 +87,7 @@ def run(cfg: DictConfig) -> Result:
         written.append(write_page(fit, title, entity, truth, store, folder))
     messages = [f"Wrote {path}" for path in written]
     if truth:
-        covered = sum(covers(one, truth[one.entity]) for one in fit.entities if one.entity in truth)
-        messages.insert(0, f"The interval covers the planted half-life of {covered} of {len(truth)} categories.")
+        messages = [*_covered(fit, truth), *messages]
     figure = terminal_curves(fit)
     tables = [decay_table(fit, title, entity, truth), forms_table(fit)]
     tables.append(excitation_table(excitation, options) if excitation else None)
@@ -198,6 +197,16 @@ def _truth(store: Store, entity: str) -> dict[str, float] | None:
     if table is None or entity != CATEGORY:
         return None
     return dict(zip(table[CATEGORY].to_list(), table["half_life_days"].to_list()))
+
+
+def _covered(fit: DecayFit, truth: dict[str, float]) -> list[str]:
+    """Says how many intervals hold what was planted, if there are any."""
+    found = [covers(one, truth[one.entity]) for one in fit.entities if one.entity in truth]
+    known = [held for held in found if held is not None]
+    if not known:
+        return []
+    without = "" if len(known) == len(truth) else f"; {len(truth) - len(known)} have no interval"
+    return [f"The interval covers the planted half-life of {sum(known)} of {len(known)} categories{without}."]
 
 
 def _write_parquet(fit: DecayFit, path: Path) -> Path:

@@ -256,6 +256,19 @@ def test_arima_of_differences_ends_where_the_series_is() -> None:
     assert model(windows).expm1().flatten().tolist() == pytest.approx([4.0] * 9)
 
 
+@pytest.mark.parametrize(("order", "by", "wanted"), [((1, 0, 1), "mean", 2.0), ((0, 1, 1), "last value", 5.0)])
+def test_a_series_too_short_for_arima_is_forecast_as_is_said(
+    caplog: pytest.LogCaptureFixture, order: tuple[int, ...], by: str, wanted: float
+) -> None:
+    x_ST = np.expm1(np.array([[1.0, 1.0, 1.0, 5.0]]))
+    model = Arima(order)
+    with caplog.at_level("INFO"):
+        model.fit_statistics(series_of(x_ST), 4)
+    assert caplog.messages[-1].endswith(f"they are forecast by their {by}.")
+    windows = cut_windows(series_of(x_ST), np.array([0]), np.array([4]), 4, 2, until=6, origins=np.array([4]))
+    assert model(windows).tolist() == [pytest.approx([wanted] * 2)]
+
+
 def test_coefficients_are_drawn_into_the_unit_circle() -> None:
     wild = torch.tensor([[1.5, 0.3], [0.4, 0.2], [0.0, 2.0]])
     for row, phi in zip(wild.tolist(), stationary(wild).tolist(), strict=True):

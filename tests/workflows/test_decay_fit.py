@@ -69,6 +69,15 @@ def test_the_shop_gives_its_planted_half_lives_back(decay_fit: Callable[..., Out
     assert (tmp_path / "out/decay.png").read_bytes().startswith(b"\x89PNG")
 
 
+@pytest.mark.parametrize("arguments", [("form=simple", "replicates=0"), ("form=power", "replicates=20")])
+def test_without_intervals_nothing_is_said_to_be_covered_or_not(
+    decay_fit: Callable[..., Outcome], arguments: tuple[str, ...]
+) -> None:
+    outcome = decay_fit("data=shop", *arguments, "hydra.run.dir=out", "--format", "json")
+    assert {row["covered"] for row in table_of(outcome)} == {None}
+    assert "planted half-life" not in " ".join(json.loads(outcome.stdout)["messages"])
+
+
 def test_terminal_shows_table_curve_and_files(decay_fit: Callable[..., Outcome], tmp_path: Path) -> None:
     write_log()
     outcome = decay_fit("data=log", "replicates=20", "hydra.run.dir=out")
