@@ -84,7 +84,7 @@ def run(cfg: DictConfig) -> Result:
     if excitation:
         written.append(_write_excitation(excitation, folder / "excitation.parquet"))
     if cfg.report:
-        written.append(write_page(fit, title, entity, truth, store, folder))
+        written.append(write_page(fit, title, entity, truth, store, cfg.part == "all", folder))
     messages = [f"Wrote {path}" for path in written]
     if truth:
         messages = [*_covered(fit, truth), *messages]
