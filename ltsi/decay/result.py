@@ -103,7 +103,7 @@ class FitOptions:
             )
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, slots=True)
 class EntityDecay:
     """The decay of one entity. What could not be estimated is None, and `note` says why.
 

@@ -1,3 +1,4 @@
+import tracemalloc
 from collections.abc import Callable
 from dataclasses import astuple
 from typing import Any
@@ -11,7 +12,7 @@ from ltsi.decay.forms import FORMS, log_parameters
 from ltsi.decay.point import NO_FALL, NO_UPPER_END, TOO_FAST
 from ltsi.decay.report import covers
 from ltsi.decay.result import FitOptions
-from ltsi.decay.statistics import ReturnStatistics
+from ltsi.decay.statistics import ReturnStatistics, age_edges, collect
 from ltsi.errors import ConfigError
 
 HALF_LIVES = (3.0, 8.0, 20.0)
@@ -94,7 +95,7 @@ def hand_made(returns: list[float], exposure: list[float], users: int = 50) -> R
     ended = np.array(returns) / users
     crossed = np.cumsum(ended[::-1])[::-1] - ended
     partial = np.array(exposure) / users - crossed
-    every = [sparse.csc_array(np.tile(row, (users, 1))) for row in (ended, ended, partial)]
+    every = [sparse.csc_array(np.tile(row, users)[:, None]) for row in (ended, ended, partial)]
     return ReturnStatistics(edges, every[0], every[1], every[2], np.array([0]), np.array([users]), users, users)
 
 
@@ -161,6 +162,19 @@ def test_a_thin_entity_takes_the_pooled_rate(planted: Planted) -> None:
     own = [one.rate_per_day for one in fit.entities]
     assert own.count(None) == 2
     assert fit.rates_per_day().tolist() == [fit.pooled.rate_per_day if rate is None else rate for rate in own]
+
+
+def test_many_entities_of_few_events_take_little_memory(planted: Planted) -> None:
+    log, many = planted((8.0,), users=100), 20_000
+    block, end = log.block(0), np.full(100, int(log.days * 86_400), dtype=np.int64)
+    tracemalloc.start()
+    statistics = collect([block], np.arange(many), many, end, age_edges(0.5, log.days))
+    fit = fit_statistics(statistics, [""] * many, FitOptions(replicates=0))
+    peak = tracemalloc.get_traced_memory()[1]
+    tracemalloc.stop()
+    assert fit.entities[0].half_life_days == log.fit(0, FitOptions(replicates=0)).entities[0].half_life_days
+    # A row of the answer, and no column for each age bin.
+    assert peak / many < 1_500
 
 
 def test_progress_is_told_and_ends(planted: Planted) -> None:
