@@ -20,8 +20,7 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
-from ltsi.decay.curves import LN2
-from ltsi.decay.forms import FORMS, RATE, SIMPLE, Floats, has_half_life, rate_bounds, values
+from ltsi.decay.forms import FORMS, LN2, RATE, SIMPLE, Floats, has_half_life, rate_bounds, values
 from ltsi.decay.likelihood import maximise
 from ltsi.decay.result import AUTO, POOLED, SIMPLE_FORM, FitOptions
 from ltsi.decay.statistics import SECONDS_PER_DAY
@@ -67,12 +66,6 @@ class ImpliedCurves:
     looks_at_time: bool
     n_compared: int
     n_histories: int
-
-    def share_EN(self) -> Floats:
-        """Returns the mean share left of each entity, NaN where no history holds it."""
-        with np.errstate(invalid="ignore"):
-            share: Floats = self.left_GEN.sum(0) / self.count_GE.sum(0)[:, None]
-        return share
 
 
 @dataclass(frozen=True)

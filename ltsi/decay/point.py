@@ -6,8 +6,7 @@ from dataclasses import replace
 
 import numpy as np
 
-from ltsi.decay.curves import LN2
-from ltsi.decay.forms import AMPLITUDE, FLOOR, FORMS, RATE, Floats, Form, bounds, has_half_life, values
+from ltsi.decay.forms import AMPLITUDE, FLOOR, FORMS, LN2, RATE, Floats, Form, bounds, has_half_life, values
 from ltsi.decay.result import EntityDecay
 
 NO_FALL = "the return rate does not fall with age"

@@ -10,9 +10,8 @@ from numpy.typing import NDArray
 from scipy import special, stats
 
 from ltsi.decay.bootstrap import resampled_log_rates, user_weights
-from ltsi.decay.curves import LN2
 from ltsi.decay.estimators import LIKELIHOODS, family_of
-from ltsi.decay.forms import FORMS, SIMPLE, Floats, bounds, has_half_life
+from ltsi.decay.forms import FORMS, LN2, SIMPLE, Floats, bounds, has_half_life
 from ltsi.decay.frailty import fit_frailty, standard_errors
 from ltsi.decay.goodness import dispersion, goodness_of_fit
 from ltsi.decay.likelihood import Maximum

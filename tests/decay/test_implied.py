@@ -92,8 +92,9 @@ def test_the_curve_is_the_mean_share_that_is_left(make_histories: MakeHistories)
     curves = implied_curves(fading(0.05), [make_histories([0], n_items=4)], np.arange(4), 4, EDGES)
     low, high = EDGES[:-1], EDGES[1:]
     mean = (np.exp(-0.05 * low) - np.exp(-0.05 * high)) / (0.05 * (high - low))
-    assert curves.share_EN()[0] == pytest.approx(mean, rel=0.01, abs=1e-4)
-    assert np.isnan(curves.share_EN()[1]).all()
+    assert curves.count_GE.sum(0).tolist() == [1, 0, 0, 0]
+    assert curves.left_GEN.sum(0)[0] == pytest.approx(mean, rel=0.01, abs=1e-4)
+    assert not curves.left_GEN[:, 1:].any()
 
 
 def test_a_model_that_does_not_look_at_time_is_found_out(make_histories: MakeHistories) -> None:
