@@ -53,8 +53,8 @@ def _interests(store: Store, entity: str) -> list[Table]:
     interests = states_table(found, store)
     revived = interests.filter(pl.col("state") == "revived").sort("revived_evidence", descending=True, nulls_last=True)
     revivals = revived.select(REVIVALS).head(ROWS).with_columns(pl.col("returned").dt.strftime("%Y-%m-%d"))
-    risks, told = calibrated(churn(found), series, store, entity, options)
-    people = churn_table(risks, found, store)
+    leaving, told = calibrated(churn(found), series, store, entity, options)
+    people = churn_table(leaving, found, store)
     # Whose interests have all been dormant has left already.
     still = people.filter(pl.col("interests") > pl.col("dormant"))
     risks = still.sort(["risk", "user"], descending=[True, False]).select(RISKS).head(ROWS)

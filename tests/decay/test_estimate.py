@@ -22,7 +22,7 @@ Planted = Callable[..., Any]
 def test_intervals_cover_and_rates_are_unbiased(planted: Planted) -> None:
     log, seeds = planted(HALF_LIVES), range(24)
     fits = [log.fit(seed, FitOptions(replicates=100, seed=seed)).entities for seed in seeds]
-    covered = [covers(one, truth) for fit in fits for one, truth in zip(fit, HALF_LIVES)]
+    covered = [covers(one, truth) is True for fit in fits for one, truth in zip(fit, HALF_LIVES)]
     # 72 intervals of 95 %: the binomial standard error is 2.6 %.
     assert 0.88 <= np.mean(covered) <= 1.0
     half_lives = np.array([[one.half_life_days for one in fit] for fit in fits])

@@ -6,6 +6,7 @@ from html.parser import HTMLParser
 
 import numpy as np
 import pytest
+from matplotlib.container import ErrorbarContainer
 
 from ltsi.decay.observed import highest_fading, observed_hazard
 from ltsi.decay.page import decay_page
@@ -73,11 +74,13 @@ def test_curves_start_at_all_of_the_rate_whatever_it_is_made_of(fit: DecayFit, r
     assert figure is not None
     assert mesh is not None
     (axis,) = figure.axes
-    fitted = next(line for line in axis.lines if len(line.get_xdata()) > 100)
-    assert np.max(fitted.get_ydata()) == pytest.approx(1.0, abs=1e-3)
-    assert np.max(mesh.axes[0].collections[0].get_array()) == pytest.approx(1.0, abs=0.1)
+    fitted, *_ = (shown for line in axis.lines if len(shown := np.asarray(line.get_ydata())) > 100)
+    assert fitted.max() == pytest.approx(1.0, abs=1e-3)
+    assert np.max(np.asarray(mesh.axes[0].collections[0].get_array())) == pytest.approx(1.0, abs=0.1)
     # What was observed is on the same scale.
-    points = axis.containers[0].lines[0].get_ydata()
+    (bars,) = axis.containers
+    assert isinstance(bars, ErrorbarContainer)
+    points = np.asarray(bars.lines[0].get_ydata())
     returns, exposure = (total[0, 0] for total in fit.statistics.totals(np.array([0])))
     seen = observed_hazard(returns, exposure, fit.statistics.edges, 20.0, 10).per_day
     assert points == pytest.approx(seen / highest_fading(mixed, 20.0))
