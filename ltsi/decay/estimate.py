@@ -54,7 +54,7 @@ def fit_statistics(
     if options.estimator == NEGATIVE_BINOMIAL and statistics.n_users > statistics.n_groups:
         raise ConfigError(
             f"estimator=negative_binomial tells at most {statistics.n_groups:,} users apart, and this log has "
-            f"{statistics.n_users:,}; set estimator=poisson, or prepare a part of the users."
+            f"{statistics.n_users:,}; set estimator=poisson."
         )
     pooled = _fit_entities(
         statistics.pooled(), [POOLED], options, _nobody, None if earlier is None else earlier.pooled()

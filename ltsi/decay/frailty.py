@@ -90,7 +90,8 @@ def marginal(form: Form, pairs: Pairs, theta: Floats, log_variance: Floats) -> F
 def standard_errors(form: Form, pairs: Pairs, fit: Frail) -> Floats:
     """Returns the standard error of the first log-parameter, `(N,)`, from the curvature of the marginal likelihood.
 
-    It is infinite where the likelihood is flat.
+    It is infinite where the likelihood is flat. A variance at its lower end, because users do not differ, is held
+    there: the likelihood has no maximum in it.
     """
     at = np.concatenate([fit.theta, np.log(fit.variance)[:, None]], axis=1)
     size = at.shape[1]
@@ -106,7 +107,9 @@ def standard_errors(form: Form, pairs: Pairs, fit: Frail) -> Floats:
             parts = [value(a * steps[one] + b * steps[other]) * a * b for a in (1, -1) for b in (1, -1)]
             curvature[:, one, other] = curvature[:, other, one] = -sum(parts) / (4 * _STEP**2)
     errors = np.full(len(at), np.inf)
-    for row, matrix in enumerate(curvature):
+    differ = fit.variance > 1.1 * LEAST_VARIANCE
+    for row, whole in enumerate(curvature):
+        matrix = whole if differ[row] else whole[:-1, :-1]
         if np.all(np.isfinite(matrix)) and np.linalg.eigvalsh(matrix)[0] > 1e-8:
             errors[row] = np.sqrt(np.linalg.inv(matrix)[0, 0])
     return errors

@@ -143,6 +143,23 @@ def test_users_who_do_not_differ_have_no_variance() -> None:
     assert found.theta[0] == pytest.approx(plain.theta[0], abs=0.05)
 
 
+@pytest.mark.parametrize("seed", [2, 3, 4, 5])
+def test_users_who_do_not_differ_keep_their_interval(seed: int) -> None:
+    statistics = frail_log(0.0, seed=seed, users=600)
+    differ, alike = (
+        fit_statistics(statistics, ["x"], FitOptions(form="exponential", estimator=name, replicates=20)).entities[0]
+        for name in ("negative_binomial", "poisson")
+    )
+    found, wanted = (
+        np.log(np.array(ends, dtype=np.float64))
+        for ends in (
+            (differ.half_life_low_days, differ.half_life_high_days),
+            (alike.profile_low_days, alike.profile_high_days),
+        )
+    )
+    assert found == pytest.approx(wanted, abs=0.15)
+
+
 def test_the_report_says_whether_users_explain_the_floor(planted: Planted) -> None:
     told = []
     for statistics in (frail_log(1.5, seed=3), planted((5.0,), floor=0.02).statistics(0)):
