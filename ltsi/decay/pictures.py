@@ -12,7 +12,7 @@ from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
 from ltsi.decay.forms import Floats
-from ltsi.decay.observed import fitted_hazard, highest_fading, observed_hazard
+from ltsi.decay.observed import fading_hazard, fitted_hazard, highest_fading, observed_hazard
 from ltsi.decay.result import DecayFit, EntityDecay
 from ltsi.decay.statistics import ReturnStatistics
 from ltsi.decay.trials import DAYS
@@ -131,10 +131,10 @@ def _draw_curve(axis: Axes, one: EntityDecay, statistics: ReturnStatistics, code
     axis.plot(age, _share_left(one, age), color=_ORANGE, linewidth=1.8)
     returns, exposure = (total[0, 0] for total in statistics.totals(np.array([code])))
     points = observed_hazard(returns, exposure, statistics.edges, until, _POINTS)
-    highest = _highest(one)
+    floor, highest = fitted_hazard(one, points.age_days) - fading_hazard(one, points.age_days), _highest(one)
     axis.errorbar(
         points.age_days,
-        (points.per_day - float(one.floor or 0.0)) / highest,
+        (points.per_day - floor) / highest,
         yerr=1.96 * points.error / highest,
         fmt="o",
         color=_BLUE,
@@ -151,8 +151,7 @@ def _draw_curve(axis: Axes, one: EntityDecay, statistics: ReturnStatistics, code
 
 def _share_left(one: EntityDecay, age: Floats) -> Floats:
     """Returns the fading part of the fitted rate at ages, as a share of its highest."""
-    rate = fitted_hazard(one, age) - float(one.floor or 0.0)
-    share: Floats = rate / _highest(one)
+    share: Floats = fading_hazard(one, age) / _highest(one)
     return share
 
 

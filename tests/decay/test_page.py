@@ -8,6 +8,7 @@ import numpy as np
 import pytest
 from matplotlib.container import ErrorbarContainer
 
+from ltsi.decay.forms import FORMS
 from ltsi.decay.observed import highest_fading, observed_hazard
 from ltsi.decay.page import decay_page
 from ltsi.decay.pictures import curves_figure, half_lives_figure, survival
@@ -63,12 +64,12 @@ def test_where_nothing_fades_there_are_no_curves(fit: DecayFit) -> None:
     assert "Survival of interests" in page
 
 
-@pytest.mark.parametrize("rise", [{}, {"rise_days": 2.0}])
-def test_curves_start_at_all_of_the_rate_whatever_it_is_made_of(fit: DecayFit, rise: dict[str, float]) -> None:
-    rate = math.log(2) / 5
-    given = {"rate_per_day": rate, "amplitude": 0.1, "slow_ratio": 0.1, "slow_amplitude": 0.2, **rise}
-    form = "two_scale_rise" if rise else "two_scale"
-    mixed = replace(fit.entities[0], form=form, half_life_days=5.0, amplitude=0.1, floor=0.0, parameters=given)
+@pytest.mark.parametrize("form", ["two_scale", "two_scale_rise", "exponential_floor_rise"])
+def test_curves_reach_all_of_the_rate_whatever_it_is_made_of(fit: DecayFit, form: str) -> None:
+    values = {"rate_per_day": math.log(2) / 5, "slow_amplitude": 0.2, "rise_days": 2.0, "floor": 0.05}
+    given = {name: values.get(name, 0.1) for name in FORMS[form].parameters}
+    floor = given.get("floor", 0.0)
+    mixed = replace(fit.entities[0], form=form, half_life_days=5.0, amplitude=0.1, floor=floor, parameters=given)
     alone = replace(fit, entities=(mixed,))
     figure, mesh = curves_figure(alone), half_lives_figure(alone)
     assert figure is not None
@@ -77,13 +78,15 @@ def test_curves_start_at_all_of_the_rate_whatever_it_is_made_of(fit: DecayFit, r
     fitted, *_ = (shown for line in axis.lines if len(shown := np.asarray(line.get_ydata())) > 100)
     assert fitted.max() == pytest.approx(1.0, abs=1e-3)
     assert np.max(np.asarray(mesh.axes[0].collections[0].get_array())) == pytest.approx(1.0, abs=0.1)
+    assert fitted.min() >= 0.0
     # What was observed is on the same scale.
     (bars,) = axis.containers
     assert isinstance(bars, ErrorbarContainer)
     points = np.asarray(bars.lines[0].get_ydata())
     returns, exposure = (total[0, 0] for total in fit.statistics.totals(np.array([0])))
-    seen = observed_hazard(returns, exposure, fit.statistics.edges, 20.0, 10).per_day
-    assert points == pytest.approx(seen / highest_fading(mixed, 20.0))
+    seen = observed_hazard(returns, exposure, fit.statistics.edges, 20.0, 10)
+    below = floor * -np.expm1(-seen.age_days / 2.0)
+    assert points == pytest.approx((seen.per_day - below) / highest_fading(mixed, 20.0))
 
 
 def test_trials_have_their_name_and_no_survival_in_days(fit: DecayFit) -> None:
