@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Mapping
-from dataclasses import asdict
+from collections.abc import Iterator, Mapping
+from dataclasses import fields
 
 import numpy as np
 
@@ -22,18 +22,16 @@ MAX_ROWS = 30
 """Rows of the printed table; the rest is in the file."""
 
 
-def records(fit: DecayFit) -> list[dict[str, Scalar]]:
-    """Returns one record per entity, after one for all entities together if there are several.
+def records(fit: DecayFit) -> Iterator[dict[str, Scalar]]:
+    """Yields one record per entity, after one for all entities together if there are several.
 
     What could not be estimated is None, never NaN; `note` then says why.
     """
-    found = []
     for one in _with_pooled(fit, list(fit.entities)):
-        record = asdict(one)
+        record = {each.name: getattr(one, each.name) for each in fields(one)}
         criteria, note, given = record.pop("aic"), record.pop("note"), record.pop("parameters")
         further = {name: given.get(name) for name in FURTHER}
-        found.append({**record, **further, **{f"aic_{name}": criteria.get(name) for name in FORMS}, "note": note})
-    return found
+        yield {**record, **further, **{f"aic_{name}": criteria.get(name) for name in FORMS}, "note": note}
 
 
 def forms_table(fit: DecayFit) -> Table | None:

@@ -33,7 +33,7 @@ def thin_fit(planted: Callable[..., Any]) -> DecayFit:
 
 def test_records_hold_everything_and_never_nan(fit: DecayFit, thin_fit: DecayFit) -> None:
     for one in (fit, thin_fit):
-        rows = records(one)
+        rows = list(records(one))
         assert [row["entity"] for row in rows] == ["(all)", "20 days", "3 days", "8 days"]
         assert all(value == value for row in rows for value in row.values())  # NaN is not itself
         assert {"aic_exponential", "aic_exponential_floor"} < set(rows[0])

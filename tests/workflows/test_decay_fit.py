@@ -168,6 +168,20 @@ def test_a_log_that_ends_after_today_is_refused(decay_fit: Callable[..., Outcome
     assert not list(tmp_path.glob("out/*.p*"))
 
 
+def test_a_table_written_in_parts_is_the_same(
+    decay_fit: Callable[..., Outcome], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    write_log(items=7)
+    options = ("data=log", "entity=item", "form=simple", "replicates=20", "min_returns=200")
+    decay_fit(*options, "hydra.run.dir=whole")
+    monkeypatch.setattr("ltsi.workflows.decay_fit.RECORDS_AT_ONCE", 3)
+    decay_fit(*options, "hydra.run.dir=parts")
+    whole, parts = (pl.read_parquet(tmp_path / name / "decay.parquet") for name in ("whole", "parts"))
+    assert whole.height == 8
+    assert parts.equals(whole)
+    assert parts.schema == whole.schema
+
+
 def test_the_contest_is_shown_and_written(decay_fit: Callable[..., Outcome], tmp_path: Path) -> None:
     write_log()
     outcome = decay_fit(
