@@ -10,12 +10,13 @@ from numpy.typing import NDArray
 
 from ltsi.decay.contest import Contest, hold_contest
 from ltsi.decay.estimators import NEGATIVE_BINOMIAL, estimate_forms, family_of
-from ltsi.decay.forms import FORMS, SIMPLE, Floats, bounds
+from ltsi.decay.forms import FORMS, SIMPLE, bounds
 from ltsi.decay.heterogeneity import explained_floors, false_tail, mixed_rates
 from ltsi.decay.point import AT_BOUND, with_point
 from ltsi.decay.result import AUTO, MIN_RETURNING_USERS, POOLED, SIMPLE_FORM, DecayFit, EntityDecay, FitOptions
 from ltsi.decay.statistics import ReturnStatistics
 from ltsi.decay.trust import add_frailty, add_intervals, add_partial_pooling, add_trust
+from ltsi.errors import ConfigError
 
 Watch = Callable[[str, float], None]
 """Is told what is being done and which share of it is done."""
@@ -46,7 +47,15 @@ def fit_statistics(
 
     Returns:
         The fit.
+
+    Raises:
+        ConfigError: users are to differ and there are more of them than groups.
     """
+    if options.estimator == NEGATIVE_BINOMIAL and statistics.n_users > statistics.n_groups:
+        raise ConfigError(
+            f"estimator=negative_binomial tells at most {statistics.n_groups:,} users apart, and this log has "
+            f"{statistics.n_users:,}; set estimator=poisson."
+        )
     pooled = _fit_entities(
         statistics.pooled(), [POOLED], options, _nobody, None if earlier is None else earlier.pooled()
     )
@@ -60,7 +69,8 @@ def fit_statistics(
         remarks = [*explained_floors(pooled.rows[0], statistics), *mixed_rates(rows, statistics)]
         if own.contest and pooled.contest and all(row.aic for row in rows):
             remarks += false_tail(own.contest, pooled.contest)
-    return DecayFit(tuple(rows), pooled.rows[0], statistics, options, own.contest, pooled.contest, tuple(remarks))
+    contests = own.contest, pooled.contest
+    return DecayFit(tuple(rows), pooled.rows[0], statistics, options, *contests, tuple(remarks), of_users)
 
 
 def _nobody(stage: str, share: float) -> None:
@@ -82,46 +92,44 @@ def _fit_entities(
     earlier: ReturnStatistics | None,
     of_users: bool = False,
 ) -> _Rows:
-    returns, exposure = (total[0] for total in statistics.totals())
     least_users = 1 if of_users else MIN_RETURNING_USERS
-    rows = _counted(statistics, labels, returns.sum(-1), exposure.sum(-1), options.min_returns, least_users)
+    rows = _counted(statistics, labels, options.min_returns, least_users)
     enough = np.array([code for code, row in enumerate(rows) if not row.note], dtype=np.int64)
     names = {AUTO: list(FORMS), SIMPLE_FORM: list(SIMPLE)}.get(options.form, [options.form])
     watch("fits", 0.0)
-    fits = estimate_forms(options.estimator, names, returns[enough], exposure[enough], statistics.edges)
+    returns, exposure = (total[0] for total in statistics.totals(enough))
+    fits = estimate_forms(options.estimator, names, returns, exposure, statistics.edges)
     criteria = np.stack([fits[name].aic() for name in names])
     contest = None
     if options.form == AUTO and len(enough):
         starts = {name: fit.theta for name, fit in fits.items()}
-        fastest = [bounds(FORMS[name], returns[enough], exposure[enough], statistics.edges)[1][:, 0] for name in names]
+        fastest = [bounds(FORMS[name], returns, exposure, statistics.edges)[1][:, 0] for name in names]
         barred = np.stack([fits[name].theta[:, 0] >= end - AT_BOUND for name, end in zip(names, fastest)])
         contest = hold_contest(statistics, enough, starts, family_of(options.estimator), options.seed, earlier, barred)
     for at, code in enumerate(enough):
         name = contest.winners[at] if contest else names[int(np.argmin(criteria[:, at]))]
-        bic = float(fits[name].bic(returns[code].sum())[at])
+        bic = float(fits[name].bic(returns[at].sum())[at])
         row = replace(rows[code], aic=dict(zip(names, criteria[:, at].tolist())), bic=bic)
         if contest:
             row = replace(row, heldout_gain=contest.gain(at), heldout_gain_error=float(contest.gain_error[at]))
-        rows[code] = with_point(row, FORMS[name], fits[name].theta[at], statistics.edges)
-    if options.replicates:
-        add_trust(rows, enough, fits, statistics, options)
         if options.estimator == NEGATIVE_BINOMIAL:
-            add_frailty(rows, enough, fits, statistics, options)
-        elif not of_users:
+            rows[code] = replace(row, form=name)
+        else:
+            rows[code] = with_point(row, FORMS[name], fits[name].theta[at], exposure[at], statistics.edges)
+    if options.estimator == NEGATIVE_BINOMIAL:
+        add_frailty(rows, enough, fits, statistics, options)
+    elif options.replicates:
+        add_trust(rows, enough, fits, statistics, options)
+        if not of_users:
             add_intervals(rows, enough, fits, statistics, options, watch)
     return _Rows(rows, contest)
 
 
 def _counted(
-    statistics: ReturnStatistics,
-    labels: Sequence[str],
-    returns: Floats,
-    exposure: Floats,
-    min_returns: int,
-    least_users: int,
+    statistics: ReturnStatistics, labels: Sequence[str], min_returns: int, least_users: int
 ) -> list[EntityDecay]:
     """Returns a row for each entity, with a note where its evidence is too thin to fit."""
-    rows = []
+    rows, (returns, exposure) = [], statistics.sums()
     for code, label in enumerate(labels):
         count, users = int(returns[code]), int(statistics.returning_users[code])
         if count < min_returns:

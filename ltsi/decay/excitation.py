@@ -20,8 +20,7 @@ from numpy.typing import NDArray
 
 from ltsi.decay.bootstrap import user_weights
 from ltsi.decay.contest import FOLDS, TIE_ERRORS, deal
-from ltsi.decay.curves import LN2
-from ltsi.decay.forms import RATE, Floats
+from ltsi.decay.forms import LN2, RATE, Floats
 from ltsi.decay.kernels import EACH, EXPONENTIAL, LAST, POWER
 from ltsi.decay.point import AT_BOUND, NO_FALL, TOO_FAST
 from ltsi.decay.rate_fit import LEAST_SHARE, RateFit, RateModel

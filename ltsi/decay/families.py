@@ -28,12 +28,10 @@ class Family:
         name: name in configs.
         terms: from returns, exposure and mean hazard, each `(P, B)`, to the objective, its derivative by the mean
             hazard and its expected curvature, each `(P, B)`.
-        is_likelihood: whether the objective is a log-likelihood, up to a constant of the data.
     """
 
     name: str
     terms: Callable[[Floats, Floats, Floats], Terms]
-    is_likelihood: bool = True
 
 
 def _poisson(returns: Floats, exposure: Floats, mean: Floats) -> Terms:
@@ -64,5 +62,5 @@ POISSON = Family("poisson", _poisson)
 BINOMIAL = Family("binomial", _binomial)
 """Exposure counted in trials, each of which returns with chance `h̄_b`."""
 
-LEAST_SQUARES = Family("least_squares", _least_squares, is_likelihood=False)
+LEAST_SQUARES = Family("least_squares", _least_squares)
 """Non-linear least squares of the observed hazard, each bin weighted by its exposure."""

@@ -14,6 +14,7 @@ then the exposure times the mean, and wide bins do not bias the rate.
 from __future__ import annotations
 
 import itertools
+import math
 from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import Protocol
@@ -21,9 +22,9 @@ from typing import Protocol
 import numpy as np
 from numpy.typing import NDArray
 
-from ltsi.decay.curves import LN2
-
 Floats = NDArray[np.float64]
+
+LN2 = math.log(2.0)
 
 SLOWEST_HALF_LIFE = 10.0
 """Half-lives beyond this many times the longest age cannot be told from a hazard that does not fall."""

@@ -36,11 +36,13 @@ class Frail:
         theta: `(N, K)`, log-parameters of the hazard of a user whose factor is 1.
         variance: `(N,)`, `α`, the variance of the factors.
         log_likelihood: `(N,)`, on the scale of `ltsi.decay.pairs.Pairs.log_likelihood`.
+        exposure: `(N, B)`, exposure of each entity in each bin, weighted with the factors expected of the users.
     """
 
     theta: Floats
     variance: Floats
     log_likelihood: Floats
+    exposure: Floats
 
 
 def fit_frailty(form: Form, pairs: Pairs, returns: Floats, start: Floats) -> Frail:
@@ -60,13 +62,14 @@ def fit_frailty(form: Form, pairs: Pairs, returns: Floats, start: Floats) -> Fra
         log_variance = _climb_variance(pairs, pairs.expected(hazard), log_variance)
         shape = np.exp(-log_variance)[pairs.entity]
         factor = (shape + pairs.returns) / (shape + pairs.expected(hazard))
-        theta = maximise(form, returns, pairs.weighted_exposure(factor), pairs.edges, theta, 1e-6).theta
+        exposure = pairs.weighted_exposure(factor)
+        theta = maximise(form, returns, exposure, pairs.edges, theta, 1e-6).theta
         value = marginal(form, pairs, theta, log_variance)
         settled = np.all(value - best < _LEAST_GAIN)
         best = value
         if settled:
             break
-    return Frail(theta, np.exp(log_variance), best)
+    return Frail(theta, np.exp(log_variance), best, exposure)
 
 
 def marginal(form: Form, pairs: Pairs, theta: Floats, log_variance: Floats) -> Floats:
@@ -87,7 +90,8 @@ def marginal(form: Form, pairs: Pairs, theta: Floats, log_variance: Floats) -> F
 def standard_errors(form: Form, pairs: Pairs, fit: Frail) -> Floats:
     """Returns the standard error of the first log-parameter, `(N,)`, from the curvature of the marginal likelihood.
 
-    It is infinite where the likelihood is flat.
+    It is infinite where the likelihood is flat. A variance at its lower end, because users do not differ, is held
+    there: the likelihood has no maximum in it.
     """
     at = np.concatenate([fit.theta, np.log(fit.variance)[:, None]], axis=1)
     size = at.shape[1]
@@ -103,7 +107,9 @@ def standard_errors(form: Form, pairs: Pairs, fit: Frail) -> Floats:
             parts = [value(a * steps[one] + b * steps[other]) * a * b for a in (1, -1) for b in (1, -1)]
             curvature[:, one, other] = curvature[:, other, one] = -sum(parts) / (4 * _STEP**2)
     errors = np.full(len(at), np.inf)
-    for row, matrix in enumerate(curvature):
+    differ = fit.variance > 1.1 * LEAST_VARIANCE
+    for row, whole in enumerate(curvature):
+        matrix = whole if differ[row] else whole[:-1, :-1]
         if np.all(np.isfinite(matrix)) and np.linalg.eigvalsh(matrix)[0] > 1e-8:
             errors[row] = np.sqrt(np.linalg.inv(matrix)[0, 0])
     return errors

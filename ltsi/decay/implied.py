@@ -20,10 +20,9 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
-from ltsi.decay.curves import LN2
-from ltsi.decay.forms import FORMS, Floats, rate_bounds
+from ltsi.decay.forms import FORMS, LN2, RATE, SIMPLE, Floats, has_half_life, rate_bounds, values
 from ltsi.decay.likelihood import maximise
-from ltsi.decay.result import POOLED
+from ltsi.decay.result import AUTO, POOLED, SIMPLE_FORM, FitOptions
 from ltsi.decay.statistics import SECONDS_PER_DAY
 from ltsi.histories import Histories
 
@@ -35,8 +34,6 @@ GROUPS = 64
 MIN_HISTORIES = 10
 """An entity in fewer histories is not fitted."""
 
-REPLICATES = 100
-CONFIDENCE = 0.95
 LIFT = 1.1
 """An interest weighs at least this many times what it does without a history."""
 
@@ -70,12 +67,6 @@ class ImpliedCurves:
     n_compared: int
     n_histories: int
 
-    def share_EN(self) -> Floats:
-        """Returns the mean share left of each entity, NaN where no history holds it."""
-        with np.errstate(invalid="ignore"):
-            share: Floats = self.left_GEN.sum(0) / self.count_GE.sum(0)[:, None]
-        return share
-
 
 @dataclass(frozen=True)
 class ImpliedDecay:
@@ -86,7 +77,7 @@ class ImpliedDecay:
         histories: histories with an interest in it.
         form: name of the form.
         rate_per_day: `λ`; 0 where the scores do not fall; None where the form has none.
-        half_life_days: `ln 2 / λ`.
+        half_life_days: `ln 2 / λ`; None for a power law, cut off or not.
         half_life_low_days: lower end of the bootstrap interval over histories.
         half_life_high_days: upper end.
         note: why something is missing.
@@ -154,14 +145,13 @@ def implied_curves(
     return ImpliedCurves(edges, left_GEN, count_GE, moved, compared, first)
 
 
-def fit_implied(curves: ImpliedCurves, labels: Sequence[str], form: str, seed: int = 0) -> list[ImpliedDecay]:
+def fit_implied(curves: ImpliedCurves, labels: Sequence[str], options: FitOptions) -> list[ImpliedDecay]:
     """Fits the forms of the return hazard to the curves: each history as if it were asked once a day.
 
     Args:
         curves: the curves of E entities.
         labels: label of each entity.
-        form: a name in `FORMS`; any other word: the one with the lowest AIC.
-        seed: of the bootstrap over groups of histories.
+        options: its form, of several the one with the lowest AIC; its bootstrap is over groups of histories.
 
     Returns:
         All entities taken as one, and each entity; only the first where there is one entity.
@@ -170,47 +160,50 @@ def fit_implied(curves: ImpliedCurves, labels: Sequence[str], form: str, seed: i
     rows = [ImpliedDecay(POOLED, round(float(curves.count_GE.sum()))), *(own if len(own) > 1 else [])]
     left_GPN = np.concatenate([curves.left_GEN.sum(1, keepdims=True), curves.left_GEN], axis=1)[:, : len(rows)]
     count_GP = np.concatenate([curves.count_GE.sum(1, keepdims=True), curves.count_GE], axis=1)[:, : len(rows)]
-    weights_RG = np.random.default_rng(seed).multinomial(GROUPS, np.full(GROUPS, 1 / GROUPS), REPLICATES)
+    random = np.random.default_rng(options.seed)
+    weights_RG = random.multinomial(GROUPS, np.full(GROUPS, 1 / GROUPS), options.replicates).astype(np.float64)
     width_N = np.diff(curves.edges)
-    names = [form] if form in FORMS else list(FORMS)
+    names = {AUTO: list(FORMS), SIMPLE_FORM: list(SIMPLE)}.get(options.form, [options.form])
     for p, row in enumerate(rows):
         if row.histories < MIN_HISTORIES:
             rows[p] = replace(row, note=TOO_FEW)
             continue
         returned_GN, exposed_GN = left_GPN[:, p] * width_N, count_GP[:, p, None] * width_N
-        rows[p] = _fit(row, names, returned_GN, exposed_GN, curves.edges, weights_RG.astype(np.float64))
+        rows[p] = _fit(row, names, returned_GN, exposed_GN, curves.edges, weights_RG, options.confidence)
     return rows
 
 
 def _fit(
-    row: ImpliedDecay, names: list[str], returned_GN: Floats, exposed_GN: Floats, edges: Floats, weights_RG: Floats
+    row: ImpliedDecay,
+    names: list[str],
+    returned_GN: Floats,
+    exposed_GN: Floats,
+    edges: Floats,
+    weights_RG: Floats,
+    confidence: float,
 ) -> ImpliedDecay:
     returned, exposed = returned_GN.sum(0, keepdims=True), exposed_GN.sum(0, keepdims=True)
     fits = {name: maximise(FORMS[name], returned, exposed, edges) for name in names}
     name = min(fits, key=lambda one: float(fits[one].aic()[0]))
     form, theta = FORMS[name], fits[name].theta
-    if "rate_per_day" not in form.parameters:
-        return replace(row, form=name, note=f"{name} has no half-life")
-    at = form.parameters.index("rate_per_day")
+    if not has_half_life(form):
+        return replace(row, form=name, rate_per_day=values(form, theta[0]).get(RATE), note=f"{name} has no half-life")
     slowest, fastest = rate_bounds(edges)[0] * 1.001, rate_bounds(edges)[1] * 0.999
-    rate = float(np.exp(theta[0, at]))
+    rate = float(np.exp(theta[0, 0]))
     if rate <= slowest:
         return replace(row, form=name, rate_per_day=0.0, note=NO_FALL)
     if rate >= fastest:
         return replace(row, form=name, note=TOO_FAST)
+    row = replace(row, form=name, rate_per_day=rate, half_life_days=LN2 / rate)
+    if not len(weights_RG):
+        return row
     resampled = np.maximum(weights_RG @ returned_GN, _TINY), np.maximum(weights_RG @ exposed_GN, _TINY)
     start = np.repeat(theta, len(weights_RG), axis=0)
-    rate_R = np.exp(maximise(form, *resampled, edges, start=start).theta[:, at])
-    tail = (1 - CONFIDENCE) / 2
-    low, high = np.quantile(rate_R, [tail, 1 - tail]).tolist()
-    return replace(
-        row,
-        form=name,
-        rate_per_day=rate,
-        half_life_days=LN2 / rate,
-        half_life_low_days=LN2 / high,
-        half_life_high_days=None if low <= slowest else LN2 / low,
-    )
+    rate_R = np.exp(maximise(form, *resampled, edges, start=start).theta[:, 0])
+    tail = (1 - confidence) / 2
+    low, high = np.quantile(rate_R, [tail, 1 - tail], method="weibull").tolist()
+    high_days = None if low <= slowest else LN2 / low
+    return replace(row, half_life_low_days=LN2 / high, half_life_high_days=high_days)
 
 
 @dataclass(frozen=True)

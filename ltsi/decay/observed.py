@@ -6,7 +6,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from ltsi.decay.forms import AMPLITUDE, FORMS, RISE, SLOW_AMPLITUDE, Floats, log_parameters
+from ltsi.decay.forms import AMPLITUDE, FLOOR, FORMS, RISE, SLOW_AMPLITUDE, Floats, log_parameters
 from ltsi.decay.result import EntityDecay
 
 
@@ -51,7 +51,17 @@ def highest_fading(entity: EntityDecay, until: float) -> float:
     """Returns the most that the fading part of a hazard is before some age: at age 0, or after the rise."""
     if RISE not in entity.parameters:
         return entity.parameters[AMPLITUDE] + entity.parameters.get(SLOW_AMPLITUDE, 0.0)
-    return float(fitted_hazard(entity, np.linspace(0.0, until, 200)[1:]).max()) - float(entity.floor or 0)
+    return float(fading_hazard(entity, np.linspace(0.0, until, 200)[1:]).max())
+
+
+def fading_hazard(entity: EntityDecay, age_days: Floats) -> Floats:
+    """Returns the fitted hazard without its floor, which rises as the rest does, at ages in days."""
+    form = FORMS[str(entity.form)]
+    theta = log_parameters(form, entity.parameters)
+    if FLOOR in form.parameters:
+        theta[0, form.parameters.index(FLOOR)] = -np.inf
+    hazard: Floats = form.hazard(theta, age_days)[0]
+    return hazard
 
 
 def fitted_hazard(entity: EntityDecay, age_days: Floats) -> Floats:

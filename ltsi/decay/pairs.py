@@ -61,13 +61,12 @@ class Pairs:
     def of(cls, statistics: ReturnStatistics, entities: NDArray[np.int64]) -> Pairs:
         """Takes the pairs of some entities, `(N,)` codes."""
         bins, groups = statistics.n_bins, statistics.n_groups
-        columns = (entities[:, None] * bins + np.arange(bins)).ravel()
-        found = [matrix[:, columns].tocoo() for matrix in (statistics.ended, statistics.returned, statistics.partial)]
-        codes = [one.col.astype(np.int64) // bins * groups + one.row for one in found]
+        found = [matrix[:, entities].tocoo() for matrix in (statistics.ended, statistics.returned, statistics.partial)]
+        codes = [one.col.astype(np.int64) * groups + one.row // bins for one in found]
         distinct, place = np.unique(np.concatenate(codes), return_inverse=True)
         parts = np.split(place, np.cumsum([len(one) for one in codes])[:-1])
         ended, returned, partial = (
-            Entries(pair, one.col.astype(np.int64) % bins, one.data.astype(np.float64))
+            Entries(pair, one.row.astype(np.int64) % bins, one.data.astype(np.float64))
             for pair, one in zip(parts, found)
         )
         returns = sums(returned.pair, returned.value, len(distinct))

@@ -12,9 +12,10 @@ from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
 from ltsi.decay.forms import Floats
-from ltsi.decay.observed import fitted_hazard, observed_hazard
+from ltsi.decay.observed import fading_hazard, fitted_hazard, highest_fading, observed_hazard
 from ltsi.decay.result import DecayFit, EntityDecay
 from ltsi.decay.statistics import ReturnStatistics
+from ltsi.decay.trials import DAYS
 
 CURVES, ROWS, SURVIVALS = 12, 30, 6
 """Entities in each picture, those with the most returns."""
@@ -25,6 +26,7 @@ LEAST_AT_RISK = 10
 _COLUMNS, _POINTS, _AGES = 4, 10, 160
 _BLUE, _ORANGE, _GREY = "#1f5fa8", "#d1601f", "#8a8a8a"
 _LABEL = 28
+_HALF_LIVES = 4.0
 
 
 def curves_figure(fit: DecayFit) -> Figure | None:
@@ -76,8 +78,13 @@ def half_lives_figure(fit: DecayFit) -> Figure | None:
     return figure
 
 
-def survival_figure(fit: DecayFit) -> Figure:
-    """Draws the share of visits not yet followed by a return, by age, with its 95 % band (Nelson & Aalen)."""
+def survival_figure(fit: DecayFit) -> Figure | None:
+    """Draws the share of visits not yet followed by a return, by age, with its 95 % band (Nelson & Aalen).
+
+    None where exposure is counted in trials: returns per trial do not add up over days.
+    """
+    if fit.options.exposure != DAYS:
+        return None
     figure = Figure(figsize=(9.5, 3.6), layout="constrained")
     axis = figure.subplots()
     several = len(fit.entities) > 1
@@ -115,7 +122,7 @@ def survival(statistics: ReturnStatistics, code: int) -> tuple[Floats, Floats, F
 
 def _draw_curve(axis: Axes, one: EntityDecay, statistics: ReturnStatistics, code: int) -> None:
     half_life = float(one.half_life_days or math.nan)
-    until = min(4.0 * half_life, float(statistics.edges[-1]))
+    until = min(_HALF_LIVES * half_life, float(statistics.edges[-1]))
     age = np.linspace(0.0, until, _AGES)
     low, high = one.half_life_low_days, one.half_life_high_days
     if low is not None:
@@ -124,11 +131,11 @@ def _draw_curve(axis: Axes, one: EntityDecay, statistics: ReturnStatistics, code
     axis.plot(age, _share_left(one, age), color=_ORANGE, linewidth=1.8)
     returns, exposure = (total[0, 0] for total in statistics.totals(np.array([code])))
     points = observed_hazard(returns, exposure, statistics.edges, until, _POINTS)
-    floor, amplitude = float(one.floor or 0.0), float(one.amplitude or 1.0)
+    floor, highest = fitted_hazard(one, points.age_days) - fading_hazard(one, points.age_days), _highest(one)
     axis.errorbar(
         points.age_days,
-        (points.per_day - floor) / amplitude,
-        yerr=1.96 * points.error / amplitude,
+        (points.per_day - floor) / highest,
+        yerr=1.96 * points.error / highest,
         fmt="o",
         color=_BLUE,
         markersize=3,
@@ -143,10 +150,13 @@ def _draw_curve(axis: Axes, one: EntityDecay, statistics: ReturnStatistics, code
 
 
 def _share_left(one: EntityDecay, age: Floats) -> Floats:
-    """Returns the fading part of the fitted rate at ages, as a share of that at age 0, or of its height."""
-    rate = fitted_hazard(one, age) - float(one.floor or 0.0)
-    share: Floats = rate / float(one.amplitude or 1.0)
+    """Returns the fading part of the fitted rate at ages, as a share of its highest."""
+    share: Floats = fading_hazard(one, age) / _highest(one)
     return share
+
+
+def _highest(one: EntityDecay) -> float:
+    return highest_fading(one, _HALF_LIVES * float(one.half_life_days or math.nan))
 
 
 def _label(one: EntityDecay) -> str:

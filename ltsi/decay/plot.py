@@ -12,6 +12,7 @@ from ltsi.decay.forms import EXPONENT
 from ltsi.decay.observed import fitted_hazard, observed_hazard
 from ltsi.decay.result import DecayFit, EntityDecay
 from ltsi.decay.statistics import ReturnStatistics
+from ltsi.decay.trials import UNITS
 
 PANELS = 12
 _COLUMNS = 4
@@ -44,7 +45,7 @@ def decay_figure(fit: DecayFit, title: str) -> Figure:
         axis.set_axis_off()
     figure.suptitle(title)
     figure.supxlabel("days since the last visit")
-    figure.supylabel("returns per day at risk")
+    figure.supylabel(f"returns per {UNITS[fit.options.exposure]} at risk")
     return figure
 
 

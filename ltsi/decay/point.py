@@ -6,8 +6,7 @@ from dataclasses import replace
 
 import numpy as np
 
-from ltsi.decay.curves import LN2
-from ltsi.decay.forms import AMPLITUDE, FLOOR, FORMS, RATE, Floats, Form, bounds, has_half_life, values
+from ltsi.decay.forms import AMPLITUDE, FLOOR, FORMS, LN2, RATE, Floats, Form, bounds, has_half_life, values
 from ltsi.decay.result import EntityDecay
 
 NO_FALL = "the return rate does not fall with age"
@@ -18,20 +17,21 @@ AT_BOUND = 1e-3
 """Log-parameters this near to a bound have run into it."""
 
 
-def with_point(row: EntityDecay, form: Form, theta: Floats, edges: Floats) -> EntityDecay:
+def with_point(row: EntityDecay, form: Form, theta: Floats, exposure: Floats, edges: Floats) -> EntityDecay:
     """Puts the estimates of one fit into a row, or a note where they mean that nothing fades, or too fast to be seen.
 
     Args:
         row: the row, with its counts.
         form: the form.
         theta: `(K,)`, log-parameters.
+        exposure: `(B,)`, exposure in each age bin, as it was fitted to.
         edges: edges of the age bins in days.
     """
     given = values(form, theta)
     low, high = (end[0, 0] for end in bounds(form, np.ones((1, 1)), np.ones((1, 1)), edges))
-    floor, overall = given.get(FLOOR, 0.0), row.returns / row.exposure
-    # At the maximum, expected and observed returns add up to the same; what the floor leaves is the fading part's.
-    if theta[0] <= low + AT_BOUND or (overall - floor) * row.exposure < 1:
+    # A fading part that not one return is expected of has a rate of its own only by chance.
+    if theta[0] <= low + AT_BOUND or (FLOOR in given and _fading_returns(form, theta, exposure, edges) < 1):
+        overall = row.returns / row.exposure
         return replace(row, form=form.name, rate_per_day=0.0, amplitude=0.0, floor=overall, note=NO_FALL)
     if theta[0] >= high - AT_BOUND:
         return replace(row, form=form.name, note=TOO_FAST)
@@ -41,9 +41,16 @@ def with_point(row: EntityDecay, form: Form, theta: Floats, edges: Floats) -> En
         rate_per_day=given.get(RATE),
         half_life_days=LN2 / given[RATE] if has_half_life(form) else None,
         amplitude=given[AMPLITUDE],
-        floor=floor,
+        floor=given.get(FLOOR, 0.0),
         parameters=given,
     )
+
+
+def _fading_returns(form: Form, theta: Floats, exposure: Floats, edges: Floats) -> float:
+    """Returns the returns that a form expects if its floor is taken away."""
+    without = theta.copy()
+    without[form.parameters.index(FLOOR)] = -np.inf
+    return float(form.mean_hazard(without[None], edges)[0][0] @ exposure)
 
 
 def with_ends(row: EntityDecay, low: float, high: float, edges: Floats) -> EntityDecay:

@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Mapping
-from dataclasses import asdict
+from collections.abc import Iterator, Mapping
+from dataclasses import fields
 
 import numpy as np
 
@@ -12,7 +12,7 @@ from ltsi.decay.contest import FOLDS, TIE_ERRORS, TIE_ODDS
 from ltsi.decay.estimators import NEGATIVE_BINOMIAL
 from ltsi.decay.forms import EXPONENT, FORMS, RISE, SHAPE, SLOW_AMPLITUDE, SLOW_RATIO
 from ltsi.decay.result import DecayFit, EntityDecay
-from ltsi.decay.trials import ACTIVE_DAYS, DAYS, EVENTS
+from ltsi.decay.trials import UNITS
 from ltsi.tables import Cell, Entry, Scalar, Table
 
 FURTHER = (EXPONENT, SHAPE, SLOW_RATIO, SLOW_AMPLITUDE, RISE)
@@ -21,21 +21,17 @@ FURTHER = (EXPONENT, SHAPE, SLOW_RATIO, SLOW_AMPLITUDE, RISE)
 MAX_ROWS = 30
 """Rows of the printed table; the rest is in the file."""
 
-_UNITS = {DAYS: "day", ACTIVE_DAYS: "active day", EVENTS: "event"}
 
-
-def records(fit: DecayFit) -> list[dict[str, Scalar]]:
-    """Returns one record per entity, after one for all entities together if there are several.
+def records(fit: DecayFit) -> Iterator[dict[str, Scalar]]:
+    """Yields one record per entity, after one for all entities together if there are several.
 
     What could not be estimated is None, never NaN; `note` then says why.
     """
-    found = []
     for one in _with_pooled(fit, list(fit.entities)):
-        record = asdict(one)
+        record = {each.name: getattr(one, each.name) for each in fields(one)}
         criteria, note, given = record.pop("aic"), record.pop("note"), record.pop("parameters")
         further = {name: given.get(name) for name in FURTHER}
-        found.append({**record, **further, **{f"aic_{name}": criteria.get(name) for name in FORMS}, "note": note})
-    return found
+        yield {**record, **further, **{f"aic_{name}": criteria.get(name) for name in FORMS}, "note": note}
 
 
 def forms_table(fit: DecayFit) -> Table | None:
@@ -71,7 +67,9 @@ def forms_table(fit: DecayFit) -> Table | None:
         f"or odds of {TIE_ODDS:g}: {contest.winner}; wins: entities that have the form in the end.",
         "behind_later: the same for the last quarter of the log, fitted to the three before it.",
     ]
-    if fit.contest is None:
+    if fit.of_users:
+        notes.append("Shown is the contest of all users as one curve: the form of all is the form of each.")
+    elif fit.contest is None:
         notes.append(
             "No entity alone holds enough evidence for the contest: shown is that of all of them as one curve."
         )
@@ -80,10 +78,10 @@ def forms_table(fit: DecayFit) -> Table | None:
     return Table(title="Forms, by what they say of users they have not seen", columns=columns, rows=rows, notes=notes)
 
 
-def covers(one: EntityDecay, half_life_days: float) -> bool:
-    """Returns whether the interval of an entity holds a half-life; an entity without an interval covers nothing."""
+def covers(one: EntityDecay, half_life_days: float) -> bool | None:
+    """Returns whether the interval of an entity holds a half-life; None if it has none."""
     low, high = one.half_life_low_days, one.half_life_high_days
-    return low is not None and low <= half_life_days <= (math.inf if high is None else high)
+    return None if low is None else low <= half_life_days <= (math.inf if high is None else high)
 
 
 def decay_table(fit: DecayFit, title: str, entity: str, truth: Mapping[str, float] | None = None) -> Table:
@@ -100,12 +98,13 @@ def decay_table(fit: DecayFit, title: str, entity: str, truth: Mapping[str, floa
     shown = _with_pooled(fit, most)
     columns = [entity, "half_life_days", "low", "high", "rate_per_day", "form", "visits", "returns"]
     power = ["exponent"] if any(EXPONENT in one.parameters for one in shown) else []
-    trust = ["dispersion", "fit_p", "pooled_days"] if fit.options.replicates else []
+    trust = ["dispersion", "fit_p"] if _is_judged(fit) else []
+    borrowed = ["pooled_days"] if fit.options.replicates else []
     planted = ["planted_days", "covered"] if truth else []
     noted = ["note"] if any(one.note for one in shown) else []
     return Table(
         title=title,
-        columns=[*columns, *power, *trust, *planted, *noted],
+        columns=[*columns, *power, *trust, *borrowed, *planted, *noted],
         rows=[_entries(one, fit, truth, bool(power), bool(noted)) for one in shown],
         notes=_notes(fit, hidden=len(fit.entities) - len(most)),
     )
@@ -135,8 +134,10 @@ def _entries(
         given = one.parameters.get(EXPONENT)
         text = "–" if given is None else f"{given:.2f}" + ("" if low is None else f" ({low:.2f}–{high:.2f})")
         entries.append(Cell(given, text))
+    if _is_judged(fit):
+        entries += [_two(one.dispersion), _two(one.fit_p)]
     if fit.options.replicates:
-        entries += [_two(one.dispersion), _two(one.fit_p), _days(one.pooled_half_life_days)]
+        entries.append(_days(one.pooled_half_life_days))
     if truth:
         planted = None if one is fit.pooled else truth.get(one.entity)
         covered = None if planted is None else covers(one, planted)
@@ -144,10 +145,15 @@ def _entries(
     return entries + ([one.note] if noted else [])
 
 
+def _is_judged(fit: DecayFit) -> bool:
+    """Returns whether fits were held against Poisson's scatter; where users differ there is none."""
+    return bool(fit.options.replicates) and fit.options.estimator != NEGATIVE_BINOMIAL
+
+
 def _notes(fit: DecayFit, hidden: int) -> list[str]:
     options = fit.options
     notes = [
-        f"Fitted by {options.estimator}: returns to the same entity per {_UNITS[options.exposure]} at risk, by days "
+        f"Fitted by {options.estimator}: returns to the same entity per {UNITS[options.exposure]} at risk, by days "
         f"since the last visit; events up to {options.session_gap_days:g} days apart are one visit; open intervals are "
         "right-censored."
     ]
@@ -156,13 +162,16 @@ def _notes(fit: DecayFit, hidden: int) -> list[str]:
     elif options.replicates:
         notes.append(
             f"low, high: {options.confidence:.0%} interval of the half-life, {options.replicates} bootstrap replicates "
-            f"over users, seed {options.seed}."
+            f"over users, seed {options.seed}"
+            + ("; of all together, for one user cannot be resampled." if fit.of_users else ".")
         )
-    if options.replicates:
+    if _is_judged(fit):
         notes.append(
             "dispersion: variance of the users' counts over Poisson's; fit_p: goodness of fit, small where the form "
-            "does not describe the curve; pooled_days: half-life after borrowing from the level above."
+            "does not describe the curve."
         )
+    if options.replicates:
+        notes.append("pooled_days: half-life after borrowing from the level above.")
     notes += fit.remarks
     thin = sum(one.amplitude is None for one in fit.entities)
     if thin:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 import math
 from dataclasses import dataclass, field
 
@@ -11,10 +12,12 @@ from numpy.typing import NDArray
 from ltsi.decay.contest import Contest
 from ltsi.decay.estimators import ESTIMATORS, LIKELIHOODS, LOG_LINEAR, LOG_RATIO, NEGATIVE_BINOMIAL
 from ltsi.decay.families import BINOMIAL
-from ltsi.decay.forms import FORMS
+from ltsi.decay.forms import FORMS, has_half_life, rate_bounds
 from ltsi.decay.statistics import ReturnStatistics
 from ltsi.decay.trials import DAYS, EXPOSURES
 from ltsi.errors import ConfigError, did_you_mean
+
+log = logging.getLogger(__name__)
 
 AUTO = "auto"
 """The contest of all forms on held-out likelihood."""
@@ -100,7 +103,7 @@ class FitOptions:
             )
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, slots=True)
 class EntityDecay:
     """The decay of one entity. What could not be estimated is None, and `note` says why.
 
@@ -122,9 +125,9 @@ class EntityDecay:
         parameters: every parameter of the form by name.
         exponent_low: lower end of the interval of the exponent over users, of a power law.
         exponent_high: upper end.
-        dispersion: variance of the users' counts over Poisson's.
+        dispersion: variance of the users' counts over Poisson's, where the estimator takes them to be alike.
         user_variance: variance of the factor by which users differ, where the estimator knows one.
-        fit_p: p-value of the goodness of fit.
+        fit_p: p-value of the goodness of fit, there too.
         heldout_gain: log-likelihood of held-out users gained over the plain exponential.
         heldout_gain_error: its standard error.
         pooled_rate_per_day: `λ` after borrowing from the levels above.
@@ -132,7 +135,7 @@ class EntityDecay:
         pooled_low_days: lower end of its interval.
         pooled_high_days: upper end.
         own_weight: share of the entity's own data in `pooled_rate_per_day`.
-        aic: Akaike's criterion of every form that was fitted.
+        aic: Akaike's criterion of every form that was fitted; where users differ, of the form that was chosen.
         bic: Schwarz's criterion of the form.
         note: why something is missing; empty if nothing is.
     """
@@ -181,6 +184,7 @@ class DecayFit:
         contest: the contest of forms among the entities, each with parameters of its own; None if none was held.
         pooled_contest: the contest on all entities taken as one.
         remarks: what else there is to know of the fit, in sentences.
+        of_users: whether every entity is a user.
     """
 
     entities: tuple[EntityDecay, ...]
@@ -190,19 +194,31 @@ class DecayFit:
     contest: Contest | None = None
     pooled_contest: Contest | None = None
     remarks: tuple[str, ...] = ()
+    of_users: bool = False
 
     def rates_per_day(self, default: float = 0.0) -> NDArray[np.float64]:
         """Returns `λ` of each entity, `(E,)`, per day.
 
         Args:
-            default: the rate where even all entities together hold too little evidence.
+            default: the rate where even all entities together hold too little evidence; that it is taken is logged.
 
         Returns:
-            An entity's own rate, else what it borrows, else that of all taken as one, else `default`.
+            An entity's own rate, else what it borrows, else that of all taken as one, or the fastest that visits can
+            show if that is too fast, else `default`.
         """
-        fallback = default if self.pooled.rate_per_day is None else self.pooled.rate_per_day
-        own = [(one.rate_per_day, one.pooled_rate_per_day, fallback) for one in self.entities]
-        return np.array([next(rate for rate in rates if rate is not None) for rates in own], dtype=np.float64)
+        together = self.pooled.rate_per_day
+        if together is None and self.pooled.form is not None and has_half_life(FORMS[self.pooled.form]):
+            together = rate_bounds(self.statistics.edges)[1]
+        own = [(one.rate_per_day, one.pooled_rate_per_day, together) for one in self.entities]
+        found = np.array([next((rate for rate in rates if rate is not None), np.nan) for rates in own])
+        without = np.isnan(found)
+        if without.any():
+            why = self.pooled.note or f"{self.pooled.form} has none"
+            log.warning(
+                "%d of %d interests have no rate of fading, nor have all together (%s); they are given %g per day.",
+                without.sum(), len(found), why, default,
+            )  # fmt: skip
+        return np.where(without, default, found)
 
     def most_returned(self, count: int) -> list[int]:
         """Returns the codes of the entities with the most returns, at most `count` of them, in order of evidence."""

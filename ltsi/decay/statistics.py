@@ -38,11 +38,13 @@ _BINS = 64
 class ReturnStatistics:
     """Returns and exposure by age, for `E` entities, `B` age bins and `G` groups of users.
 
+    Entities alone are columns: most of many have hardly an event, and an empty column costs four bytes.
+
     Attributes:
         edges: `(B + 1,)`, edges of the age bins in days; the first is the session gap.
-        ended: `(G, E·B)`, intervals that ended in a bin, by a return or by censoring.
-        returned: `(G, E·B)`, intervals that ended in a bin by a return.
-        partial: `(G, E·B)`, days those intervals had spent in that bin; with trials, the trials in each bin, and
+        ended: `(G·B, E)`, intervals that ended in a bin, by a return or by censoring.
+        returned: `(G·B, E)`, intervals that ended in a bin by a return.
+        partial: `(G·B, E)`, days those intervals had spent in that bin; with trials, the trials in each bin, and
             `ended` is empty.
         visits: int64 `(E,)`.
         returning_users: int64 `(E,)`, users with at least one return to the entity.
@@ -72,7 +74,12 @@ class ReturnStatistics:
     @property
     def n_groups(self) -> int:
         """Number of groups of users `G`."""
-        return int(self.ended.shape[0])
+        return int(self.ended.shape[0]) // self.n_bins
+
+    def sums(self) -> tuple[Floats, Floats]:
+        """Sums groups and bins: returns of each entity and its exposure in days or trials, each `(E,)`."""
+        before = np.tile(self.edges[:-1] - self.edges[0], self.n_groups)
+        return self.returned.sum(axis=0), self.ended.T @ before + self.partial.sum(axis=0)
 
     def totals(self, entities: NDArray[np.int64] | None = None, weights: Floats | None = None) -> tuple[Floats, Floats]:
         """Sums the groups.
@@ -85,25 +92,23 @@ class ReturnStatistics:
             Returns and exposure in days or trials, each `(R, N, B)`, with `R = 1` without weights.
         """
         chosen = np.arange(self.n_entities) if entities is None else entities
-        columns = (chosen[:, None] * self.n_bins + np.arange(self.n_bins)).ravel()
         many = np.ones((1, self.n_groups)) if weights is None else weights
-        sums = [
-            (matrix[:, columns].T @ many.T).T.reshape(len(many), len(chosen), self.n_bins)
-            for matrix in (self.ended, self.returned, self.partial)
-        ]
-        ended, returned, partial = sums
+        ended, returned, partial = (
+            self._weighted(matrix[:, chosen], many) for matrix in (self.ended, self.returned, self.partial)
+        )
         crossed = np.cumsum(ended[..., ::-1], axis=-1)[..., ::-1] - ended
         return returned, crossed * np.diff(self.edges) + partial
 
     def pooled(self) -> ReturnStatistics:
         """Returns the same statistics with all entities taken as one; a return is still to the same entity."""
-        bins = np.tile(np.arange(self.n_bins), self.n_entities)
-        fold = sparse.csc_array((np.ones(len(bins)), (np.arange(len(bins)), bins)), shape=(len(bins), self.n_bins))
+        ended, returned, partial = (
+            sparse.csc_array(matrix.sum(axis=1)[:, None]) for matrix in (self.ended, self.returned, self.partial)
+        )
         return ReturnStatistics(
             edges=self.edges,
-            ended=sparse.csc_array(self.ended @ fold),
-            returned=sparse.csc_array(self.returned @ fold),
-            partial=sparse.csc_array(self.partial @ fold),
+            ended=ended,
+            returned=returned,
+            partial=partial,
             visits=self.visits.sum(keepdims=True),
             returning_users=np.array([self.returning_users_overall]),
             returning_users_overall=self.returning_users_overall,
@@ -112,9 +117,17 @@ class ReturnStatistics:
 
     def of_groups(self, count: int) -> ReturnStatistics:
         """Returns the statistics of the first groups of users; counts of visits and users stay those of all."""
-        first = [sparse.csc_array(matrix[:count]) for matrix in (self.ended, self.returned, self.partial)]
+        rows = slice(count * self.n_bins)
+        first = [sparse.csc_array(matrix[rows]) for matrix in (self.ended, self.returned, self.partial)]
         ended, returned, partial = first
         return replace(self, ended=ended, returned=returned, partial=partial)
+
+    def _weighted(self, matrix: sparse.csc_array, weights: Floats) -> Floats:
+        """Sums the groups of `(G·B, N)` as often as each replicate counts them, `(R, N, B)`."""
+        replicates, n_entities = len(weights), matrix.shape[1]
+        by_group = sparse.csr_array(matrix.reshape(self.n_groups, self.n_bins * n_entities).T)
+        summed: Floats = (by_group @ weights.T).T.reshape(replicates, self.n_bins, n_entities).transpose(0, 2, 1)
+        return summed
 
 
 def age_edges(session_gap_days: float, longest_days: float) -> Floats:
@@ -152,7 +165,7 @@ def collect(
         The statistics.
     """
     n_groups, n_bins = min(len(observation_end), MAX_GROUPS), len(edges) - 1
-    shape = (n_groups, n_entities * n_bins)
+    shape = (n_groups * n_bins, n_entities)
     ended, returned, partial = (sparse.csc_array(shape) for _ in range(3))
     visits, returning_users = (np.zeros(n_entities, dtype=np.int64) for _ in range(2))
     overall = 0
@@ -162,17 +175,17 @@ def collect(
         visits += found.visits
         days = found.seconds / SECONDS_PER_DAY
         age_bin = np.clip(np.searchsorted(edges, days, side="left") - 1, 0, n_bins - 1)
-        column = found.entity * n_bins + age_bin
-        group = found.user % n_groups
-        came = found.returned
-        returned = returned + sparse.csc_array((np.ones(came.sum()), (group[came], column[came])), shape=shape)
+        row, column, came = found.user % n_groups * n_bins + age_bin, found.entity, found.returned
+        back = sparse.csc_array((np.ones(came.sum()), (row[came], column[came])), shape=shape)
+        returned = returned + back
         if exposure == DAYS:
-            ended = ended + sparse.csc_array((np.ones(len(days)), (group, column)), shape=shape)
-            partial = partial + sparse.csc_array((days - edges[age_bin], (group, column)), shape=shape)
+            ended = ended + sparse.csc_array((np.ones(len(days)), (row, column)), shape=shape)
+            partial = partial + sparse.csc_array((days - edges[age_bin], (row, column)), shape=shape)
         else:
-            partial = partial + sparse.csc_array((np.ones(came.sum()), (group[came], column[came])), shape=shape)
-            for count, row, place in count_trials(found, events, edges, exposure):
-                partial = partial + sparse.csc_array((count, (row % n_groups, place)), shape=shape)
+            partial = partial + back
+            for count, user, place in count_trials(found, events, edges, exposure):
+                entity, at = np.divmod(place, n_bins)
+                partial = partial + sparse.csc_array((count, (user % n_groups * n_bins + at, entity)), shape=shape)
         pairs = np.unique(found.user[came] * n_entities + found.entity[came])
         returning_users += np.bincount(pairs % n_entities, minlength=n_entities)
         overall += len(np.unique(pairs // n_entities))

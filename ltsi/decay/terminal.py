@@ -5,7 +5,7 @@ from __future__ import annotations
 import numpy as np
 
 from ltsi.decay.forms import Floats
-from ltsi.decay.observed import fitted_hazard, highest_fading, observed_hazard
+from ltsi.decay.observed import fading_hazard, fitted_hazard, highest_fading, observed_hazard
 from ltsi.decay.result import DecayFit, EntityDecay
 
 WIDTH, HEIGHT = 66, 13
@@ -40,7 +40,8 @@ def terminal_curves(fit: DecayFit) -> str:
         _draw_line(dots, one, until)
         returns, exposure = (total[0, 0] for total in fit.statistics.totals(np.array([code])))
         points = observed_hazard(returns, exposure, edges, until, _POINTS)
-        left = (points.per_day - float(one.floor or 0)) / highest_fading(one, until)
+        floor = fitted_hazard(one, points.age_days) - fading_hazard(one, points.age_days)
+        left = (points.per_day - floor) / highest_fading(one, until)
         for age, share in zip(points.age_days, left):
             row, column = round((1 - share / _TOP) * (HEIGHT - 1)), int(age / until * WIDTH)
             if 0 <= row < HEIGHT and column < WIDTH:
@@ -60,7 +61,7 @@ def _half_life(one: EntityDecay) -> float:
 def _draw_line(dots: np.ndarray[tuple[int, ...], np.dtype[np.bool_]], one: EntityDecay, until: float) -> None:
     rows, columns = dots.shape
     age: Floats = (np.arange(columns) + 0.5) / columns * until
-    share = (fitted_hazard(one, age) - float(one.floor or 0)) / highest_fading(one, until)
+    share = fading_hazard(one, age) / highest_fading(one, until)
     row = np.round((1 - share / _TOP) * (rows - 1)).astype(int)
     dots[np.clip(row, 0, rows - 1), np.arange(columns)] = True
 

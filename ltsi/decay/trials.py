@@ -17,6 +17,7 @@ from ltsi.decay.forms import Floats
 from ltsi.decay.intervals import Events, Intervals
 
 DAYS, ACTIVE_DAYS, EVENTS = "days", "active_days", "events"
+UNITS = {DAYS: "day", ACTIVE_DAYS: "active day", EVENTS: "event"}
 EXPOSURES = (DAYS, ACTIVE_DAYS, EVENTS)
 SECONDS_PER_DAY = 86_400
 

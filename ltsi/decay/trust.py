@@ -7,12 +7,11 @@ from dataclasses import replace
 
 import numpy as np
 from numpy.typing import NDArray
-from scipy import stats
+from scipy import special, stats
 
 from ltsi.decay.bootstrap import resampled_log_rates, user_weights
-from ltsi.decay.curves import LN2
 from ltsi.decay.estimators import LIKELIHOODS, family_of
-from ltsi.decay.forms import FORMS, SIMPLE, Floats, bounds, has_half_life
+from ltsi.decay.forms import FORMS, LN2, SIMPLE, Floats, bounds, has_half_life
 from ltsi.decay.frailty import fit_frailty, standard_errors
 from ltsi.decay.goodness import dispersion, goodness_of_fit
 from ltsi.decay.likelihood import Maximum
@@ -110,20 +109,20 @@ def _with_interval(row: EntityDecay, log_values: Floats, edges: Floats, confiden
 def add_frailty(
     rows: list[EntityDecay], enough: Codes, fits: dict[str, Maximum], statistics: ReturnStatistics, options: FitOptions
 ) -> None:
-    """Puts fits with differing users in the place of the Poisson fits, with intervals from their curvature."""
+    """Gives rows that have a form the fits with differing users, and their intervals from the curvature."""
     quantile = stats.norm.ppf((1 + options.confidence) / 2)
     for name, places in _by_form(rows, enough, fits):
         form, codes = FORMS[name], enough[places]
-        pairs, returns = Pairs.of(statistics, codes), statistics.totals(codes)[0][0]
+        pairs, (returns, exposure) = Pairs.of(statistics, codes), (total[0] for total in statistics.totals(codes))
         fit = fit_frailty(form, pairs, returns, fits[name].theta[places])
-        errors = standard_errors(form, pairs, fit)
+        errors = standard_errors(form, pairs, fit) if options.replicates else np.full(len(codes), np.inf)
+        # On the scale of the other estimators' criteria; the variance is a parameter, too.
+        twice, size = 2 * (fit.log_likelihood + special.xlogy(returns, exposure).sum(-1)), fit.theta.shape[1] + 1
+        aic, bic = 2 * size - twice, size * np.log(returns.sum(-1)) - twice
         for at, code in enumerate(codes):
-            row = with_point(
-                replace(rows[code], user_variance=float(fit.variance[at]), note=""),
-                form,
-                fit.theta[at],
-                statistics.edges,
-            )
+            row = replace(rows[code], user_variance=float(fit.variance[at]), bic=float(bic[at]))
+            row = replace(row, aic={name: float(aic[at])})
+            row = with_point(row, form, fit.theta[at], fit.exposure[at], statistics.edges)
             if row.amplitude and np.isfinite(errors[at]):
                 centre, reach = float(fit.theta[at, 0]), float(quantile * errors[at])
                 row = with_ends(row, centre - reach, centre + reach, statistics.edges)
@@ -143,7 +142,7 @@ def add_partial_pooling(
         confidence: coverage of the intervals.
     """
     forms = [row.form for row in rows if row.half_life_days]
-    common = max(set(forms), key=forms.count) if forms else None
+    common = max(FORMS, key=forms.count) if forms else None
     quantile = float(stats.norm.ppf((1 + confidence) / 2))
     estimate, error = np.zeros(len(rows)), np.full(len(rows), np.inf)
     for at, row in enumerate(rows):

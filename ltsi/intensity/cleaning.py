@@ -31,7 +31,7 @@ OWN = ("user", "item")
 
 
 def cleaned(
-    series: IntensitySeries, steps: Mapping[str, CleaningStep], end_bin: int
+    series: IntensitySeries, steps: Mapping[str, CleaningStep], end_bin: int, total_T: Floats
 ) -> tuple[IntensitySeries, list[Step]]:
     """Cleans the bins before a bin; the others stay as they are.
 
@@ -42,6 +42,7 @@ def cleaned(
         series: the series.
         steps: by name, as `clean=[...]` of `ltsi prepare` gives them.
         end_bin: only bins before it are cleaned: the training part.
+        total_T: everything that happened in each bin, also in series that are not cleaned.
 
     Returns:
         The series and what each step did. A series that nothing is left of keeps its first bin.
@@ -55,7 +56,7 @@ def cleaned(
             raise ConfigError(f"clean={name} would run over several series at once; set its by=[user,item].")
     if not steps:
         return series, []
-    missing_T = series.total_T == 0
+    missing_T = total_T == 0
     columns: list[list[NDArray[Any]]] = [[], [], []]
     for first, last in series.blocks():
         x_ST = series.dense(first, last)[:, :end_bin]

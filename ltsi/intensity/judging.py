@@ -202,7 +202,9 @@ def _rate_now(segments: Segments, final_S: Ints, turning: Turning, fitted_S: Boo
 def _smoothed(x_ST: Floats) -> Floats:
     """Smooths by the binomial weights 1-2-1; at the ends the bins that are there."""
     padded = np.pad(x_ST, ((0, 0), (1, 1)))
-    weight = np.convolve(np.ones(x_ST.shape[1]), [1, 2, 1], mode="same")
+    weight = np.full(x_ST.shape[1], 4.0)
+    weight[0] -= 1
+    weight[-1] -= 1
     return np.asarray((padded[:, :-2] + 2 * padded[:, 1:-1] + padded[:, 2:]) / weight)
 
 

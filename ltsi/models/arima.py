@@ -23,7 +23,7 @@ from ltsi.windows import Windows
 log = logging.getLogger(__name__)
 
 LEAST_BINS = 12
-"""A shorter training series has no ARIMA of its own: it is forecast by its mean."""
+"""A shorter training series has no ARIMA of its own: it is forecast by its mean, or its last value where d is 1."""
 
 LONG = 4
 """Terms of the long autoregression, at least."""
@@ -80,8 +80,8 @@ class Arima(Forecaster):
         self.mean_S, self.phi_SP, self.theta_SQ = (column.to(self.mean_S.device) for column in columns)
         if short:
             log.info(
-                "arima: %d of %d series are constant or shorter than %d bins; they are forecast by their mean.",
-                short, len(series), LEAST_BINS,
+                "arima: %d of %d series are constant or shorter than %d bins; they are forecast by their %s.",
+                short, len(series), LEAST_BINS, "last value" if self.d else "mean",
             )  # fmt: skip
 
     def _fit(self, w_ST: Tensor, known_ST: Tensor, fitted_S: Tensor) -> tuple[Tensor, Tensor, Tensor]:

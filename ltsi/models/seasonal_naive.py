@@ -50,16 +50,19 @@ class SeasonalNaive(Forecaster):
         """Looks one season back, `(B, L, H)`; see `Forecaster.everywhere`.
 
         Raises:
-            ConfigError: a season is longer than the windows that are shown.
+            ConfigError: a season ago is before what a window shows of its series, and the series had begun.
         """
         season, longest = int(self.season), windows.x_BL.shape[1]
-        if season > longest and bool((windows.first_B > self.first_S[windows.series_B]).any()):
-            raise ConfigError(
-                f"model=seasonal_naive looks {season} bins back, and max_length={longest} shows fewer; give a longer "
-                "max_length or a shorter model.period."
-            )
         device = windows.x_BL.device
         step_H = torch.arange(windows.horizon, device=device)
         place_LH = torch.arange(longest, device=device)[:, None] + 1 + step_H % season - season
+        begun_B = self.first_S[windows.series_B] - windows.first_B
+        hidden_BLH = (place_LH < 0) & (place_LH >= begun_B[:, None, None])
+        if bool((hidden_BLH & windows.asked_BL()[:, :, None]).any()):
+            # Before the earliest origin that a window answers for lies half of it.
+            raise ConfigError(
+                f"model=seasonal_naive looks {season} bins back, and windows of max_length={longest} do not show that "
+                f"much before every forecast; give max_length={2 * season} or a shorter model.period."
+            )
         value_BLH = windows.x_BL[:, place_LH.clamp(min=0)]
         return torch.where(place_LH >= 0, value_BLH, value_BLH.new_zeros(())).log1p()

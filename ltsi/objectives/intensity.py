@@ -127,7 +127,7 @@ class IntensityTask(Task[Forecaster, WindowBatch]):
                 f"{self.settings.least_active} active bins before the cut (bin={series.bins.unit}); take a later cut, "
                 "a smaller objective.least_active or a coarser objective.entity."
             )
-        chosen, self.steps = cleaned(series.select(kept_S), self.settings.clean, self.end_bin)
+        chosen, self.steps = cleaned(series.select(kept_S), self.settings.clean, self.end_bin, series.total_T)
         self.scale_S = _naive_error(chosen, self.end_bin)
         self._report = {
             "series": len(chosen),

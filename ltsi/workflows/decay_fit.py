@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import time
 from dataclasses import fields
+from itertools import islice
 from pathlib import Path
 
 import numpy as np
@@ -28,6 +29,7 @@ from ltsi.decay.result import DecayFit, EntityDecay, FitOptions
 from ltsi.decay.return_decay import fit_return_decay
 from ltsi.decay.statistics import SECONDS_PER_DAY
 from ltsi.decay.terminal import terminal_curves
+from ltsi.decay.trials import DAYS
 from ltsi.entities import AUTO, CATEGORY, ITEM, Entities
 from ltsi.errors import ConfigError, DataError
 from ltsi.sequences.split import Split, Targets
@@ -41,6 +43,7 @@ from ltsi.workflows.prepare import find_store
 
 PARTS = ("all", "train")
 USER = "user"
+RECORDS_AT_ONCE = 10_000
 
 
 def run(cfg: DictConfig) -> Result:
@@ -58,8 +61,7 @@ def run(cfg: DictConfig) -> Result:
     """
     options = _options(cfg)
     if cfg.run is not None:
-        if options.excitation:
-            raise ConfigError("excitation=true asks a log, not a model: set data=STORE instead of run=DIR.")
+        _refuse_of_a_log(cfg)
         trained = implied_decay.open_aged(str(cfg.run))
         entity, codes, labels = _entities(cfg.entity, trained.experiment.store)
         if codes is None:
@@ -73,6 +75,7 @@ def run(cfg: DictConfig) -> Result:
     _refuse_future(store)
     split = _part(cfg, store)
     entity, codes, labels = _entities(cfg.entity, store)
+    _refuse_certain_trials(entity, codes, labels, options)
     parents = _parents(cfg.pool, entity, store)
     fit, excitation = _fit(split, codes, labels, options, parents)
     truth = _truth(store, entity)
@@ -83,11 +86,10 @@ def run(cfg: DictConfig) -> Result:
     if excitation:
         written.append(_write_excitation(excitation, folder / "excitation.parquet"))
     if cfg.report:
-        written.append(write_page(fit, title, entity, truth, store, folder))
+        written.append(write_page(fit, title, entity, truth, store, cfg.part == "all", folder))
     messages = [f"Wrote {path}" for path in written]
     if truth:
-        covered = sum(covers(one, truth[one.entity]) for one in fit.entities if one.entity in truth)
-        messages.insert(0, f"The interval covers the planted half-life of {covered} of {len(truth)} categories.")
+        messages = [*_covered(fit, truth), *messages]
     figure = terminal_curves(fit)
     tables = [decay_table(fit, title, entity, truth), forms_table(fit)]
     tables.append(excitation_table(excitation, options) if excitation else None)
@@ -104,6 +106,14 @@ def _options(cfg: DictConfig) -> FitOptions:
     options = OmegaConf.to_object(OmegaConf.merge(OmegaConf.structured(FitOptions), given))
     assert isinstance(options, FitOptions)
     return options
+
+
+def _refuse_of_a_log(cfg: DictConfig) -> None:
+    """Refuses what a model has no answer to."""
+    for key in ("excitation", "report", "pool"):
+        if cfg[key]:
+            value = "true" if cfg[key] is True else cfg[key]
+            raise ConfigError(f"{key}={value} asks a log, not a model: set data=STORE instead of run=DIR.")
 
 
 def _refuse_future(store: Store) -> None:
@@ -135,6 +145,17 @@ def _entities(wanted: str, store: Store) -> tuple[str, NDArray[np.integer] | Non
         wanted = ITEM
     found = Entities.of(store, wanted)
     return found.name, found.code_I, found.labels
+
+
+def _refuse_certain_trials(
+    entity: str, codes: NDArray[np.integer] | None, labels: list[str], options: FitOptions
+) -> None:
+    """Refuses trials where whatever a user does is a return: every trial is one then, at any age."""
+    if options.exposure != DAYS and (codes is None or len(labels) == 1):
+        raise ConfigError(
+            f"exposure={options.exposure} has no trial that is not a return with entity={entity}, where anything a "
+            "user does is one; set exposure=days, or an entity that users can miss, such as item."
+        )
 
 
 def _parents(wanted: str | None, entity: str, store: Store) -> NDArray[np.integer] | None:
@@ -180,12 +201,26 @@ def _truth(store: Store, entity: str) -> dict[str, float] | None:
     return dict(zip(table[CATEGORY].to_list(), table["half_life_days"].to_list()))
 
 
+def _covered(fit: DecayFit, truth: dict[str, float]) -> list[str]:
+    """Says how many intervals hold what was planted, if there are any."""
+    found = [covers(one, truth[one.entity]) for one in fit.entities if one.entity in truth]
+    known = [held for held in found if held is not None]
+    if not known:
+        return []
+    without = "" if len(known) == len(truth) else f"; {len(truth) - len(known)} have no interval"
+    return [f"The interval covers the planted half-life of {sum(known)} of {len(known)} categories{without}."]
+
+
 def _write_parquet(fit: DecayFit, path: Path) -> Path:
     # Named, because a column that is empty throughout would else have no type.
     numbers = [one.name for one in fields(EntityDecay) if one.default is None and one.name != "form"]
     numbers += [*FURTHER, *(f"aic_{name}" for name in FORMS)]
     types = {"form": pl.String, **dict.fromkeys(numbers, pl.Float64)}
-    return _write(pl.DataFrame(records(fit), schema_overrides=types, infer_schema_length=None), path)
+    rows = records(fit)
+    # As Python objects, the records of a million entities take six gigabytes.
+    parts = iter(lambda: list(islice(rows, RECORDS_AT_ONCE)), [])
+    tables = [pl.DataFrame(part, schema_overrides=types, infer_schema_length=None) for part in parts]
+    return _write(pl.concat(tables), path)
 
 
 def _write_excitation(found: Excitation, path: Path) -> Path:

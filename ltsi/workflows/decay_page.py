@@ -11,9 +11,12 @@ from ltsi.decay.page import decay_page
 from ltsi.decay.report import decay_table
 from ltsi.decay.result import DecayFit
 from ltsi.intensity.churn import churn, churn_table
-from ltsi.intensity.states import interest_states, states_table
+from ltsi.intensity.options import StateOptions
+from ltsi.intensity.series import intensity_series
+from ltsi.intensity.states import states_of, states_table
 from ltsi.store import Store
 from ltsi.tables import Table
+from ltsi.workflows.interests import calibrated
 
 ROWS = 20
 REVIVALS = ("user", "entity", "returned", "revived_evidence", "events", "returns")
@@ -21,7 +24,7 @@ RISKS = ("user", "risk", "interests", "rising", "steady", "falling", "dormant", 
 
 
 def write_page(
-    fit: DecayFit, title: str, entity: str, truth: Mapping[str, float] | None, store: Store, folder: Path
+    fit: DecayFit, title: str, entity: str, truth: Mapping[str, float] | None, store: Store, whole: bool, folder: Path
 ) -> Path:
     """Writes the page.
 
@@ -31,9 +34,12 @@ def write_page(
         entity: what an entity is.
         truth: planted half-life by label, where it is known.
         store: what was fitted on.
+        whole: whether on all of it; how interests stand is said of the whole log alone.
         folder: where to.
     """
-    tables = [decay_table(fit, "All numbers", entity, truth), *_interests(store, entity)]
+    tables = [decay_table(fit, "All numbers", entity, truth)]
+    if whole and not fit.of_users:
+        tables += _interests(store, entity)
     path = folder / "report.html"
     partial = path.with_name(f".{path.name}.partial")
     partial.write_text(decay_page(fit, title, tables), encoding="utf-8")
@@ -41,14 +47,14 @@ def write_page(
 
 
 def _interests(store: Store, entity: str) -> list[Table]:
-    """Returns the revivals and the users at risk, as of the end of the log, unless entities are users."""
-    if entity == "user":
-        return []
-    found = interest_states(store, entity)
+    """Returns the revivals and the users at risk, as of the end of the log."""
+    series, options = intensity_series(store, entity), StateOptions()
+    found = states_of(series, options)
     interests = states_table(found, store)
     revived = interests.filter(pl.col("state") == "revived").sort("revived_evidence", descending=True, nulls_last=True)
     revivals = revived.select(REVIVALS).head(ROWS).with_columns(pl.col("returned").dt.strftime("%Y-%m-%d"))
-    people = churn_table(churn(found), found, store)
+    leaving, told = calibrated(churn(found), series, store, entity, options)
+    people = churn_table(leaving, found, store)
     # Whose interests have all been dormant has left already.
     still = people.filter(pl.col("interests") > pl.col("dormant"))
     risks = still.sort(["risk", "user"], descending=[True, False]).select(RISKS).head(ROWS)
@@ -59,8 +65,10 @@ def _interests(store: Store, entity: str) -> list[Table]:
             RISKS,
             risks.rows(),
             [
-                "risk: probability of no event at all over the weeks ahead; users whose interests are all dormant "
-                f"({people.height - still.height:,}) are not shown. `ltsi interests` has everybody."
+                f"risk: probability of no event at all in the next {options.horizon} weeks; users whose interests are "
+                f"all dormant ({people.height - still.height:,}) are not shown. `ltsi interests data={store.name} "
+                f"entity={entity}` has everybody.",
+                *told,
             ],
         ),
     ]

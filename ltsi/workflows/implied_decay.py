@@ -52,7 +52,7 @@ def run(
         entity: what an entity is.
         codes: `(items,)`, code of the entity of each item.
         labels: label of each code.
-        options: how the log's own decay is fitted; `form` holds for both.
+        options: how the log's own decay is fitted; form, replicates, confidence and seed hold for both.
         folder: takes `implied.parquet`.
 
     Returns:
@@ -79,7 +79,7 @@ def run(
             ]
         )
     # The last entity is all that no history holds.
-    implied = fit_implied(curves, [*(labels[code] for code in held), ""], options.form, options.seed)[:-1]
+    implied = fit_implied(curves, [*(labels[code] for code in held), ""], options)[:-1]
     own = fit_return_decay(split, codes, labels, options)
     path = _write(implied, folder / "implied.parquet")
     shown = _most(implied)
@@ -87,7 +87,7 @@ def run(
         f"{curves.n_histories} histories of the training part, aged by up to {longest:,.0f} days. The model's half-"
         "life is of the weight of an interest against what its history does not hold; the log's is of the rate of "
         "returns, which also falls when users leave for good.",
-        "Intervals are over histories, and over users.",
+        *([f"Intervals of {options.confidence:.0%} are over histories, and over users."] if options.replicates else []),
     ]
     if len(implied) > len(shown):
         notes.append(f"{len(implied) - len(shown)} more in {path.name}.")

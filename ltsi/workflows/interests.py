@@ -6,6 +6,7 @@ The run folder gets `interests.parquet` (one row a user and entity) and `users.p
 from __future__ import annotations
 
 import difflib
+from collections.abc import Mapping
 from dataclasses import fields, replace
 from datetime import UTC, datetime
 from pathlib import Path
@@ -53,7 +54,7 @@ def run(cfg: DictConfig) -> Result:
     states = states_of(series, options, users)
     if not len(states):
         raise DataError(f"User '{cfg.user}' of store '{store.name}' did nothing that counts before now.")
-    found, told = _calibrated(churn(states), series, cfg, store, options)
+    found, told = calibrated(churn(states), series, store, str(cfg.entity), options, weights)
     interests, people = states_table(states, store), churn_table(found, states, store)
     folder = Path(HydraConfig.get().runtime.output_dir)
     written = [_write(interests, folder / "interests.parquet"), _write(people, folder / "users.parquet")]
@@ -83,19 +84,34 @@ def _moment(now: object) -> int | None:
     return int((found if found.tzinfo else found.replace(tzinfo=UTC)).timestamp())
 
 
-def _calibrated(
-    found: Churn, series: IntensitySeries, cfg: DictConfig, store: Store, options: StateOptions
+def calibrated(
+    found: Churn,
+    series: IntensitySeries,
+    store: Store,
+    entity: str,
+    options: StateOptions,
+    weights: Mapping[str, float] | None = None,
 ) -> tuple[Churn, list[str]]:
     """Puts risks right by what came of the risks of one horizon before: a line on the scale of log odds.
 
     Interests of a user are not independent and fade on, which the product of their silences does not know.
+
+    Args:
+        found: users at risk.
+        series: what they came from, of all users.
+        store: what was counted.
+        entity: as `series` was asked for.
+        options: as they were found.
+        weights: as `series` was asked for.
+
+    Returns:
+        The same with other risks, and sentences on how they were put right.
     """
     bins = series.bins
     if bins.count <= options.horizon + 1:
         return found, ["The log is too short to look one horizon back: risks are not calibrated."]
-    weights: Any = None if cfg.weights is None else OmegaConf.to_container(cfg.weights, resolve=True)
     then = bins.now - options.horizon * bins.seconds
-    earlier = intensity_series(store, str(cfg.entity), unit=bins.unit, now=then, weights=weights)
+    earlier = intensity_series(store, entity, unit=bins.unit, now=then, weights=weights)
     before = churn(states_of(earlier, options))
     active = np.unique(np.repeat(series.user_S, np.diff(series.offsets))[series.bin_M >= bins.count - options.horizon])
     quiet_U = ~np.isin(before.user_U, active)

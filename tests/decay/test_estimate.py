@@ -1,3 +1,4 @@
+import tracemalloc
 from collections.abc import Callable
 from dataclasses import astuple
 from typing import Any
@@ -7,10 +8,11 @@ import pytest
 from scipy import sparse
 
 from ltsi.decay.estimate import fit_statistics
-from ltsi.decay.point import NO_FALL, NO_UPPER_END
+from ltsi.decay.forms import FORMS, log_parameters
+from ltsi.decay.point import NO_FALL, NO_UPPER_END, TOO_FAST
 from ltsi.decay.report import covers
 from ltsi.decay.result import FitOptions
-from ltsi.decay.statistics import ReturnStatistics
+from ltsi.decay.statistics import ReturnStatistics, age_edges, collect
 from ltsi.errors import ConfigError
 
 HALF_LIVES = (3.0, 8.0, 20.0)
@@ -20,7 +22,7 @@ Planted = Callable[..., Any]
 def test_intervals_cover_and_rates_are_unbiased(planted: Planted) -> None:
     log, seeds = planted(HALF_LIVES), range(24)
     fits = [log.fit(seed, FitOptions(replicates=100, seed=seed)).entities for seed in seeds]
-    covered = [covers(one, truth) for fit in fits for one, truth in zip(fit, HALF_LIVES)]
+    covered = [covers(one, truth) is True for fit in fits for one, truth in zip(fit, HALF_LIVES)]
     # 72 intervals of 95 %: the binomial standard error is 2.6 %.
     assert 0.88 <= np.mean(covered) <= 1.0
     half_lives = np.array([[one.half_life_days for one in fit] for fit in fits])
@@ -93,7 +95,7 @@ def hand_made(returns: list[float], exposure: list[float], users: int = 50) -> R
     ended = np.array(returns) / users
     crossed = np.cumsum(ended[::-1])[::-1] - ended
     partial = np.array(exposure) / users - crossed
-    every = [sparse.csc_array(np.tile(row, (users, 1))) for row in (ended, ended, partial)]
+    every = [sparse.csc_array(np.tile(row, users)[:, None]) for row in (ended, ended, partial)]
     return ReturnStatistics(edges, every[0], every[1], every[2], np.array([0]), np.array([users]), users, users)
 
 
@@ -104,6 +106,18 @@ def test_a_hazard_that_does_not_fall_is_told_so() -> None:
         (one,) = fit_statistics(statistics, ["x"], FitOptions()).entities
         assert (one.rate_per_day, one.half_life_days, one.note) == (0.0, None, NO_FALL)
         assert one.half_life_low_days is None
+
+
+def test_what_fades_behind_a_rise_fades_though_the_floor_alone_were_enough() -> None:
+    given = {"rate_per_day": 0.3, "amplitude": 0.5, "floor": 0.1, "rise_days": 10.0}
+    form = FORMS["exponential_floor_rise"]
+    edges = np.linspace(0.5, 60.5, 61)
+    returns = 1000 * form.mean_hazard(log_parameters(form, given), edges)[0][0]
+    assert returns.sum() < given["floor"] * 60_000
+    statistics = hand_made(returns.tolist(), [1000.0] * 60)
+    (one,) = fit_statistics(statistics, ["x"], FitOptions(form=form.name, replicates=0)).entities
+    assert one.note == ""
+    assert one.parameters == pytest.approx(given, rel=0.01)
 
 
 def test_a_log_too_short_to_bound_the_half_life_says_so(planted: Planted) -> None:
@@ -118,13 +132,27 @@ def test_a_log_too_short_to_bound_the_half_life_says_so(planted: Planted) -> Non
 @pytest.mark.parametrize(
     ("users", "minimum", "reason"), [(60, 10_000, "fewer than min_returns=10000"), (4, 1, "users ever returned")]
 )
-def test_thin_entities_are_flagged_and_fall_back(planted: Planted, users: int, minimum: int, reason: str) -> None:
+def test_thin_entities_are_flagged_and_fall_back(
+    planted: Planted, caplog: pytest.LogCaptureFixture, users: int, minimum: int, reason: str
+) -> None:
     fit = planted(HALF_LIVES, users=users, amplitude=0.5).fit(0, FitOptions(min_returns=minimum))
     for one in (*fit.entities, fit.pooled):
         assert reason in one.note
         assert one.rate_per_day is None
         assert not any(isinstance(value, float) and np.isnan(value) for value in astuple(one))
     assert fit.rates_per_day(default=0.25).tolist() == [0.25] * 3
+    (told,) = caplog.messages
+    assert told.startswith("3 of 3 interests have no rate of fading, nor have all together (")
+    assert reason in told
+    assert told.endswith("they are given 0.25 per day.")
+
+
+def test_what_falls_too_fast_to_be_seen_is_not_taken_for_what_never_fades(caplog: pytest.LogCaptureFixture) -> None:
+    fit = fit_statistics(hand_made([300.0] + [0.0] * 19, [1000.0] * 20), ["x"], FitOptions(replicates=0))
+    assert fit.pooled.note == TOO_FAST
+    # Half of it gone in a bin of one day.
+    assert fit.rates_per_day() == pytest.approx([np.log(2)])
+    assert not caplog.messages
 
 
 def test_a_thin_entity_takes_the_pooled_rate(planted: Planted) -> None:
@@ -134,6 +162,19 @@ def test_a_thin_entity_takes_the_pooled_rate(planted: Planted) -> None:
     own = [one.rate_per_day for one in fit.entities]
     assert own.count(None) == 2
     assert fit.rates_per_day().tolist() == [fit.pooled.rate_per_day if rate is None else rate for rate in own]
+
+
+def test_many_entities_of_few_events_take_little_memory(planted: Planted) -> None:
+    log, many = planted((8.0,), users=100), 20_000
+    block, end = log.block(0), np.full(100, int(log.days * 86_400), dtype=np.int64)
+    tracemalloc.start()
+    statistics = collect([block], np.arange(many), many, end, age_edges(0.5, log.days))
+    fit = fit_statistics(statistics, [""] * many, FitOptions(replicates=0))
+    peak = tracemalloc.get_traced_memory()[1]
+    tracemalloc.stop()
+    assert fit.entities[0].half_life_days == log.fit(0, FitOptions(replicates=0)).entities[0].half_life_days
+    # A row of the answer, and no column for each age bin.
+    assert peak / many < 1_500
 
 
 def test_progress_is_told_and_ends(planted: Planted) -> None:

@@ -1,9 +1,10 @@
 import numpy as np
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 from numpy.typing import NDArray
 from scipy import optimize
 
-from ltsi.decay.curves import intensity, log_ratio_rate
 from ltsi.decay.estimators import ESTIMATORS, estimate
 from ltsi.decay.forms import FORMS
 from ltsi.decay.result import FitOptions
@@ -14,7 +15,7 @@ FORMULAS = ("log_ratio", "log_linear")
 
 
 def test_the_seeds_worked_numbers() -> None:
-    left = intensity([0, 1, 2, 3], 10, 0.1)
+    left = EXPONENTIAL.hazard(np.log([[0.1, 10.0]]), np.arange(4.0))[0]
     assert np.round(left[1:], 2).tolist() == [9.05, 8.19, 7.41]
     # As a hazard: 9.05, 8.19 and 7.41 returns on each of three days at risk, a day wide and taken at its middle.
     edges = np.array([0.5, 1.5, 2.5, 3.5])
@@ -23,8 +24,20 @@ def test_the_seeds_worked_numbers() -> None:
     ]
     assert rates[1] == pytest.approx(0.1)
     # The log-ratio between the earlier day or two and the later ones.
-    assert rates[0] == pytest.approx(log_ratio_rate(left[1:3].mean(), left[3], 1.5)[()])
+    assert rates[0] == pytest.approx(np.log(left[1:3].mean() / left[3]) / 1.5)
     assert rates[0] == pytest.approx(0.1, rel=0.01)
+    # Between one day and the next it gives the rate back as it is.
+    days = np.stack([left[:-1], left[1:]], axis=1)
+    found = estimate("log_ratio", EXPONENTIAL, days, np.ones((3, 2)), edges[:3])
+    assert np.exp(found.theta[:, 0]) == pytest.approx([0.1] * 3)
+
+
+@given(st.floats(0.05, 0.6), st.floats(0.1, 20))
+def test_the_log_ratio_is_exact_anywhere_on_an_exponential(rate: float, age: float) -> None:
+    edges = age + np.arange(3.0)
+    left, exposure = EXPONENTIAL.hazard(np.log([[rate, 3.0]]), edges[:2] + 0.5), np.full((1, 2), 1e9)
+    found = estimate("log_ratio", EXPONENTIAL, left * exposure, exposure, edges)
+    assert np.exp(found.theta[0]) == pytest.approx([rate, 3.0], rel=1e-6)
 
 
 def exact(rate: float, amplitude: float) -> tuple[NDArray[np.float64], NDArray[np.float64], NDArray[np.float64]]:

@@ -1,11 +1,13 @@
 from collections.abc import Callable
+from dataclasses import replace
 
 import numpy as np
 import pytest
 import torch
 from torch import Tensor
 
-from ltsi.decay.implied import TOO_FEW, age, fit_implied, implied_curves, implied_edges
+from ltsi.decay.implied import TOO_FEW, ImpliedCurves, ImpliedDecay, age, fit_implied, implied_curves, implied_edges
+from ltsi.decay.result import FitOptions
 from ltsi.histories import Histories
 
 DAY = 86_400
@@ -42,7 +44,7 @@ def test_the_rate_of_a_model_that_fades_is_found(make_histories: MakeHistories, 
     curves = implied_curves(fading(0.05, floor), batches, np.arange(4), 4, EDGES)
     assert curves.looks_at_time
     assert curves.n_histories == 30
-    pooled, *own = fit_implied(curves, list("abcd"), "auto")
+    pooled, *own = fit_implied(curves, list("abcd"), FitOptions(form="auto"))
     assert pooled.entity == "(all)"
     assert pooled.histories == 50
     assert [one.histories for one in own] == [20, 10, 10, 10]
@@ -55,12 +57,44 @@ def test_the_rate_of_a_model_that_fades_is_found(make_histories: MakeHistories, 
         assert one.half_life_low_days == pytest.approx(one.half_life_days, rel=0.01)
 
 
+@pytest.fixture
+def mixed(make_histories: MakeHistories) -> ImpliedCurves:
+    """A model that forgets every second batch ten times as fast."""
+    parts = [
+        implied_curves(fading(rate), [make_histories(*[[0]] * 8, [1, 0], [2], n_items=4)] * 10, np.arange(4), 4, EDGES)
+        for rate in (0.02, 0.2)
+    ]
+    left, count = (np.stack([getattr(one, name) for one in parts]) for name in ("left_GEN", "count_GE"))
+    # Which groups are which is drawn, so that histories differ as users do.
+    which, group = np.random.default_rng(0).integers(0, 2, 64), np.arange(64)
+    return replace(parts[0], left_GEN=left[which, group], count_GE=count[which, group])
+
+
+def test_options_hold_for_the_model(mixed: ImpliedCurves) -> None:
+    def pooled(**options: object) -> ImpliedDecay:
+        return fit_implied(mixed, list("abcd"), FitOptions(**options))[0]  # type: ignore[arg-type]
+
+    def width(one: ImpliedDecay) -> float:
+        return float(one.half_life_high_days or np.inf) / float(one.half_life_low_days or np.nan)
+
+    assert pooled(form="simple").form == "exponential_floor"
+    assert pooled(form="auto").form == "two_scale"
+    assert 1.0 < width(pooled(confidence=0.5)) < width(pooled(confidence=0.99))
+    assert pooled(replicates=0).half_life_days == pooled().half_life_days
+    assert pooled(replicates=0).half_life_low_days is None
+    cut_off = pooled(form="power_cutoff")
+    assert cut_off.half_life_days is cut_off.half_life_low_days is None
+    assert cut_off.rate_per_day is not None
+    assert cut_off.note == "power_cutoff has no half-life"
+
+
 def test_the_curve_is_the_mean_share_that_is_left(make_histories: MakeHistories) -> None:
     curves = implied_curves(fading(0.05), [make_histories([0], n_items=4)], np.arange(4), 4, EDGES)
     low, high = EDGES[:-1], EDGES[1:]
     mean = (np.exp(-0.05 * low) - np.exp(-0.05 * high)) / (0.05 * (high - low))
-    assert curves.share_EN()[0] == pytest.approx(mean, rel=0.01, abs=1e-4)
-    assert np.isnan(curves.share_EN()[1]).all()
+    assert curves.count_GE.sum(0).tolist() == [1, 0, 0, 0]
+    assert curves.left_GEN.sum(0)[0] == pytest.approx(mean, rel=0.01, abs=1e-4)
+    assert not curves.left_GEN[:, 1:].any()
 
 
 def test_a_model_that_does_not_look_at_time_is_found_out(make_histories: MakeHistories) -> None:
@@ -83,6 +117,6 @@ def test_a_history_that_holds_everything_and_a_thin_entity_are_left_out(make_his
     curves = implied_curves(fading(0.05), batches, np.array([0, 1, 1, 1]), 2, EDGES)
     assert curves.count_GE.sum(0).tolist() == [6, 0]
     assert curves.n_compared == 6
-    pooled, first, second = fit_implied(curves, ["a", "b"], "exponential")
+    pooled, first, second = fit_implied(curves, ["a", "b"], FitOptions(form="exponential"))
     assert pooled.note == first.note == second.note == TOO_FEW
     assert pooled.half_life_days is None

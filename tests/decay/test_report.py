@@ -8,6 +8,7 @@ import pytest
 from matplotlib.backends.backend_agg import FigureCanvasAgg
 from scipy import sparse
 
+from ltsi.decay.estimate import fit_statistics
 from ltsi.decay.observed import observed_hazard
 from ltsi.decay.plot import PANELS, decay_figure
 from ltsi.decay.report import MAX_ROWS, covers, decay_table, forms_table, records
@@ -32,7 +33,7 @@ def thin_fit(planted: Callable[..., Any]) -> DecayFit:
 
 def test_records_hold_everything_and_never_nan(fit: DecayFit, thin_fit: DecayFit) -> None:
     for one in (fit, thin_fit):
-        rows = records(one)
+        rows = list(records(one))
         assert [row["entity"] for row in rows] == ["(all)", "20 days", "3 days", "8 days"]
         assert all(value == value for row in rows for value in row.values())  # NaN is not itself
         assert {"aic_exponential", "aic_exponential_floor"} < set(rows[0])
@@ -79,9 +80,23 @@ def test_a_contest_of_thin_entities_is_that_of_all_together(planted: Callable[..
     assert forms_table(replace(alone, pooled_contest=None)) is None
 
 
+def test_users_are_not_said_to_be_resampled_nor_thin(planted: Callable[..., Any]) -> None:
+    statistics = planted((3.0, 8.0), users=80).statistics(0)
+    options = FitOptions(form="auto", replicates=20, min_returns=40)
+    found = fit_statistics(statistics, ["u", "v"], options, of_users=True)
+    assert {one.half_life_low_days for one in found.entities} == {None}
+    assert found.pooled.half_life_low_days is not None
+    notes = decay_table(found, "Decay", "user").notes
+    assert any("of all together, for one user cannot be resampled" in note for note in notes)
+    table = forms_table(found)
+    assert table is not None
+    assert not any("enough evidence" in note for note in table.notes)
+    assert any("the form of all is the form of each" in note for note in table.notes)
+
+
 def test_covers_knows_open_ends() -> None:
     one = EntityDecay("x", 1, 1, 1, 1.0)
-    assert not covers(one, 5.0)
+    assert covers(one, 5.0) is None
     assert covers(replace(one, half_life_low_days=4.0), 1e9)
     assert not covers(replace(one, half_life_low_days=4.0, half_life_high_days=6.0), 7.0)
 

@@ -38,6 +38,8 @@ def test_hand_worked_log() -> None:
     returns, exposure = found.totals()
     assert returns[0].tolist() == [[0, 1, 0], [0, 0, 0]]
     assert exposure[0] == pytest.approx(np.array([[1.5 + 1.5, 1.75 + 3.0, 0 + 1.0], [0.5, 0, 0]]))
+    for sums, totals in zip(found.sums(), (returns, exposure)):
+        assert sums == pytest.approx(totals[0].sum(axis=1))
     assert found.visits.tolist() == [2, 1]
     assert found.returning_users.tolist() == [1, 0]
     assert found.returning_users_overall == 1
@@ -96,7 +98,7 @@ def test_blocks_do_not_matter(make_store: Callable[..., Store]) -> None:
     for max_events in (1, 45):
         part = collected(max_events)
         assert part.returning_users_overall == whole.returning_users_overall
-        for found, wanted in zip(part.totals(), whole.totals()):
+        for found, wanted in zip((*part.totals(), *part.sums()), (*whole.totals(), *whole.sums())):
             assert found == pytest.approx(wanted)
 
 

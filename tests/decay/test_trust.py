@@ -1,3 +1,4 @@
+import itertools
 from collections.abc import Callable
 from typing import Any
 
@@ -8,16 +9,19 @@ from scipy import integrate, stats
 
 from ltsi.decay.estimate import fit_statistics
 from ltsi.decay.families import POISSON
-from ltsi.decay.forms import FORMS
+from ltsi.decay.forms import FORMS, has_half_life
 from ltsi.decay.frailty import fit_frailty, marginal
 from ltsi.decay.goodness import dispersion, goodness_of_fit
 from ltsi.decay.heterogeneity import explained_floors
 from ltsi.decay.likelihood import maximise
 from ltsi.decay.pairs import Pairs
+from ltsi.decay.point import NO_FALL
 from ltsi.decay.pooling import partial_pool
 from ltsi.decay.profile import profile_interval
-from ltsi.decay.result import FitOptions
+from ltsi.decay.result import EntityDecay, FitOptions
 from ltsi.decay.statistics import ReturnStatistics, age_edges, collect
+from ltsi.decay.trust import add_partial_pooling
+from ltsi.errors import ConfigError
 from ltsi.sequences.split import TrainingBlock
 
 Planted = Callable[..., Any]
@@ -26,15 +30,17 @@ EXPONENTIAL = FORMS["exponential"]
 ALL = np.array([0])
 
 
-def frail_log(variance: float, seed: int, users: int = 1_500, days: float = 120.0) -> ReturnStatistics:
-    """Users whose fading hazard differs by a gamma factor; nothing has a floor. Half-life ten days."""
+def frail_log(
+    variance: float, seed: int, users: int = 1_500, days: float = 120.0, half_life: float = 10.0, initial: float = 0.1
+) -> ReturnStatistics:
+    """Users whose fading hazard differs by a gamma factor; nothing has a floor."""
     generator = np.random.default_rng(seed)
-    rate = np.log(2) / 10
+    rate = np.log(2) / half_life
     factor = generator.gamma(1 / variance, variance, users) if variance else np.ones(users)
     user, now, found = np.arange(users), generator.uniform(0, days, users), []
     while len(user):
         found.append((user, now))
-        left = np.exp(-rate * 0.5) - generator.exponential(size=len(user)) * rate / (0.1 * factor[user])
+        left = np.exp(-rate * 0.5) - generator.exponential(size=len(user)) * rate / (initial * factor[user])
         wait = np.where(left > 0, -np.log(np.where(left > 0, left, 1.0)) / rate, np.inf)
         kept = now + wait < days
         user, now = user[kept], (now + wait)[kept]
@@ -101,6 +107,33 @@ def test_frailty_finds_the_rate_that_alike_users_do_not() -> None:
     assert alike.dispersion > 1.3
 
 
+@pytest.mark.parametrize("replicates", [0, 20])
+def test_where_only_users_differ_nothing_fades_and_nothing_is_left_of_the_poisson_fit(replicates: int) -> None:
+    statistics = frail_log(1.0, seed=0, users=600, half_life=1e6, initial=0.03)
+    alike, differ = (
+        fit_statistics(
+            statistics, ["x"], FitOptions(form="exponential", estimator=name, replicates=replicates)
+        ).entities[0]
+        for name in ("poisson", "negative_binomial")
+    )
+    assert alike.half_life_days is not None
+    assert differ.note == NO_FALL
+    assert differ.rate_per_day == 0.0
+    assert differ.half_life_days is differ.profile_low_days is differ.fit_p is differ.dispersion is None
+    assert differ.parameters == {}
+    assert differ.user_variance == pytest.approx(1.0, rel=0.25)
+    assert differ.aic["exponential"] < alike.aic["exponential"] - 20
+    assert differ.bic is not None
+    assert differ.bic < float(alike.bic or 0) - 20
+
+
+def test_users_who_share_groups_cannot_differ(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("ltsi.decay.statistics.MAX_GROUPS", 300)
+    statistics = frail_log(1.0, seed=0, users=301)
+    with pytest.raises(ConfigError, match="tells at most 300 users apart, and this log has 301"):
+        fit_statistics(statistics, ["x"], FitOptions(form="exponential", estimator="negative_binomial"))
+
+
 def test_users_who_do_not_differ_have_no_variance() -> None:
     statistics = frail_log(0.0, seed=2)
     returns, exposure = (total[0] for total in statistics.totals())
@@ -108,6 +141,23 @@ def test_users_who_do_not_differ_have_no_variance() -> None:
     found = fit_frailty(EXPONENTIAL, Pairs.of(statistics, ALL), returns, plain.theta)
     assert found.variance[0] < 0.1
     assert found.theta[0] == pytest.approx(plain.theta[0], abs=0.05)
+
+
+@pytest.mark.parametrize("seed", [2, 3, 4, 5])
+def test_users_who_do_not_differ_keep_their_interval(seed: int) -> None:
+    statistics = frail_log(0.0, seed=seed, users=600)
+    differ, alike = (
+        fit_statistics(statistics, ["x"], FitOptions(form="exponential", estimator=name, replicates=20)).entities[0]
+        for name in ("negative_binomial", "poisson")
+    )
+    found, wanted = (
+        np.log(np.array(ends, dtype=np.float64))
+        for ends in (
+            (differ.half_life_low_days, differ.half_life_high_days),
+            (alike.profile_low_days, alike.profile_high_days),
+        )
+    )
+    assert found == pytest.approx(wanted, abs=0.15)
 
 
 def test_the_report_says_whether_users_explain_the_floor(planted: Planted) -> None:
@@ -182,6 +232,17 @@ def test_entities_that_do_not_differ_are_pooled_completely() -> None:
         partial_pool(np.ones(2), np.full(2, np.inf))
     with pytest.raises(ValueError, match="positive"):
         partial_pool(np.ones(2), np.zeros(2))
+
+
+def test_of_forms_that_are_as_frequent_the_first_is_pooled_whatever_strings_hash_to() -> None:
+    names = [name for name, form in FORMS.items() if has_half_life(form)]
+    for first, second in itertools.combinations(names, 2):
+        rows = [
+            EntityDecay("x", 9, 9, 9, 9.0, form, None, days, half_life_low_days=days / 2, half_life_high_days=2 * days)
+            for form, days in ((second, 50.0), (first, 5.0), (second, 50.0), (first, 5.0))
+        ]
+        pooled = [one.pooled_half_life_days for one in add_partial_pooling(rows, None, 0.95)]
+        assert pooled == pytest.approx([5.0] * 4)
 
 
 def test_a_thin_entity_has_a_pooled_rate_in_the_table(planted: Planted) -> None:

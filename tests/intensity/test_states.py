@@ -163,3 +163,11 @@ def test_options_that_mean_nothing_are_refused(key: str, value: Any) -> None:
 def test_a_log_without_a_clock_is_refused(make_log: Callable[..., Store]) -> None:
     with pytest.raises(DataError, match="An intensity series needs times"):
         interest_states(make_log([(0, 1.0)], clock=False), "item")
+
+
+@pytest.mark.parametrize("bins", [1, 2, 3, 6])
+def test_a_log_of_a_few_bins_has_states(make_series: Callable, bins: int) -> None:
+    states = states_of(make_series([[3.0] * bins, [6.0] + [0.0] * (bins - 1)]), OPTIONS)
+    # Smoothed by 1-2-1 at the beginning, where the bin before is missing.
+    assert states.peak_rate_S.tolist() == pytest.approx([3.0, 6.0 if bins == 1 else 4.0])
+    assert states.score_S[0] == pytest.approx(1.0, abs=0.1)

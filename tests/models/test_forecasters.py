@@ -20,6 +20,8 @@ from ltsi.models.forecaster import COVERAGE, Forecaster
 from ltsi.models.forecasting import forecaster_of
 from ltsi.models.last_value import LastValue
 from ltsi.models.seasonal_naive import SeasonalNaive
+from ltsi.objectives.window_batches import PartWindows
+from ltsi.sequences.batches import Shard
 from ltsi.windows import Windows
 from ltsi.workflows.experiment import build_model
 
@@ -169,8 +171,25 @@ def test_naive_forecasts() -> None:
     far = SeasonalNaive(period=8)
     far.fit_statistics(series, 9)
     short = cut_windows(series, np.array([0]), np.array([9]), 5, HORIZON, until=12, origins=np.array([9]))
-    with pytest.raises(ConfigError, match="looks 8 bins back, and max_length=5 shows fewer"):
+    with pytest.raises(ConfigError, match=r"looks 8 bins back, .* max_length=5 .* give max_length=16"):
         far(short)
+
+
+@pytest.mark.parametrize("length", [50, 60, 80, 103, 104])
+def test_a_season_ago_is_seen_before_every_origin_or_refused(length: int) -> None:
+    x_ST = np.tile(np.random.default_rng(0).integers(1, 30, (2, 52)).astype(float), 4)
+    x_ST[1, :150] = 0.0  # began less than a season before the first origins
+    seasonal = SeasonalNaive()
+    seasonal.fit_statistics(series_of(x_ST), 160)
+    parts = PartWindows(series_of(x_ST), np.arange(160, 206), length, HORIZON, Shard())
+    if length < 100:
+        with pytest.raises(ConfigError, match=f"max_length={length} .* give max_length=104"):
+            [seasonal(windows) for windows in parts]
+        return
+    for windows in parts:
+        asked_BL, always_B1 = windows.asked_BL(), windows.series_B[:, None] == 0
+        found = seasonal(windows).expm1()[always_B1.expand_as(asked_BL)[asked_BL]]
+        torch.testing.assert_close(found, windows.future_BLH[asked_BL & always_B1])
 
 
 def test_the_decay_is_the_one_that_made_the_series() -> None:
@@ -235,6 +254,19 @@ def test_arima_of_differences_ends_where_the_series_is() -> None:
     model = Arima((0, 1, 0))
     windows = asked(series_of(np.full((1, BINS), 4.0)))
     assert model(windows).expm1().flatten().tolist() == pytest.approx([4.0] * 9)
+
+
+@pytest.mark.parametrize(("order", "by", "wanted"), [((1, 0, 1), "mean", 2.0), ((0, 1, 1), "last value", 5.0)])
+def test_a_series_too_short_for_arima_is_forecast_as_is_said(
+    caplog: pytest.LogCaptureFixture, order: tuple[int, ...], by: str, wanted: float
+) -> None:
+    x_ST = np.expm1(np.array([[1.0, 1.0, 1.0, 5.0]]))
+    model = Arima(order)
+    with caplog.at_level("INFO"):
+        model.fit_statistics(series_of(x_ST), 4)
+    assert caplog.messages[-1].endswith(f"they are forecast by their {by}.")
+    windows = cut_windows(series_of(x_ST), np.array([0]), np.array([4]), 4, 2, until=6, origins=np.array([4]))
+    assert model(windows).tolist() == [pytest.approx([wanted] * 2)]
 
 
 def test_coefficients_are_drawn_into_the_unit_circle() -> None:

@@ -69,6 +69,15 @@ def test_the_shop_gives_its_planted_half_lives_back(decay_fit: Callable[..., Out
     assert (tmp_path / "out/decay.png").read_bytes().startswith(b"\x89PNG")
 
 
+@pytest.mark.parametrize("arguments", [("form=simple", "replicates=0"), ("form=power", "replicates=20")])
+def test_without_intervals_nothing_is_said_to_be_covered_or_not(
+    decay_fit: Callable[..., Outcome], arguments: tuple[str, ...]
+) -> None:
+    outcome = decay_fit("data=shop", *arguments, "hydra.run.dir=out", "--format", "json")
+    assert {row["covered"] for row in table_of(outcome)} == {None}
+    assert "planted half-life" not in " ".join(json.loads(outcome.stdout)["messages"])
+
+
 def test_terminal_shows_table_curve_and_files(decay_fit: Callable[..., Outcome], tmp_path: Path) -> None:
     write_log()
     outcome = decay_fit("data=log", "replicates=20", "hydra.run.dir=out")
@@ -121,9 +130,13 @@ def test_training_part_has_fewer_visits(decay_fit: Callable[..., Outcome]) -> No
         (["data=log", "pool=category"], 2, "needs entity=item or entity=user"),
         (["data=log", "entity=user", "pool=segmnt"], 1, "have no column 'segmnt'"),
         (["data=log", "estimator=binomial"], 2, "needs trials"),
+        (["data=log", "entity=all", "exposure=events", "form=simple"], 2, "is not a return with entity=all"),
+        (["data=log", "entity=user", "exposure=active_days"], 2, "is not a return with entity=user"),
         (["data=log", "excitation=true", "exposure=events"], 2, "excitation=true needs exposure=days"),
         (["data=log", "excitation=perhaps"], 2, "excitation"),
         (["run=anywhere", "excitation=true"], 2, "excitation=true asks a log, not a model"),
+        (["run=anywhere", "report=true"], 2, "report=true asks a log, not a model"),
+        (["run=anywhere", "pool=segment"], 2, "pool=segment asks a log, not a model"),
     ],
 )
 def test_mistakes_are_one_sentence_and_write_nothing(
@@ -153,6 +166,20 @@ def test_a_log_that_ends_after_today_is_refused(decay_fit: Callable[..., Outcome
     assert "days after today" in outcome.stderr
     assert "source.time_unit" in outcome.stderr
     assert not list(tmp_path.glob("out/*.p*"))
+
+
+def test_a_table_written_in_parts_is_the_same(
+    decay_fit: Callable[..., Outcome], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    write_log(items=7)
+    options = ("data=log", "entity=item", "form=simple", "replicates=20", "min_returns=200")
+    decay_fit(*options, "hydra.run.dir=whole")
+    monkeypatch.setattr("ltsi.workflows.decay_fit.RECORDS_AT_ONCE", 3)
+    decay_fit(*options, "hydra.run.dir=parts")
+    whole, parts = (pl.read_parquet(tmp_path / name / "decay.parquet") for name in ("whole", "parts"))
+    assert whole.height == 8
+    assert parts.equals(whole)
+    assert parts.schema == whole.schema
 
 
 def test_the_contest_is_shown_and_written(decay_fit: Callable[..., Outcome], tmp_path: Path) -> None:

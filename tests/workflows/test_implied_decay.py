@@ -55,3 +55,13 @@ def test_the_page_lies_in_the_run_folder(ltsi: Ltsi, shop: Path) -> None:
     page = Path("fit/report.html").read_text(encoding="utf-8")
     assert "Interest decay in &#x27;shop&#x27; by category" in page
     assert not list(Path("fit").glob("*.partial"))
+    # Its risks are those of `ltsi interests`.
+    said = json.loads(ltsi("interests", f"data={shop}", "entity=category", "--format", "json").stdout)
+    (most, *_) = said["tables"][1]["rows"]
+    risk = f"{most['risk']:.4g}"
+    assert f'<td>{most["user"]}</td><td class="number">{risk}</td>' in page
+    assert "Risks are calibrated on the 4 weeks before now" in page
+    # What a training part knows nothing of is not told of it.
+    ltsi("decay-fit", f"data={shop}", "replicates=0", "report=true", "part=train", "form=simple", "hydra.run.dir=cut")
+    assert "Users at risk" in page
+    assert "Users at risk" not in Path("cut/report.html").read_text(encoding="utf-8")
