@@ -14,7 +14,6 @@ from typing import Any
 
 import numpy as np
 import polars as pl
-import torch
 from hydra.core.hydra_config import HydraConfig
 from numpy.typing import NDArray
 from omegaconf import DictConfig, OmegaConf
@@ -22,9 +21,9 @@ from omegaconf import DictConfig, OmegaConf
 from ltsi.errors import ConfigError, DataError
 from ltsi.intensity.churn import Churn, churn, churn_table
 from ltsi.intensity.options import STATES, StateOptions
+from ltsi.intensity.risk import calibrated_risk
 from ltsi.intensity.series import IntensitySeries, intensity_series
 from ltsi.intensity.states import InterestStates, states_of, states_table
-from ltsi.models.click import fit_line
 from ltsi.store import Store
 from ltsi.tables import Cell, Entry, Result, Table
 from ltsi.workflows.prepare import find_store
@@ -92,9 +91,7 @@ def calibrated(
     options: StateOptions,
     weights: Mapping[str, float] | None = None,
 ) -> tuple[Churn, list[str]]:
-    """Puts risks right by what came of the risks of one horizon before: a line on the scale of log odds.
-
-    Interests of a user are not independent and fade on, which the product of their silences does not know.
+    """Puts risks right by what came of the risks of one horizon before; see `ltsi.intensity.risk`.
 
     Args:
         found: users at risk.
@@ -115,9 +112,7 @@ def calibrated(
     before = churn(states_of(earlier, options))
     active = np.unique(np.repeat(series.user_S, np.diff(series.offsets))[series.bin_M >= bins.count - options.horizon])
     quiet_U = ~np.isin(before.user_U, active)
-    odds = [torch.from_numpy(np.clip(one.risk_U, 1e-6, 1 - 1e-6)).logit() for one in (before, found)]
-    slope, offset = fit_line(odds[0], torch.from_numpy(quiet_U.astype(np.float64)))
-    risk_U = (slope * odds[1] + offset).sigmoid().numpy()
+    risk_U = calibrated_risk(before, earlier, quiet_U, found, series)
     said = (
         f"Risks are calibrated on the {options.horizon} {bins.unit}s before now, in which {quiet_U.mean():.1%} of "
         f"{len(quiet_U):,} users did nothing."

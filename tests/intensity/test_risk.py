@@ -1,0 +1,61 @@
+"""Risks are put right by what came of earlier ones."""
+
+from __future__ import annotations
+
+import numpy as np
+import pytest
+
+from ltsi.entities import Entities
+from ltsi.intensity.churn import Churn
+from ltsi.intensity.risk import calibrated_risk
+from ltsi.intensity.series import Bins, IntensitySeries
+
+USERS, BINS = 4_000, 40
+
+
+def planted(seed: int) -> tuple[Churn, IntensitySeries, np.ndarray]:
+    """Draws users whose next horizon is quiet with odds that follow recency and frequency; the stated risk is noise."""
+    generator = np.random.default_rng(seed)
+    last_U = generator.integers(1, BINS, USERS)
+    first_U = generator.integers(0, last_U)
+    value_U = generator.poisson(3.0, USERS) + 1.0
+    series = IntensitySeries(
+        bins=Bins("week", 1_700_000_000, BINS),
+        entities=Entities("all", np.zeros(1, dtype=np.int64), ["(all)"]),
+        user_S=np.arange(USERS),
+        entity_S=np.zeros(USERS, dtype=np.int64),
+        offsets=2 * np.arange(USERS + 1),
+        bin_M=np.stack([first_U, last_U], axis=1).ravel(),
+        value_M=np.stack([value_U / 2, value_U / 2], axis=1).ravel(),
+    )
+    risk_U = generator.uniform(0.2, 0.8, USERS)
+    nothing = np.zeros(USERS, dtype=np.int64)
+    odds_U = 1.5 * np.log1p(BINS - last_U) - 2.0 * np.log1p(value_U)
+    truth_U = 1 / (1 + np.exp(-odds_U))
+    return Churn(np.arange(USERS), risk_U, nothing, nothing, risk_U), series, truth_U
+
+
+def test_recency_and_frequency_are_learned_from_the_horizon_before() -> None:
+    before, then, truth = planted(1)
+    quiet = np.random.default_rng(2).random(USERS) < truth
+    found, now, expected = planted(3)
+    risk = calibrated_risk(before, then, quiet, found, now)
+    assert np.abs(risk - expected).mean() < 0.02
+    assert np.abs(found.risk_U - expected).mean() > 0.2
+
+
+def test_a_single_user_is_told_what_everybody_is() -> None:
+    before, then, truth = planted(1)
+    quiet = truth > 0.5
+    risk = calibrated_risk(before, then, quiet, before, then)
+    alone = Churn(*(column[7:8] for column in (before.user_U, before.risk_U, before.interests_U, before.fading_U)),
+                  before.forecast_U[7:8])  # fmt: skip
+    assert calibrated_risk(before, then, quiet, alone, then) == pytest.approx(risk[7:8])
+
+
+@pytest.mark.parametrize("everybody", [True, False])
+def test_where_all_are_alike_risks_are_sure_and_finite(everybody: bool) -> None:
+    before, then, _ = planted(1)
+    risk = calibrated_risk(before, then, np.full(USERS, everybody), before, then)
+    assert np.isfinite(risk).all()
+    assert (risk > 0.99).all() if everybody else (risk < 0.01).all()
