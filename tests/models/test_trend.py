@@ -69,3 +69,9 @@ def test_settings_that_make_no_sense_are_refused() -> None:
         Trend(4, half_life=0)
     with pytest.raises(ConfigError, match="prior=-1 must be above 0"):
         Trend(4, prior=-1)
+
+
+def test_a_gate_learns_nothing_from_the_clock(make_store: Callable[..., Store]) -> None:
+    model = fitted(make_store)
+    early, late = asked(10), asked(1_000)
+    assert torch.equal(model.evidence(model(early)), model.evidence(model(late)))
