@@ -73,7 +73,13 @@ class Column:
 
 @dataclass(frozen=True)
 class TextColumn(Column):
-    """A column of ids or names. Whole numbers, as floats hold them, lose their '.0'."""
+    """A column of ids or names. Whole numbers, as floats hold them, lose their '.0'.
+
+    Attributes:
+        joined: whether the column is of delimited text whose fields hold line breaks; here none may.
+    """
+
+    joined: bool = False
 
     def __post_init__(self) -> None:
         """Refuses types that hold no ids.
@@ -99,13 +105,15 @@ class TextColumn(Column):
             asked[f"{self.role}_odd"] = how_many(self._odd())
         elif self.dtype == nw.String:
             asked[f"{self.role}_plain"] = how_many(~column.str.contains(DECIMALS))
+            if self.joined:
+                asked[f"{self.role}_broken"] = how_many(self._broken())
         return asked
 
     def read(self, rows: Events, answers: Mapping[str, Any], locate: Locate) -> tuple[nw.Expr, list[str]]:
         """Returns the column as text, and what was done to it.
 
         Raises:
-            DataError: a number is not whole, or too large to be known exactly.
+            DataError: a number is not whole, or too large to be known exactly, or a quote has swallowed rows.
         """
         column, name = nw.col(self.source), self.role
         if self.dtype.is_float():
@@ -116,6 +124,12 @@ class TextColumn(Column):
                     f"set source.columns.{name} to a column of ids, or store them as text or integers."
                 )
             return column.cast(nw.Int64).cast(nw.String), [self._note]
+        if answers.get(f"{name}_broken"):
+            row, value = self.first(rows, self._broken())
+            raise DataError(
+                f"{self.origin}: '{value}' in {locate(row)} holds a line break, so a quote may have swallowed rows; "
+                "set source.quote=null if quotes are ordinary characters, or take the line breaks out."
+            )
         if self.dtype == nw.String and not answers[f"{name}_plain"]:
             return column.str.replace_all(r"\.0$", ""), [self._note]
         return column.cast(nw.String), []
@@ -123,6 +137,9 @@ class TextColumn(Column):
     @property
     def _note(self) -> str:
         return f"{self.origin}: ids are whole numbers written as decimals; their '.0' is left out."
+
+    def _broken(self) -> nw.Expr:
+        return nw.col(self.source).str.contains("[\r\n]")
 
     def _odd(self) -> nw.Expr:
         column = nw.col(self.source).cast(nw.Float64)

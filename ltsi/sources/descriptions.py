@@ -35,6 +35,7 @@ class SideTable:
         delimiter: of delimited text.
         encoding: of delimited text.
         header: names of the columns where the file has no header line.
+        quote: of delimited text, see `TextFormat`.
     """
 
     id: str
@@ -45,6 +46,7 @@ class SideTable:
     delimiter: str | None = None
     encoding: str | None = None
     header: Sequence[str] | None = None
+    quote: str | None = '"'
 
     @classmethod
     def parse(cls, entry: Mapping[str, Any], id_column: str) -> SideTable:
@@ -54,7 +56,7 @@ class SideTable:
             ConfigError: it has no path or key, or a setting that is none.
         """
         where = f"source.{id_column}s"
-        known = ("path", "key", "columns", "tags", "delimiter", "encoding", "header")
+        known = ("path", "key", "columns", "tags", "delimiter", "encoding", "header", "quote")
         for name in entry:
             if name not in known:
                 raise ConfigError(
@@ -84,7 +86,7 @@ class SideTable:
             DataError: a column is missing, or an id is missing or has more than one row.
         """
         files = self.input_files()
-        text = TextFormat(self.delimiter, self.encoding, self.header)
+        text = TextFormat(self.delimiter, self.encoding, self.header, self.quote)
         staged = stage(files, self._choose, Polars(engine.folder), text)
         table: pl.DataFrame = staged.rows.to_native().collect().sort("row")
         table = table.with_columns(_ids(table[self.key]).alias(self.key))

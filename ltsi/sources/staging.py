@@ -37,6 +37,7 @@ class Staged:
         ends: rows up to the end of each file.
         origin: what the table is called in errors: the file, or the first of several.
         notes: how it was read.
+        joined: whether fields of delimited text hold line breaks.
     """
 
     rows: Frame
@@ -44,6 +45,7 @@ class Staged:
     ends: Sequence[int]
     origin: str
     notes: Sequence[str]
+    joined: bool = False
 
     def locate(self, row: int) -> str:
         """Names a row: its number in its file, and the file if there are several."""
@@ -94,9 +96,9 @@ def stage(files: Sequence[Path], choose: Choose, engine: Engine, said: TextForma
                 rows = part.write_parquet(columns, targets[-1], ends[-1] + 1, prefix)
         ends.append(ends[-1] + rows)
     notes = dict.fromkeys(part.note for part in parts)
-    return Staged(
-        engine.scan_parquet(targets), files, ends[1:], origin, [f"{origin} is read as {note}." for note in notes]
-    )
+    told = [f"{origin} is read as {note}." for note in notes]
+    joined = any(isinstance(part, Delimited) and part.joined for part in parts)
+    return Staged(engine.scan_parquet(targets), files, ends[1:], origin, told, joined)
 
 
 def stage_address(address: str, choose: Choose, engine: Engine, prefix: str) -> Staged:

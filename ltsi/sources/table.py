@@ -46,6 +46,7 @@ class Table:
         delimiter: of delimited text, or `whitespace`; None finds it in the header.
         encoding: of text; None detects it.
         header: names of the columns where the files have no header line.
+        quote: what fields with delimiters or line breaks are written in; None takes quotes for ordinary characters.
         time_unit: s, ms, us, ns, day or excel if times are numbers; None detects s, ms, us and ns.
         time_format: strptime format if times are text; None detects ISO 8601.
         time_zone: zone of times that carry none.
@@ -62,6 +63,7 @@ class Table:
     delimiter: str | None = None
     encoding: str | None = None
     header: Sequence[str] | None = None
+    quote: str | None = '"'
     time_unit: str | None = None
     time_format: str | None = None
     time_zone: str = "UTC"
@@ -94,7 +96,7 @@ class Table:
             )
         sides = {"item": self.items, "user": self.users}
         object.__setattr__(self, "_sides", {role: SideTable.parse(side, role) for role, side in sides.items() if side})
-        object.__setattr__(self, "_text", TextFormat(self.delimiter, self.encoding, self.header))
+        object.__setattr__(self, "_text", TextFormat(self.delimiter, self.encoding, self.header, self.quote))
         object.__setattr__(self, "_filters", tuple(Filter.parse(entry, i) for i, entry in enumerate(self.filters)))
         object.__setattr__(self, "_behaviors", declared_behaviors(self.behaviors or {}))
 
@@ -215,11 +217,12 @@ class Table:
 
     def _columns(self, rows: Events, staged: Staged) -> list[TextColumn | NumberColumn]:
         """Returns the columns in all roles but time."""
-        schema, columns = rows.collect_schema(), []
+        schema = rows.collect_schema()
+        columns: list[TextColumn | NumberColumn] = []
         for role in ROLES:
             for name in self._sources(role) if role != "time" else ():
-                kind = NumberColumn if role == "value" else TextColumn
-                columns.append(kind(role, _FILE + name, _origin(staged, name), schema[_FILE + name]))
+                place = (role, _FILE + name, _origin(staged, name), schema[_FILE + name])
+                columns.append(NumberColumn(*place) if role == "value" else TextColumn(*place, staged.joined))
         return columns
 
     def _time_way(self, rows: Events, staged: Staged) -> tuple[Events, TimeWay | None]:

@@ -30,7 +30,7 @@ ROWS = (
     ("ann", "hat", 1318896010, "buy", 8.5, None),
     ("ann", "cap", 1318896015, None, None, "blue"),
 )
-TEXTS = st.text(st.characters(codec="utf-8", exclude_characters="\x00\r"), min_size=1)
+TEXTS = st.text(st.characters(codec="utf-8", exclude_characters="\x00\r\n"), min_size=1)
 
 
 def write(path: Path, rows: Any = ROWS, header: tuple[str, ...] = HEADER, delimiter: str = ",") -> str:

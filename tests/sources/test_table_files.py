@@ -23,7 +23,7 @@ engine = Polars(Path(WORK.name))
 
 COLUMNS = {"user": "user", "item": "item", "time": "time"}
 HEAD = "user,item,time\n"
-TEXTS = st.text(st.characters(codec="utf-8", exclude_characters="\x00"), min_size=1)
+TEXTS = st.text(st.characters(codec="utf-8", exclude_characters="\x00\r\n"), min_size=1)
 
 
 def load(path: Any, columns: Any = COLUMNS, **settings: Any) -> list[tuple[Any, ...]]:
@@ -148,6 +148,31 @@ def test_a_header_that_is_given(tmp_path: Path) -> None:
     refused(path, r"row 1 has 3 fields, and source\.header names 2 columns", header=["user", "item"])
     with pytest.raises(ConfigError, match=r"source\.delimiter must be one or more characters"):
         load(path, delimiter='"')
+
+
+@pytest.mark.parametrize(
+    ("item", "last", "sentence"),
+    [
+        ("name", '"Best of', r"log\.tsv: a quote opens a field in line 2 and closes inside another in line 5"),
+        ("id", '"Best of', r"log\.tsv: a quote opens a field in line 2 and closes inside another in line 5"),
+        ("name", 'Best of"', r"log\.tsv, column 'name': '.*' in row 1 holds a line break"),
+        ("name", "Best of", r"log\.tsv, row 1 \(line 2\) has 1 fields, not 4"),
+    ],
+)
+def test_a_quote_that_is_none_swallows_no_rows(tmp_path: Path, item: str, last: str, sentence: str) -> None:
+    names = ['"Heroes', "Ran", "M", last]
+    lines = [f"{name}\tu{n}\t{n}\t160000000{n}\n" for n, name in enumerate(names)]
+    path = write(tmp_path / "log.tsv", "name\tuser\tid\ttime\n" + "".join(lines))
+    refused(path, sentence + r".* source\.quote=null", COLUMNS | {"item": item})
+    found = load(path, COLUMNS | {"item": item}, quote=None)
+    assert [row[1] for row in found] == (names if item == "name" else list("0123"))
+
+
+def test_another_quote_and_line_breaks_in_what_is_no_id(tmp_path: Path) -> None:
+    path = write(tmp_path / "log.csv", HEAD.replace("item", "item,text") + "a,x,'such, a\nday',1318896000\n")
+    assert load(path, quote="'") == [("a", "x", 1318896000, 1)]
+    with pytest.raises(ConfigError, match=r"source\.quote='' must be one ASCII character"):
+        load(path, quote="''")
 
 
 @pytest.mark.parametrize(
