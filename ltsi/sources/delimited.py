@@ -101,7 +101,8 @@ class Delimited:
         self.quote = '"' if foreign else self.said.quote
         self.delimiter = "\t" if foreign else said or sniff_delimiter(head, self.quote)
         self.shown = SPOKEN.get(said or self.delimiter, repr(said or self.delimiter))
-        names = self._first_record(head)
+        names, blank = self._first_record(head)
+        self.skipped = blank + 1 if self.said.header is None else 0  # lines up to the first row
         if self.said.header is None:
             _refuse_duplicates(names, str(self.file))
         elif len(self.said.header) != len(names):
@@ -150,9 +151,7 @@ class Delimited:
         text = _Ended(self._source, len(fields), self.delimiter)
         reader = pacsv.open_csv(
             pa.PythonFile(text, mode="r"),
-            read_options=pacsv.ReadOptions(
-                block_size=BLOCK, column_names=fields, skip_rows_after_names=int(self.said.header is None)
-            ),
+            read_options=pacsv.ReadOptions(block_size=BLOCK, column_names=fields, skip_rows_after_names=self.skipped),
             parse_options=pacsv.ParseOptions(
                 delimiter=self.delimiter, quote_char=self.quote or False, newlines_in_values=self.quote is not None
             ),
@@ -172,7 +171,7 @@ class Delimited:
             if last is None or last.column(0)[-1].as_py() != END:
                 raise pa.ArrowInvalid("a quote is opened and never closed")
             rows += _append(writer, last.slice(0, last.num_rows - 1), schema, first_row + rows)
-        self.joined = self.quote is not None and text.lines > rows + (self.said.header is None)
+        self.joined = self.quote is not None and text.lines > rows + self.skipped
         return rows
 
     def _head(self) -> str:
@@ -242,15 +241,16 @@ class Delimited:
         quoting = csv.QUOTE_MINIMAL if self.quote else csv.QUOTE_NONE
         return {"delimiter": self.delimiter, "quotechar": self.quote, "quoting": quoting}
 
-    def _first_record(self, head: str) -> list[str]:
+    def _first_record(self, head: str) -> tuple[list[str], int]:
+        """Returns the first record and the number of blank lines before it."""
         try:
-            records = csv.reader(io.StringIO(head, newline=""), **self._dialect)
-            record = next((record for record in records if record), None)
+            records = enumerate(csv.reader(io.StringIO(head, newline=""), **self._dialect))
+            blank, record = next(((n, record) for n, record in records if record), (0, None))
         except csv.Error as error:
             raise DataError(f"{self.file}: its header cannot be read ({error}).") from error
         if record is None:
             raise DataError(f"{self.file} holds nothing but blank lines; there is nothing to prepare.")
-        return record
+        return record, blank
 
 
 def sniff_delimiter(text: str, quote: str | None = '"') -> str:

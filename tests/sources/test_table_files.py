@@ -150,6 +150,13 @@ def test_a_header_that_is_given(tmp_path: Path) -> None:
         load(path, delimiter='"')
 
 
+@pytest.mark.parametrize("end", ["\n", "\r\n"])
+def test_blank_lines_before_the_header(tmp_path: Path, end: str) -> None:
+    path = write(tmp_path / "log.csv", f"\n\n{HEAD}a,x,1318896000\n\nb,y,1318896001".replace("\n", end))
+    assert load(path, COLUMNS | {"time": None}) == [("a", "x", 0, 1), ("b", "y", 0, 2)]
+    refused(write(path, f"\n{HEAD}a,x,1\nb\n".replace("\n", end)), r"row 2 \(line 4\) has 1 fields")
+
+
 @pytest.mark.parametrize(
     ("item", "last", "sentence"),
     [
