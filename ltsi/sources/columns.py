@@ -13,13 +13,12 @@ import narwhals as nw
 
 from ltsi.errors import DataError
 from ltsi.events import Events, how_many
-from ltsi.sources.filters import as_number
+from ltsi.sources.filters import EXACT, as_number
 
 Locate = Callable[[int], str]
 """Names a row in an error."""
 
 DECIMALS = r"^-?[0-9]+\.0$"
-EXACT = 2.0**53  # floats above do not hold every integer
 LONGEST = 60  # characters of a value in an error
 LARGEST = 3.4e38  # of a float of 32 bits, in which a store keeps values
 

@@ -97,6 +97,26 @@ def test_parquet_becomes_the_same_store(tmp_path: Path, engine: str) -> None:
     assert content(prepared("found", engine, *overrides)) == content(prepared("expected", "polars", *overrides))
 
 
+@pytest.mark.parametrize("engine", ["polars", *ENGINES])
+@pytest.mark.parametrize(
+    ("entry", "users"),
+    [
+        ("{column: ret, not_equals: true}", ["1", "4"]),
+        ("{column: ret, equals: 'true'}", ["2"]),
+        ("{column: cid, none_of: [17850, 3]}", ["3", "4"]),
+        ("{column: cid, equals: '17850'}", ["1"]),
+        ("{column: big, not_equals: 9007199254740993}", ["1", "3", "4"]),
+    ],
+)
+def test_filters_know_a_value_however_it_is_stored(tmp_path: Path, engine: str, entry: str, users: list[str]) -> None:
+    file = tmp_path / "log.parquet"
+    ids = {"user": [1, 2, 3, 4], "item": ["x"] * 4, "time": [1_318_896_000 + n for n in range(4)]}
+    flags = {"ret": [False, True, None, False], "cid": [17850.0, None, 2.0, 4.0]}
+    pl.DataFrame({**ids, **flags, "big": [2**53, 2**53 + 1, 1, 1]}).write_parquet(file)
+    store = prepared("found", engine, "source=table", f"source.path={file}", f"source.filters=[{entry}]")
+    assert store.users["user"].to_list() == users
+
+
 def test_files_follow_each_other_whatever_their_sizes(tmp_path: Path) -> None:
     folder = tmp_path / "logs"
     folder.mkdir()

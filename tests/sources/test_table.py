@@ -152,6 +152,24 @@ def test_each_operator(tmp_path: Path, suffix: str, entry: dict[str, Any], kept:
 
 
 @pytest.mark.parametrize(
+    ("written", "entry", "kept"),
+    [
+        (("true", "False", "TRUE", ""), {"not_equals": True}, [2]),
+        (("true", "False", "yes", ""), {"one_of": [False, "yes"]}, [2, 3]),
+        (("17850.0", "17850", "1785", ""), {"none_of": [17850]}, [3]),
+        (("0.00", "0", "x", ""), {"equals": 0}, [1, 2]),
+        (("007", "7", "x", ""), {"equals": "7"}, [2]),  # what is given as text is text
+    ],
+)
+def test_values_of_text_are_known_however_they_are_written(
+    tmp_path: Path, written: Any, entry: Any, kept: list[int]
+) -> None:
+    rows = [(*row[:3], text) for row, text in zip(ROWS, written, strict=True)]
+    path = write(tmp_path / "log.csv", rows, HEADER[:4])
+    assert [event["row"] for event in load(path, filters=[{"column": "how", **entry}])] == kept
+
+
+@pytest.mark.parametrize(
     ("entry", "sentence"),
     [
         ({"not_null": True}, r"source\.filters\[0\] names no column"),
