@@ -18,7 +18,7 @@ from ltsi.sources.filters import EXACT, as_number
 Locate = Callable[[int], str]
 """Names a row in an error."""
 
-DECIMALS = r"^-?[0-9]+\.0$"
+WHOLE = r"^-?[0-9]+(?:\.0)?$"
 LONGEST = 60  # characters of a value in an error
 LARGEST = 3.4e38  # of a float of 32 bits, in which a store keeps values
 
@@ -103,7 +103,8 @@ class TextColumn(Column):
         if self.dtype.is_float():
             asked[f"{self.role}_odd"] = how_many(self._odd())
         elif self.dtype == nw.String:
-            asked[f"{self.role}_plain"] = how_many(~column.str.contains(DECIMALS))
+            asked[f"{self.role}_decimals"] = how_many(column.str.ends_with(".0"))
+            asked[f"{self.role}_plain"] = how_many(~column.str.contains(WHOLE))
             if self.joined:
                 asked[f"{self.role}_broken"] = how_many(self._broken())
         return asked
@@ -129,13 +130,27 @@ class TextColumn(Column):
                 f"{self.origin}: '{value}' in {locate(row)} holds a line break, so a quote may have swallowed rows; "
                 "set source.quote=null if quotes are ordinary characters, or take the line breaks out."
             )
-        if self.dtype == nw.String and not answers[f"{name}_plain"]:
-            return column.str.replace_all(r"\.0$", ""), [self._note]
+        if answers.get(f"{name}_decimals"):
+            if not answers[f"{name}_plain"]:
+                return column.str.replace_all(r"\.0$", ""), [self._note]
+            return column, self._mixture(rows, locate)
         return column.cast(nw.String), []
 
     @property
     def _note(self) -> str:
         return f"{self.origin}: ids are whole numbers written as decimals; their '.0' is left out."
+
+    def _mixture(self, rows: Events, locate: Locate) -> list[str]:
+        """Warns where whole numbers are written in both ways among other texts, so that one id may be two."""
+        whole, decimal = nw.col(self.source).str.contains(WHOLE), nw.col(self.source).str.ends_with(".0")
+        found = ask(rows, {"with": how_many(whole & decimal), "without": how_many(whole & ~decimal)})
+        if not (found["with"] and found["without"]):
+            return []
+        row, value = self.first(rows, whole & decimal)
+        return [
+            f"{self.origin}: {found['with']:,} ids such as '{value}' in {locate(row)} end in '.0' and "
+            f"{found['without']:,} whole numbers do not; they are told apart, so write them alike if they mean the same."
+        ]
 
     def _broken(self) -> nw.Expr:
         return nw.col(self.source).str.contains("[\r\n]")

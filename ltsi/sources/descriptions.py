@@ -13,7 +13,7 @@ from ltsi.engines.engine import Engine
 from ltsi.engines.polars import Polars
 from ltsi.errors import ConfigError, DataError
 from ltsi.events import Events
-from ltsi.sources.columns import DECIMALS
+from ltsi.sources.columns import WHOLE
 from ltsi.sources.delimited import TextFormat
 from ltsi.sources.files import existing_files
 from ltsi.sources.filters import NUMBER
@@ -170,7 +170,7 @@ def _ids(column: pl.Series) -> pl.Series:
     if column.dtype.is_float() and (column.drop_nulls() == column.drop_nulls().floor()).all():
         column = column.cast(pl.Int64)
     text = column.cast(pl.String).replace("", None)
-    return text.str.replace(r"\.0$", "") if text.drop_nulls().str.contains(DECIMALS).all() else text
+    return text.str.replace(r"\.0$", "") if text.drop_nulls().str.contains(WHOLE).all() else text
 
 
 def _typed(table: pl.DataFrame, name: str, separator: str | None = None) -> pl.Series:

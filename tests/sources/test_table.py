@@ -82,7 +82,7 @@ def test_a_delimiter_that_is_set_is_believed(tmp_path: Path) -> None:
 def test_any_text_is_an_id(tmp_path_factory: pytest.TempPathFactory, rows: list[Any], delimiter: str) -> None:
     path = write(tmp_path_factory.mktemp("log") / "log.csv", rows, ("who", "what", "at"), delimiter)
     events = load(path)
-    if not all(text.endswith(".0") for user, item, _ in rows for text in (user, item)):
+    if not any(text.endswith(".0") for user, item, _ in rows for text in (user, item)):
         assert [(event["user"], event["item"], event["time"]) for event in events] == rows
 
 
@@ -97,6 +97,29 @@ def test_whole_numbers_written_as_decimals_lose_them(tmp_path: Path, ids: list[A
 def test_one_text_among_them_and_all_keep_their_decimals(tmp_path: Path) -> None:
     rows = [(user, *row[1:]) for user, row in zip(["1.0", "2.0", "x", "3.0"], ROWS, strict=True)]
     assert [event["user"] for event in load(write(tmp_path / "log.csv", rows))] == ["1.0", "2.0", "x", "3.0"]
+
+
+@pytest.mark.parametrize(
+    ("ids", "found", "told"),
+    [
+        (["17850.0", "2", "17850", "2.0"], ["17850", "2", "17850", "2"], "their '.0' is left out"),
+        (
+            ["17850.0", "x", "17850", "2"],
+            ["17850.0", "x", "17850", "2"],
+            "1 ids such as '17850.0' in row 1 end in '.0'",
+        ),
+    ],
+)
+def test_ids_written_with_and_without_decimals_are_no_two_in_silence(
+    tmp_path: Path, ids: list[str], found: list[str], told: str
+) -> None:
+    path = write(tmp_path / "log.csv", [(user, *row[1:]) for user, row in zip(ids, ROWS, strict=True)])
+    beside = write(tmp_path / "ages.csv", [("17850.0", 31), ("2", 4)], ("id", "age"))
+    raw = Table(path, COLUMNS, users={"path": beside, "key": "id"}).load(engine)
+    assert raw.events.sort("row").collect()["user"].to_list() == found
+    assert any(told in note for note in raw.notes)
+    assert raw.users is not None
+    assert ("17850", 31) in raw.users.rows()
 
 
 def test_without_time_the_order_of_the_rows_counts(tmp_path: Path) -> None:
