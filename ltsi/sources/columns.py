@@ -149,7 +149,7 @@ class TextColumn(Column):
         row, value = self.first(rows, whole & decimal)
         return [
             f"{self.origin}: {found['with']:,} ids such as '{value}' in {locate(row)} end in '.0' and "
-            f"{found['without']:,} whole numbers do not; they are told apart, so write them alike if they mean the same."
+            f"{found['without']:,} whole numbers do not; they stay apart, so write them alike if they mean the same."
         ]
 
     def _broken(self) -> nw.Expr:

@@ -86,6 +86,11 @@ def check_time_settings(unit: str | None, written: str | None, zone: str) -> Non
             raise ConfigError(f"source.time_format='{written}' is no strptime format ({error}).") from error
         if "%" not in written:
             raise ConfigError(f"source.time_format='{written}' names no part of a time; set one like '%d/%m/%Y %H:%M'.")
+        if "%Z" in re.findall("%.", written):
+            raise ConfigError(
+                f"source.time_format='{written}': names of zones (%Z) are not read, as one name is several zones; write "
+                "offsets and use %z, or write the one name as it stands and set source.time_zone."
+            )
     try:
         ZoneInfo(zone)
     except (KeyError, ValueError, OSError) as error:

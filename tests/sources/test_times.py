@@ -209,6 +209,7 @@ def test_a_time_that_the_clocks_change_skips_is_refused() -> None:
         ({"zone": "Atlantis"}, r"source\.time_zone=Atlantis is no time zone"),
         ({"unit": "s", "format": "%Y"}, r"exclude each other"),
         ({"format": "%Q"}, r"source\.time_format='%Q' is no strptime format"),
+        ({"format": "%Y-%m-%d %H:%M %Z"}, r"names of zones \(%Z\) are not read.*; write offsets and use %z, or"),
         ({"format": "yesterday"}, r"source\.time_format='yesterday' names no part of a time"),
     ],
 )
