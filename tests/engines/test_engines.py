@@ -117,6 +117,21 @@ def test_filters_know_a_value_however_it_is_stored(tmp_path: Path, engine: str, 
     assert store.users["user"].to_list() == users
 
 
+@pytest.mark.parametrize("engine", ENGINES)
+@pytest.mark.parametrize("suffix", ["csv", "parquet"])
+def test_dates_written_as_decimals_become_the_same_store(tmp_path: Path, engine: str, suffix: str) -> None:
+    file = tmp_path / f"log.{suffix}"
+    table = pl.DataFrame(
+        {"user": [1.0, 2.0, 1.0], "item": ["x", "y", "z"], "time": [20181104.0, 20181105.0, 20181106.0]}
+    )
+    table.write_csv(file) if suffix == "csv" else table.write_parquet(file)
+    overrides = ["source=table", f"source.path={file}", "source.time_format='%Y%m%d'"]
+    overrides.append("source.time_zone=America/Sao_Paulo")
+    expected = prepared("expected", "polars", *overrides)
+    assert expected.time[0] == 1_541_300_400  # the first moment of a day without a midnight
+    assert content(prepared("found", engine, *overrides)) == content(expected)
+
+
 def test_files_follow_each_other_whatever_their_sizes(tmp_path: Path) -> None:
     folder = tmp_path / "logs"
     folder.mkdir()
