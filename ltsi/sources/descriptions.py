@@ -13,6 +13,7 @@ from ltsi.engines.engine import Engine
 from ltsi.engines.polars import Polars
 from ltsi.errors import ConfigError, DataError
 from ltsi.events import Events
+from ltsi.findings import Finding
 from ltsi.sources.columns import WHOLE
 from ltsi.sources.delimited import TextFormat
 from ltsi.sources.files import existing_files
@@ -114,34 +115,39 @@ class SideTable:
         return wanted
 
 
-def last_values(events: Events, columns: Mapping[str, str], id_column: str, engine: Engine) -> pl.DataFrame:
+def last_values(
+    events: Events, columns: Mapping[str, str], id_column: str, engine: Engine, *, clock: bool
+) -> tuple[pl.DataFrame, list[Finding]]:
     """Returns for each id the last value of each column that is not missing, in one pass over the log.
 
     Args:
-        events: the log, with the columns, the id and `row`.
+        events: the log, with the columns, the id, `time` and `row`.
         columns: columns of the log by the name they get.
         id_column: "item" or "user".
         engine: computes the log.
+        clock: whether `time` is a time: the last value is that of the latest time, in it of the last row.
+
+    Returns:
+        The table, and a finding for each column that has several values for one id.
     """
-    names = list(columns)
-    taken = events.select(id_column, "row", *dict.fromkeys(columns.values()))
+    order = ["time", "row"] if clock else ["row"]
+    taken = events.select(id_column, *order, *dict.fromkeys(columns.values()))
     parts: list[pl.DataFrame] = []
     for batch in engine.batches(taken):
-        parts.append(
-            batch.group_by(id_column).agg(
-                pl.struct("row", pl.col(source).alias("value"))
-                .filter(pl.col(source).is_not_null())
-                .sort_by(pl.col("row").filter(pl.col(source).is_not_null()))
-                .last()
-                .alias(name)
-                for name, source in columns.items()
-            )
+        values = (
+            pl.when(pl.col(source).is_not_null())
+            .then(pl.struct(*order, pl.col(source).alias("value"), pl.lit(value=False).alias("varies")))
+            .alias(name)
+            for name, source in columns.items()
         )
+        parts.append(_latest(batch.select(id_column, *values), id_column, order))
         if sum(part.height for part in parts) > COMPACT_ROWS:
-            parts = [_latest(pl.concat(parts), id_column, names)]
-    table = _latest(pl.concat(parts), id_column, names)
-    table = table.select(id_column, *(pl.col(name).struct.field("value").alias(name) for name in names))
-    return table.select(id_column, *(_typed(table, name) for name in names))
+            parts = [_latest(pl.concat(parts), id_column, order)]
+    table = _latest(pl.concat(parts), id_column, order)
+    several = {name: int(table[name].struct.field("varies").sum()) for name in columns}
+    table = table.select(id_column, *(pl.col(name).struct.field("value").alias(name) for name in columns))
+    found = [_varying(name, id_column, round(n / table.height, 6)) for name, n in several.items() if n]
+    return table.select(id_column, *(_typed(table, name) for name in columns)), found
 
 
 def described(known: pl.DataFrame, side: pl.DataFrame | None, id_column: str) -> pl.DataFrame:
@@ -159,10 +165,25 @@ def described(known: pl.DataFrame, side: pl.DataFrame | None, id_column: str) ->
     return known.join(side, on=id_column, how="left", maintain_order="left")
 
 
-def _latest(parts: pl.DataFrame, id_column: str, names: Sequence[str]) -> pl.DataFrame:
-    return parts.group_by(id_column).agg(
-        pl.col(name).drop_nulls().sort_by(pl.col(name).drop_nulls().struct.field("row")).last() for name in names
+def _latest(parts: pl.DataFrame, id_column: str, order: Sequence[str]) -> pl.DataFrame:
+    """Returns for each id the last of its values, structs with the fields of `order`, `value` and `varies`."""
+    return parts.group_by(id_column).agg(_last(name, order) for name in parts.columns if name != id_column)
+
+
+def _last(name: str, order: Sequence[str]) -> pl.Expr:
+    known = pl.col(name).drop_nulls()
+    last = known.sort_by(*(known.struct.field(key) for key in order)).last()
+    varies = known.struct.field("varies").any() | (known.struct.field("value").n_unique() > 1)
+    fields = (last.struct.field(key) for key in (*order, "value"))
+    return pl.when(known.len() > 0).then(pl.struct(*fields, varies.alias("varies"))).alias(name)
+
+
+def _varying(name: str, id_column: str, share: float) -> Finding:
+    sentence = (
+        f"Share of the {id_column}s for which the log has several values of '{name}'; each gets the last of the whole "
+        f"log, its test part too: leave it out of source.{id_column}_columns if a model must not know that."
     )
+    return Finding("warn", "varying_description", share, sentence)
 
 
 def _ids(column: pl.Series) -> pl.Series:

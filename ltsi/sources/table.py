@@ -37,7 +37,8 @@ class Table:
         columns: columns of the file by role: user, item, time, behavior, value, part. A role set to None is not there;
             without time the log has no clock and the order of the rows counts. A list of columns of time is joined by
             '-' and read by `time_format`. A part is train, valid or test: the user's own split.
-        item_columns: columns that describe the item (price, category); an item gets the last value that is not missing.
+        item_columns: columns that describe the item (price, category); an item gets the last value, by time,
+            of the whole log that is not missing.
         user_columns: columns that describe the user, likewise.
         items: a table of items beside the log, see `SideTable`.
         users: a table of users beside the log, see `SideTable`.
@@ -131,7 +132,7 @@ class Table:
         if self._behaviors:
             log = events.select("behavior").unique().collect()["behavior"].to_list()
             behaviors = completed_behaviors(self._behaviors, log, staged.origin)
-        tables = {role: self._describe(events, role, engine, notes) for role in ID_COLUMNS}
+        tables = {role: self._describe(events, role, engine, notes, findings) for role in ID_COLUMNS}
         return RawData(
             events=events.select(*(name for name in ("row", *ROLES) if name in events.collect_schema())),
             clock=self.columns.get("time") is not None,
@@ -262,13 +263,17 @@ class Table:
                 f"is none of: {', '.join(PARTS)}.{near_match(part.lower(), PARTS)}"
             )
 
-    def _describe(self, events: Events, role: str, engine: Engine, notes: list[str]) -> nw.DataFrame[Any] | None:
+    def _describe(
+        self, events: Events, role: str, engine: Engine, notes: list[str], findings: list[Finding]
+    ) -> nw.DataFrame[Any] | None:
         """Returns the table of items or users: what the log says about them, and what the table beside it does."""
         columns, side = self._describing(role), self._sides.get(role)
         if not columns and side is None:
             return None
         if columns:
-            known = last_values(events, {name: _FILE + name for name in columns}, role, engine)
+            sources = {name: _FILE + name for name in columns}
+            known, varying = last_values(events, sources, role, engine, clock=self.columns.get("time") is not None)
+            findings += varying
         else:
             known = pl.DataFrame({role: events.select(role).unique().collect()[role].to_list()}, {role: pl.String})
         if side is not None:
