@@ -170,12 +170,12 @@ def _dry_run(cfg: DictConfig) -> Result:
     said = [f"Nothing was written; the store would be {store_path(cfg.name)}"]
     if isinstance(source, Named) and source.path is None and not files:
         return Result(messages=[f"{source.about['title']} would be fetched from {source.about['home']}.", *said])
-    rows = [[str(file), file.stat().st_size / 1e6] for file in files]
+    if not files:
+        return Result(messages=[f"source={cfg.source.name} reads no files here to estimate by.", *said])
     expected = estimate(files, cfg.engine.name)
-    tables = [Table(f"Files of source={cfg.source.name}", ("file", "MB"), rows)] if files else []
-    return Result(
-        tables=tables, messages=[str(expected), f"Nothing was written; the store would be {store_path(cfg.name)}"]
-    )
+    rows = [[str(file), file.stat().st_size / 1e6] for file in files]
+    table = Table(f"Files of source={cfg.source.name}", ("file", "MB"), rows)
+    return Result(tables=[table], messages=[str(expected), *said])
 
 
 def _identity(cfg: DictConfig) -> dict[str, Any]:
