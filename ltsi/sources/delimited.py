@@ -63,6 +63,7 @@ class TextFormat:
         if self.delimiter is not None and (not self.delimiter or set(self.delimiter) & {"\r", "\n", self.quote}):
             raise ConfigError("source.delimiter must be one or more characters, no quote or line break, or whitespace.")
         if self.header is not None:
+            object.__setattr__(self, "header", [str(name) for name in self.header])
             _refuse_duplicates(self.header, "source.header")
 
 

@@ -68,7 +68,11 @@ class SideTable:
                 raise ConfigError(
                     f"{where} needs {name}; it reads {{path: FILE, key: COLUMN, columns: [..], tags: {{..}}}}."
                 )
-        return cls(id_column, **entry)
+        # A configuration reads some names of columns as numbers, such as 2024.
+        texts: dict[str, Any] = {"key": str(entry["key"])}
+        texts["columns"] = [str(name) for name in entry.get("columns") or ()]
+        texts["tags"] = {str(name): separator for name, separator in (entry.get("tags") or {}).items()}
+        return cls(id_column, **{**entry, **texts})
 
     def input_files(self) -> list[Path]:
         """Returns the files."""

@@ -52,7 +52,7 @@ class Filter:
         """
         where = f"source.filters[{position}]"
         form = f"an entry reads {{column: NAME, OPERATOR: VALUE, reason: TEXT}} with one of: {', '.join(OPERATORS)}"
-        if not isinstance(entry, Mapping) or not isinstance(entry.get("column"), str):
+        if not isinstance(entry, Mapping) or not isinstance(entry.get("column"), str | int):
             raise ConfigError(f"{where} names no column; {form}.")
         given = [str(key) for key in entry if key not in {"column", "reason"}]
         for key in given:
@@ -65,7 +65,7 @@ class Filter:
             raise ConfigError(f"{where} has {len(given)} operators, not one; {form}.")
         operator, value = given[0], entry[given[0]]
         _check_value(where, operator, value)
-        column = entry["column"]
+        column = str(entry["column"])  # a configuration reads the name as a number if it looks like one
         told = f"{column} missing" if operator == "not_null" else f"not {column} {operator} {value}"
         return cls(column, operator, value, str(entry.get("reason") or told))
 

@@ -75,6 +75,7 @@ class Table:
 
     def __post_init__(self) -> None:
         """Refuses what cannot be meant, before a file is opened."""
+        self._name_columns()
         for role in self.columns:
             if role not in ROLES:
                 raise ConfigError(
@@ -100,6 +101,16 @@ class Table:
         object.__setattr__(self, "_text", TextFormat(self.delimiter, self.encoding, self.header, self.quote))
         object.__setattr__(self, "_filters", tuple(Filter.parse(entry, i) for i, entry in enumerate(self.filters)))
         object.__setattr__(self, "_behaviors", declared_behaviors(self.behaviors or {}))
+
+    def _name_columns(self) -> None:
+        """Makes texts of the names of columns: a configuration reads some as numbers, such as 196."""
+        columns = {
+            role: given if given is None else str(given) if not _is_list(given) else [str(name) for name in given]
+            for role, given in self.columns.items()
+        }
+        object.__setattr__(self, "columns", columns)
+        for role in ID_COLUMNS:
+            object.__setattr__(self, f"{role}_columns", [str(name) for name in self._describing(role)])
 
     def input_files(self) -> list[Path]:
         """Returns the files that will be read.
@@ -285,6 +296,10 @@ class Table:
             notes.append(f"{file} describes {n:,} of {known.height:,} {role}s.")
             known = described(known, table, role)
         return nw.from_native(known.sort(role), eager_only=True)
+
+
+def _is_list(given: object) -> bool:
+    return isinstance(given, Sequence) and not isinstance(given, str)
 
 
 def _origin(staged: Staged, column: str) -> str:

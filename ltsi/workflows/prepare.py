@@ -105,7 +105,7 @@ def prepare_source(name: str) -> Store:
 def _prepare(cfg: DictConfig) -> tuple[Store, list[str]]:
     """Prepares a store unless it is there already; returns it and what to say about that."""
     _check(cfg)
-    source, path = build(cfg.source), store_path(cfg.name)
+    source, path = build(cfg.source), store_path(str(cfg.name))
     if isinstance(source, Named) and source.path is None:
         source.fetch()  # before the spinner: it draws a bar of its own
     with writing(path) as folder, _progress() as say:
@@ -167,7 +167,7 @@ def _dry_run(cfg: DictConfig) -> Result:
     _check(cfg)
     source = build(cfg.source)
     files = source.input_files()
-    said = [f"Nothing was written; the store would be {store_path(cfg.name)}"]
+    said = [f"Nothing was written; the store would be {store_path(str(cfg.name))}"]
     if isinstance(source, Named) and source.path is None and not files:
         return Result(messages=[f"{source.about['title']} would be fetched from {source.about['home']}.", *said])
     if not files:

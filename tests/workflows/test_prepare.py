@@ -242,3 +242,28 @@ def test_online_retail(realdata: Path) -> None:
     assert sum(dropped.values()) == 541_909 - 397_884  # type: ignore[arg-type]
     assert audit_of(store)["first_time"] == "2010-12-01 08:26:00"
     assert json.loads((store.path / "manifest.json").read_text())["inputs"][0]["sha256"].startswith("737745256ddb")
+
+
+def test_names_that_look_like_numbers_are_names(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.chdir(tmp_path)
+    for name, text in {"2011": "196,242,3,x\n186,302,4,y\n", "2012": "242,9\n302,8\n"}.items():
+        Path(name).write_text(text)
+    overrides = [
+        "source=table",
+        "source.path=2011",
+        "source.header=[1,2,3,4]",
+        "source.columns={user: 1, item: 2, time: null, value: 3}",
+        "source.item_columns=[4]",
+        "source.items={path: 2012, key: 10, columns: [11], header: [10,11]}",
+        "source.filters=[{column: 3, at_least: 4}]",
+        "name=2024",
+    ]
+    with initialize_config_module("ltsi.conf", version_base="1.3"):
+        prepare.run(compose("prepare", [*overrides, "dry_run=true"]))
+        prepare.run(compose("prepare", overrides))
+    assert open_store("2024").items.rows() == [("302", "y", 8)]
+    (tmp_path / "log.csv").write_text("196,242,881250949\n1,2,881250950\n")
+    columns = "source.columns={user: 196, item: 242, time: 881250949}"
+    with initialize_config_module("ltsi.conf", version_base="1.3"):
+        prepare.run(compose("prepare", ["source=table", "source.path=log.csv", columns]))
+    assert open_store("table").n_events == 1
