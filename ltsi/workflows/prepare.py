@@ -126,7 +126,7 @@ def _prepare(cfg: DictConfig) -> tuple[Store, list[str]]:
         say("Encoding")
         encoded = encode(events, engine, raw.items, raw.users, TieOrder(cfg.ties, cfg.seed))
         say("Auditing")
-        found = [*raw.findings, *audit(encoded.events, encoded.row, clock=raw.clock)]
+        found = [*raw.findings, *audit(encoded.events, encoded.row, clock=raw.clock, ties=cfg.ties)]
         findings = refuse(found, override=cfg.audit == "warn")
         say("Writing")
         store = write_store(
