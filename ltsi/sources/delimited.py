@@ -58,6 +58,8 @@ class TextFormat:
     def __post_init__(self) -> None:
         """Refuses what cannot be meant."""
         object.__setattr__(self, "encoding", checked_encoding(self.encoding))
+        if self.delimiter == "\\t":  # a command line takes it as two characters
+            object.__setattr__(self, "delimiter", "\t")
         if self.quote is not None and (len(self.quote) != 1 or not self.quote.isascii() or self.quote in "\r\n"):
             raise ConfigError(f"source.quote={self.quote} must be one ASCII character, or null where none quotes.")
         if self.delimiter is not None and (not self.delimiter or set(self.delimiter) & {"\r", "\n", self.quote}):
@@ -82,6 +84,7 @@ class Delimited:
     def __init__(self, file: Path, said: TextFormat, folder: Path) -> None:
         self.file, self.said, self.folder = file, said, folder
         self.encoding = said.encoding or encoding_by_mark(file)
+        self._guessed = False
         self.joined = False  # whether fields hold line breaks, known once the rows are read
         self._open()
 
@@ -115,7 +118,8 @@ class Delimited:
     @property
     def note(self) -> str:
         """How the file is read, in words."""
-        return f"{self.encoding.upper()} text, columns separated by {self.shown}"
+        guess = " (a guess; set source.encoding if it is another)" if self._guessed else ""
+        return f"{self.encoding.upper()} text{guess}, columns separated by {self.shown}"
 
     def write_parquet(self, columns: Sequence[str], target: Path, first_row: int, prefix: str) -> int:
         """Writes some columns as text, and the number of each row, `row`.
@@ -190,9 +194,10 @@ class Delimited:
             DataError: the encoding is the user's, or the text is damaged.
         """
         if self.said.encoding is not None:
-            raise DataError(f"{self.file} is no UTF-8 text; set source.encoding to what it is, such as {FALLBACK}.")
+            advice = f"set source.encoding to what it is, such as gbk, cp1251 or {FALLBACK}"
+            raise DataError(f"{self.file} is no UTF-8 text; {advice}.")
         require_no_utf8(self.file)
-        self.encoding = FALLBACK
+        self.encoding, self._guessed = FALLBACK, True
         self._open()
 
     def _refuse_row(self) -> None:

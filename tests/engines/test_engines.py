@@ -132,6 +132,17 @@ def test_dates_written_as_decimals_become_the_same_store(tmp_path: Path, engine:
     assert content(prepared("found", engine, *overrides)) == content(expected)
 
 
+@pytest.mark.parametrize("engine", ["polars", *ENGINES])
+def test_categories_in_one_file_are_texts_in_another(tmp_path: Path, engine: str) -> None:
+    rows = pl.DataFrame({"time": [1_318_896_000, 1_318_896_001], "item": ["x", "y"], "user": ["a", "b"]})
+    (tmp_path / "logs").mkdir()
+    for name, kind in (("1", pl.String), ("2", pl.Categorical), ("3", pl.String)):
+        rows.with_columns(pl.col("user", "item").cast(kind)).write_parquet(tmp_path / "logs" / f"{name}.parquet")
+    store = prepared("found", engine, "source=table", f"source.path={tmp_path}/logs")
+    assert store.users["user"].to_list() == ["a", "b"]
+    assert store.item.tolist() == [0] * 3 + [1] * 3
+
+
 def test_files_follow_each_other_whatever_their_sizes(tmp_path: Path) -> None:
     folder = tmp_path / "logs"
     folder.mkdir()

@@ -107,7 +107,8 @@ def test_what_is_no_utf8_is_read_as_most_other_texts_are_and_it_is_said(tmp_path
     path = write(tmp_path / "log.csv", HEAD + "zoë,5€,1318896000\n", "cp1252")
     assert load(path) == [("zoë", "5€", 1318896000, 1)]
     assert any(
-        "is read as CP1252 text, columns separated by commas" in n for n in Table(str(path), COLUMNS).load(engine).notes
+        "is read as CP1252 text (a guess; set source.encoding if it is another), columns" in n
+        for n in Table(str(path), COLUMNS).load(engine).notes
     )
     assert load(write(tmp_path / "log.csv", HEAD + "zoë,x,1318896000\n", "cp437"), encoding="cp437")[0][0] == "zoë"
     late = write(tmp_path / "late.csv", HEAD + "a,x,1318896000\n" * 80_000 + "zoë,x,1318896000\n", "latin-1")
@@ -117,6 +118,13 @@ def test_what_is_no_utf8_is_read_as_most_other_texts_are_and_it_is_said(tmp_path
 def test_an_encoding_that_does_not_fit_is_refused(tmp_path: Path) -> None:
     path = write(tmp_path / "log.csv", HEAD + "zoë,x,1318896000\n", "latin-1")
     refused(path, r"log\.csv is no UTF-8 text; set source\.encoding to what it is", encoding="utf-8")
+    for text, encoding in (("用户名称", "gbk"), ("Пользователь", "cp1251")):
+        rows = "".join(f"{text}{n},x,{1318896000 + n}\n" for n in range(200))
+        told = r"other\.csv is .*set source\.encoding to what it is, such as gbk, cp1251 or cp1252"
+        foreign = write(tmp_path / "other.csv", HEAD + rows, encoding)
+        refused(foreign, told, encoding="utf-8")
+        assert load(foreign, encoding=encoding)[0][0] == f"{text}0"
+    refused(write(tmp_path / "other.csv", HEAD + "ПГ°,x,1318896000\n", "cp1251"), told)  # C3 B0 is a character of UTF-8
     refused(path, r"log\.csv is no ascii text .*; set source\.encoding", encoding="ascii")
     with pytest.raises(ConfigError, match=r"source\.encoding=klingon is no encoding"):
         load(path, encoding="klingon")
@@ -140,6 +148,18 @@ def test_blanks_between_columns_are_guessed_in_the_error(tmp_path: Path) -> None
         write(tmp_path / "log.txt", "user item time\na x 1\n"),
         r"If blanks separate .* set source\.delimiter=whitespace",
     )
+
+
+def test_a_file_without_a_header_is_not_taken_for_one_with_odd_names(tmp_path: Path) -> None:
+    path = write(tmp_path / "log.csv", "196,242,881250949\n1,2,881250950\n")
+    refused(path, r"has no column 'user'; it has: 196, 242, .* If that is its first row, set source\.header=\[\.\.\.\]")
+    with pytest.raises(DataError, match=r"first row, set source\.items\.header=\[\.\.\.\]"):
+        load(path, header=["user", "item", "time"], items={"path": str(path), "key": "id"})
+
+
+def test_a_tab_as_a_command_line_writes_it(tmp_path: Path) -> None:
+    path = write(tmp_path / "log.dat", "user,a\titem\ttime\na\tx\t1318896000\n")
+    assert load(path, COLUMNS | {"user": "user,a"}, delimiter="\\t") == [("a", "x", 1318896000, 1)]
 
 
 def test_a_header_that_is_given(tmp_path: Path) -> None:
