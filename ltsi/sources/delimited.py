@@ -34,6 +34,7 @@ from ltsi.sources.files import open_bytes, readable
 
 BLOCK = 1 << 24
 HEAD = 1 << 20
+LONGEST_FIELD = 1 << 24  # that Python reads: what two quotes far apart join is long
 ORDINARY = "set source.quote=null if its quotes are ordinary characters"
 END = "ltsi:end"  # stands in an extra last row: if it does not come out, a quote before it was never closed
 SPOKEN = {",": "commas", "\t": "tabs", ";": "semicolons", "|": "bars", WHITESPACE: "blanks", " ": "single blanks"}
@@ -142,6 +143,7 @@ class Delimited:
             self._fall_back()
             rows = self._write(columns, target, first_row, prefix)
         except pa.ArrowInvalid as error:
+            self._refuse_joined()
             self._refuse_row()
             raise DataError(f"{self.file} cannot be read as {self.note} ({str(error).splitlines()[0]}).") from error
         if self.joined:
@@ -204,7 +206,7 @@ class Delimited:
         """Finds the first row that has too many or too few fields. Slow, but on the way to an error only."""
         width, row, line = len(self.names), -int(self.said.header is None), 0
         with open_bytes(self._source) as raw, io.TextIOWrapper(raw, encoding="utf-8-sig", newline="") as text:
-            reader = csv.reader(text, **self._dialect)
+            reader = self._records(text)
             try:
                 for record in reader:
                     row += bool(record)
@@ -217,7 +219,9 @@ class Delimited:
                             f"{'the header' if self.said.header is None else 'source.header'}{hint}."
                         )
             except csv.Error as error:
-                raise DataError(f"{self.file}, row {row + 1} (line {line + 1}) cannot be read: {error}.") from error
+                hint = f"; {ORDINARY}" if "limit" in str(error) else ""
+                told = f"{self.file}, row {row + 1} (line {line + 1}) cannot be read: {error}{hint}."
+                raise DataError(told) from error
         raise DataError(f"{self.file}: a quote is opened near line {begin} and never closed; {ORDINARY}.")
 
     def _refuse_joined(self) -> None:
@@ -226,7 +230,7 @@ class Delimited:
         Only where a file has more lines than rows: this reads it once more.
         """
         with open_bytes(self._source) as raw, io.TextIOWrapper(raw, encoding="utf-8-sig", newline="") as text:
-            reader = csv.reader(text, **self._dialect, strict=True)
+            reader = self._records(text, strict=True)
             while True:
                 line = reader.line_num
                 try:
@@ -241,16 +245,16 @@ class Delimited:
                             f"{reader.line_num}; {ORDINARY}."
                         ) from error
 
-    @property
-    def _dialect(self) -> dict[str, Any]:
-        """What Python's reader needs to know."""
-        quoting = csv.QUOTE_MINIMAL if self.quote else csv.QUOTE_NONE
-        return {"delimiter": self.delimiter, "quotechar": self.quote, "quoting": quoting}
+    def _records(self, text: io.TextIOBase, *, strict: bool = False) -> Any:
+        """Returns Python's reader of a text, which allows what pyarrow's does."""
+        csv.field_size_limit(LONGEST_FIELD)
+        dialect: dict[str, Any] = {"delimiter": self.delimiter, "quotechar": self.quote, "strict": strict}
+        return csv.reader(text, **dialect, quoting=csv.QUOTE_MINIMAL if self.quote else csv.QUOTE_NONE)
 
     def _first_record(self, head: str) -> tuple[list[str], int]:
         """Returns the first record and the number of blank lines before it."""
         try:
-            records = enumerate(csv.reader(io.StringIO(head, newline=""), **self._dialect))
+            records = enumerate(self._records(io.StringIO(head, newline="")))
             blank, record = next(((n, record) for n, record in records if record), (0, None))
         except csv.Error as error:
             raise DataError(f"{self.file}: its header cannot be read ({error}).") from error
@@ -270,7 +274,7 @@ class _Ended(io.RawIOBase):
     """A text with one row more than its file has, and checked on the way to be text."""
 
     def __init__(self, file: Path, width: int, delimiter: str) -> None:
-        self._file, self._stream, self._breaks, self._whole = file, open_bytes(file), 0, True
+        self._file, self._stream, self._breaks, self._tail = file, open_bytes(file), 0, b"\n"
         self._end = f"\n{delimiter.join([END] * width)}\n".encode()
         self._decoder = codecs.getincrementaldecoder("utf-8")()
 
@@ -283,7 +287,7 @@ class _Ended(io.RawIOBase):
             if (place := chunk.find(b"\0")) >= 0:
                 raise DataError(_nul(self._file, self._breaks + chunk.count(b"\n", 0, place) + 1))
             self._breaks += chunk.count(b"\n")
-            self._whole = chunk.endswith(b"\n")
+            self._tail = chunk[len(chunk.rstrip(b"\r\n")) :]
             if not chunk.isascii() or self._decoder.getstate()[0]:
                 self._decoder.decode(chunk)
             return chunk
@@ -293,8 +297,8 @@ class _Ended(io.RawIOBase):
 
     @property
     def lines(self) -> int:
-        """Lines of the file that have been read."""
-        return self._breaks + (not self._whole)
+        """Lines of the file that have been read, up to the last that is not blank."""
+        return self._breaks - self._tail.count(b"\n") + 1
 
     def close(self) -> None:
         self._stream.close()

@@ -195,6 +195,20 @@ def test_a_quote_that_is_none_swallows_no_rows(tmp_path: Path, item: str, last: 
     assert [row[1] for row in found] == (names if item == "name" else list("0123"))
 
 
+@pytest.mark.parametrize("rows", [9_000, 400_000])
+def test_quotes_far_apart_swallow_no_rows(tmp_path: Path, rows: int, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(delimited, "BLOCK", 1 << 20)  # the quotes lie in one block, or not
+    lines = [
+        '"Heroes,x,1318896000\n',
+        *["Ran,x,1318896000\n"] * rows,
+        '"Best of,x,1318896000\n',
+        "M,x,1318896000\n" * 9,
+    ]
+    path = write(tmp_path / "log.csv", HEAD + "".join(lines))
+    refused(path, r"log\.csv.* line 2\b.*; set source\.quote=null|row 1 \(line 2\) .*; set source\.quote=null")
+    assert len(load(path, quote=None)) == rows + 11
+
+
 def test_another_quote_and_line_breaks_in_what_is_no_id(tmp_path: Path) -> None:
     path = write(tmp_path / "log.csv", HEAD.replace("item", "item,text") + "a,x,'such, a\nday',1318896000\n")
     assert load(path, quote="'") == [("a", "x", 1318896000, 1)]
