@@ -115,6 +115,9 @@ class Job:
         from hydra.types import RunMode
 
         single = HydraConfig.get().mode == RunMode.RUN
+        folder = Path(HydraConfig.get().runtime.output_dir)
+        # Whatever else lies in the folder was there before, and is the user's.
+        own = {entry.name for entry in folder.iterdir()} <= {".hydra"}
         _pin_run_folder()
         if not _is_main_process():
             # Every rank does the same work: what it says is said by rank 0.
@@ -124,8 +127,8 @@ class Job:
                 result: Result = importlib.import_module(f"ltsi.workflows.{self.stem}").run(cfg)
             if _is_main_process():
                 show(result, self.flags.format, job=None if single else _job_name())
-                if cfg.get("dry_run"):
-                    _remove_bookkeeping(Path(HydraConfig.get().runtime.output_dir))
+                if cfg.get("dry_run") and own:
+                    _remove_bookkeeping(folder)
             _raise_failure(result)
         except Exception as error:
             refused = as_user_error(error) is not None
@@ -136,8 +139,8 @@ class Job:
                 report(error, debug=self.flags.debug, label=f"{_job_name()} failed")
                 raise UserError("the sweep is incomplete: the jobs that failed are named above") from None
             self.failure = error
-            if refused:
-                _remove_bookkeeping(Path(HydraConfig.get().runtime.output_dir))
+            if refused and own:
+                _remove_bookkeeping(folder)
             return None
         return result.value
 
@@ -295,14 +298,16 @@ def _job_name() -> str:
 
 
 def _remove_bookkeeping(folder: Path) -> None:
-    """Remove a run folder that holds nothing but notes and a log, and the parents that this leaves empty.
+    """Remove the notes and the log that this job left in its run folder, and the folders that this leaves empty.
 
     Hydra makes the folder before the workflow can refuse what the user asked.
     """
-    if any(entry.name != ".hydra" and entry.suffix != ".log" for entry in folder.iterdir()):
-        return
-    shutil.rmtree(folder)
-    parent = folder.parent
-    while parent.is_relative_to(Path.cwd()) and parent != Path.cwd() and not any(parent.iterdir()):
-        parent.rmdir()
-        parent = parent.parent
+    from hydra.core.hydra_config import HydraConfig
+
+    shutil.rmtree(folder / ".hydra", ignore_errors=True)
+    (folder / f"{HydraConfig.get().job.name}.log").unlink(missing_ok=True)
+    while not any(folder.iterdir()):
+        folder.rmdir()
+        folder = folder.parent
+        if folder == Path.cwd() or not folder.is_relative_to(Path.cwd()):
+            return

@@ -43,6 +43,9 @@ OPTIONAL_DTYPES = {"value": np.float32, "part": np.uint8}
 PARTS = ("train", "valid", "test")
 """Parts of the user's own split, indexed by `part`."""
 
+TIES = {"file": "the file's", "shuffle": "random (ties=shuffle)", "item": "that of the items (ties=item)"}
+"""Orders of a user's events of one time, and whose they are in words."""
+
 DAMAGED = "the store is damaged; prepare it again"
 NO_CLOCK = "this log has an order but no clock"
 

@@ -5,9 +5,11 @@ One process at a time writes a store: the others wait. What a killed one left be
 
 from __future__ import annotations
 
+import errno
 import hashlib
 import json
 import logging
+import os
 import shutil
 import uuid
 from collections.abc import Iterator, Mapping
@@ -47,7 +49,7 @@ def writing(path: Path) -> Iterator[Path]:
         A hidden folder beside it for temporary files, removed at the end.
 
     Raises:
-        DataError: the folder cannot be written.
+        DataError: the folder cannot be written, or there is no room for what is done inside.
     """
     missing = [folder for folder in (path.parent, *path.parent.parents) if not folder.exists()]
     lock = FileLock(path.with_name(f".{path.name}.lock"))
@@ -65,6 +67,11 @@ def writing(path: Path) -> Iterator[Path]:
         _clean_up(path)
         folder.mkdir()
         yield folder
+    except Exception as error:
+        if (reason := _no_room(error)) is None:
+            raise
+        advice = "free some room, or set LTSI_DATA to a folder with more"
+        raise DataError(f"Store {path} could not be written: {reason}; {advice}.") from error
     finally:
         shutil.rmtree(folder, ignore_errors=True)
         # Before the lock is released: whoever waits for it notices that its file is gone, and makes a new one.
@@ -194,6 +201,17 @@ def _clean_up(path: Path) -> None:
             retired.rename(path)
     for partial in path.parent.glob(f".{path.name}.????????.partial"):
         shutil.rmtree(partial)
+
+
+def _no_room(error: BaseException | None) -> str | None:
+    """Returns why nothing more can be written, if that lies behind an error; what reads a file may have blamed it."""
+    while error is not None:
+        for code in (errno.ENOSPC, errno.EDQUOT, errno.EFBIG):
+            # Engines raise errors of their own, with the system's sentence inside.
+            if os.strerror(code) in str(error):
+                return os.strerror(code)
+        error = error.__cause__ or error.__context__
+    return None
 
 
 def _unwritable(path: Path, error: OSError) -> DataError:

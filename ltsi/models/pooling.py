@@ -34,7 +34,13 @@ TELLING = 1e-3
 FARTHEST = 5.0
 """Standard deviations from the mean at which a feature is cut off: beyond, held-out events showed nothing."""
 
-GATE_PENALTY = 1e-3
+GATE_PENALTY = 8.0
+"""Of the gate's squared weights, in events: with few held-out events it could learn them by heart.
+
+By cross-validation inside validation parts of 996, 1,090 and 8,192 events (Online Retail, Last.fm, Amazon Beauty), 8 is
+the best or within two percent of it.
+"""
+
 STEPS = 100
 
 
@@ -152,6 +158,7 @@ def choose_pool(pool: Pool, evidence: Evidence) -> None:
     # A probability of zero has no logarithm to take a gradient of.
     probability_NCK = evidence.score_NCK.exp()
     log_NCK = evidence.score_NCK.clamp(min=-60.0)
+    penalty = GATE_PENALTY / len(feature_NF)
     with torch.enable_grad():
         for _ in range(STEPS):
             w_NK = functional.softplus(seen_NF @ weight_FK + bias_K)
@@ -159,7 +166,7 @@ def choose_pool(pool: Pool, evidence: Evidence) -> None:
             score_NC = (part_NCK @ w_NK[..., None]).squeeze(2)
             above_NC = torch.sigmoid((score_NC[:, 1:] - score_NC[:, :1]) / SMOOTHNESS) * evidence.real_NC[:, 1:]
             gain = (1.0 / (2.0 + above_NC.sum(1)).log2()).mean()
-            loss = GATE_PENALTY * weight_FK.square().sum() - gain
+            loss = penalty * weight_FK.square().sum() - gain
             optimizer.zero_grad()
             loss.backward()
             optimizer.step()

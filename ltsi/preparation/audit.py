@@ -37,6 +37,7 @@ def audit(
     row: NDArray[np.int64],
     *,
     clock: bool,
+    ties: str = "file",
     now: int | None = None,
     block_events: int = 1_000_000,
 ) -> list[Finding]:
@@ -46,6 +47,7 @@ def audit(
         events: the log, sorted by (user, time, row); its arrays may be memory-mapped.
         row: row of each event in the file, `(events,)`.
         clock: whether times are times.
+        ties: what orders events of one time, of `store.TIES`.
         now: today, seconds since epoch UTC, to know the future by; None asks the computer.
         block_events: events in a block; it bounds memory and changes no finding.
 
@@ -57,7 +59,8 @@ def audit(
     if clock:
         sample = _sample(events.time)
         today = int(time.time()) if now is None else now
-        checks += [Times(events, row, sample, today), Ties(events, n_items), Pace(), Drift(n_items, np.median(sample))]
+        checks += [Times(events, row, sample, today), Ties(events, n_items, ties), Pace()]
+        checks.append(Drift(n_items, np.median(sample)))
     for block in blocks(events, row, block_events):
         for check in checks:
             check.add(block)

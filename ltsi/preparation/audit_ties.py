@@ -1,4 +1,4 @@
-"""Audit of ties: events of a user at one time, whose order is the file's and not the user's."""
+"""Audit of ties: events of a user at one time, whose order is not the user's."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ from numpy.typing import NDArray
 
 from ltsi.findings import Finding
 from ltsi.preparation.audit_block import Block
-from ltsi.store import EncodedEvents, user_blocks
+from ltsi.store import TIES, EncodedEvents, user_blocks
 
 MANY = 0.01  # share of the steps that makes ties matter
 BASKET = 5  # events at one time, on average, that make a basket
@@ -21,8 +21,8 @@ ENOUGH = 10  # contradictions that chance would make, to tell an order from none
 class Ties:
     """Runs of events of one user at one time."""
 
-    def __init__(self, events: EncodedEvents, n_items: int) -> None:
-        self._events, self._n_items = events, n_items
+    def __init__(self, events: EncodedEvents, n_items: int, order: str) -> None:
+        self._events, self._n_items, self._owner = events, n_items, TIES[order]
         self._steps = self._ties = self._runs = 0
 
     def add(self, block: Block) -> None:
@@ -35,7 +35,8 @@ class Ties:
     def findings(self) -> list[Finding]:
         """Says what was found in all blocks."""
         share = self._ties / self._steps if self._steps else 0.0
-        sentence = f"{self._ties:,} of {self._steps:,} steps of a user stay at one time; their order is the file's."
+        counted = f"{self._ties:,} of {self._steps:,} steps of a user stay at one time"
+        sentence = f"{counted}; their order is {self._owner}."
         found = [Finding("warn" if share >= MANY else "info", "same_time_steps", round(share, 6), sentence)]
         if not self._ties:
             return found

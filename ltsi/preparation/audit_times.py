@@ -114,7 +114,7 @@ class Times:
         future, row = _find(self._events, self._row, self._tomorrow + 1, self._last)
         sentence = (
             f"Events later than today, up to {date(self._last)}, the first in row {row:,}; "
-            f"{_drop('last', date(self._tomorrow - DAY))}, or put source.time_unit right."
+            f"{_drop(last=date(self._tomorrow - DAY))}, or put source.time_unit right."
         )
         return [Finding("error", "future_dates", future, sentence)]
 
@@ -143,7 +143,7 @@ class Times:
         count, row = _find(self._events, self._row, self._first, end)
         sentence = (
             f"Events before 1990 and long before all others (which begin {date(first)}), from {date(self._first)} on, "
-            f"the first in row {row:,}; {_drop('first', date(first))}."
+            f"the first in row {row:,}; {_drop(first=date(first))}."
         )
         return [Finding("error", "impossible_dates", count, sentence)]
 
@@ -151,14 +151,16 @@ class Times:
         """Finds a few events that a long pause separates from the rest, and that are possible."""
         first, last = self._body
         sides = (max(self._first, YEAR_1990 * DAY), first - 1), (last + 1, min(self._last, self._tomorrow))
-        found = [_find(self._events, self._row, low, high) for low, high in sides if low <= high]
+        found = [_find(self._events, self._row, low, high) if low <= high else (0, 0) for low, high in sides]
         count = sum(events for events, _ in found)
         if not 0 < count <= STRAY * len(self._events.time):
             return []
         row = min(row for events, row in found if events)
+        edges = zip(("first", "last"), (first, last), found, strict=True)
+        advice = _drop(**{name: date(edge) for name, edge, (events, _) in edges if events})
         sentence = (
             f"Events more than a year away from all others ({date(first)} to {date(last)}), the first in row {row:,}; "
-            f"if they are a mistake {_drop('first', date(first))}."
+            f"if they are a mistake {advice}."
         )
         return [Finding("warn", "isolated_dates", count, sentence)]
 
@@ -193,8 +195,10 @@ def _day(time: NDArray[np.int64]) -> NDArray[np.int64]:
     return np.clip(time // DAY - YEAR_1900, 0, DAYS - 1)
 
 
-def _drop(key: str, edge: str) -> str:
-    return f"drop them with clean=time_window clean.time_window.{key}={edge[:-9]} or source.filters"
+def _drop(**edges: str) -> str:
+    """Returns how to drop what lies before the day of `first` or after that of `last`."""
+    bounds = " ".join(f"clean.time_window.{key}={edge[:-9]}" for key, edge in edges.items())
+    return f"drop them with clean=time_window {bounds} or source.filters"
 
 
 def _find(events: EncodedEvents, row: NDArray[np.int64], low: int, high: int) -> tuple[int, int]:

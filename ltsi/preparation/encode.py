@@ -20,12 +20,11 @@ from numpy.typing import NDArray
 from ltsi.engines.engine import Engine
 from ltsi.errors import ConfigError, DataError
 from ltsi.events import Events
-from ltsi.store import PARTS, EncodedEvents, user_blocks
+from ltsi.store import PARTS, TIES, EncodedEvents, user_blocks
 
 INTEGER = r"^(0|-?[1-9]\d{0,17})$"
 MAX_BEHAVIORS = 256
 BUCKET_EVENTS = 4_000_000
-TIES = ("file", "shuffle", "item")
 RECORD: dict[str, Any] = {
     "user": np.int32,
     "item": np.int32,

@@ -9,7 +9,7 @@ from pathlib import Path
 import pyarrow as pa
 import pyarrow.parquet as pq
 
-from ltsi.sources.files import compression_of
+from ltsi.sources.files import compression_of, readable
 
 SAMPLE_BYTES = 1_000_000
 LONG = 3_000_000
@@ -54,8 +54,14 @@ def estimate(files: Sequence[Path], engine: str) -> Estimate:
     Args:
         files: what it will read.
         engine: name of the engine.
+
+    Raises:
+        DataError: a file is damaged.
     """
-    events = sum(_events(file) for file in files)
+    events = 0
+    for file in files:
+        with readable(file):
+            events += _events(file)
     return Estimate(
         n_files=len(files),
         size=sum(file.stat().st_size for file in files),

@@ -13,13 +13,12 @@ import narwhals as nw
 
 from ltsi.errors import DataError
 from ltsi.events import Events, how_many
-from ltsi.sources.filters import as_number
+from ltsi.sources.filters import EXACT, as_number
 
 Locate = Callable[[int], str]
 """Names a row in an error."""
 
-DECIMALS = r"^-?[0-9]+\.0$"
-EXACT = 2.0**53  # floats above do not hold every integer
+WHOLE = r"^-?[0-9]+(?:\.0)?$"
 LONGEST = 60  # characters of a value in an error
 LARGEST = 3.4e38  # of a float of 32 bits, in which a store keeps values
 
@@ -73,7 +72,13 @@ class Column:
 
 @dataclass(frozen=True)
 class TextColumn(Column):
-    """A column of ids or names. Whole numbers, as floats hold them, lose their '.0'."""
+    """A column of ids or names. Whole numbers, as floats hold them, lose their '.0'.
+
+    Attributes:
+        joined: whether the column is of delimited text whose fields hold line breaks; here none may.
+    """
+
+    joined: bool = False
 
     def __post_init__(self) -> None:
         """Refuses types that hold no ids.
@@ -98,14 +103,17 @@ class TextColumn(Column):
         if self.dtype.is_float():
             asked[f"{self.role}_odd"] = how_many(self._odd())
         elif self.dtype == nw.String:
-            asked[f"{self.role}_plain"] = how_many(~column.str.contains(DECIMALS))
+            asked[f"{self.role}_decimals"] = how_many(column.str.ends_with(".0"))
+            asked[f"{self.role}_plain"] = how_many(~column.str.contains(WHOLE))
+            if self.joined:
+                asked[f"{self.role}_broken"] = how_many(self._broken())
         return asked
 
     def read(self, rows: Events, answers: Mapping[str, Any], locate: Locate) -> tuple[nw.Expr, list[str]]:
         """Returns the column as text, and what was done to it.
 
         Raises:
-            DataError: a number is not whole, or too large to be known exactly.
+            DataError: a number is not whole, or too large to be known exactly, or a quote has swallowed rows.
         """
         column, name = nw.col(self.source), self.role
         if self.dtype.is_float():
@@ -116,13 +124,36 @@ class TextColumn(Column):
                     f"set source.columns.{name} to a column of ids, or store them as text or integers."
                 )
             return column.cast(nw.Int64).cast(nw.String), [self._note]
-        if self.dtype == nw.String and not answers[f"{name}_plain"]:
-            return column.str.replace_all(r"\.0$", ""), [self._note]
+        if answers.get(f"{name}_broken"):
+            row, value = self.first(rows, self._broken())
+            raise DataError(
+                f"{self.origin}: '{value}' in {locate(row)} holds a line break, so a quote may have swallowed rows; "
+                "set source.quote=null if quotes are ordinary characters, or take the line breaks out."
+            )
+        if answers.get(f"{name}_decimals"):
+            if not answers[f"{name}_plain"]:
+                return column.str.replace_all(r"\.0$", ""), [self._note]
+            return column, self._mixture(rows, locate)
         return column.cast(nw.String), []
 
     @property
     def _note(self) -> str:
         return f"{self.origin}: ids are whole numbers written as decimals; their '.0' is left out."
+
+    def _mixture(self, rows: Events, locate: Locate) -> list[str]:
+        """Warns where whole numbers are written in both ways among other texts, so that one id may be two."""
+        whole, decimal = nw.col(self.source).str.contains(WHOLE), nw.col(self.source).str.ends_with(".0")
+        found = ask(rows, {"with": how_many(whole & decimal), "without": how_many(whole & ~decimal)})
+        if not (found["with"] and found["without"]):
+            return []
+        row, value = self.first(rows, whole & decimal)
+        return [
+            f"{self.origin}: {found['with']:,} ids such as '{value}' in {locate(row)} end in '.0' and "
+            f"{found['without']:,} whole numbers do not; they stay apart, so write them alike if they mean the same."
+        ]
+
+    def _broken(self) -> nw.Expr:
+        return nw.col(self.source).str.contains("[\r\n]")
 
     def _odd(self) -> nw.Expr:
         column = nw.col(self.source).cast(nw.Float64)

@@ -13,7 +13,8 @@ from ltsi.engines.engine import Engine
 from ltsi.engines.polars import Polars
 from ltsi.errors import ConfigError, DataError
 from ltsi.events import Events
-from ltsi.sources.columns import DECIMALS
+from ltsi.findings import Finding
+from ltsi.sources.columns import WHOLE
 from ltsi.sources.delimited import TextFormat
 from ltsi.sources.files import existing_files
 from ltsi.sources.filters import NUMBER
@@ -35,6 +36,7 @@ class SideTable:
         delimiter: of delimited text.
         encoding: of delimited text.
         header: names of the columns where the file has no header line.
+        quote: of delimited text, see `TextFormat`.
     """
 
     id: str
@@ -45,6 +47,7 @@ class SideTable:
     delimiter: str | None = None
     encoding: str | None = None
     header: Sequence[str] | None = None
+    quote: str | None = '"'
 
     @classmethod
     def parse(cls, entry: Mapping[str, Any], id_column: str) -> SideTable:
@@ -54,7 +57,7 @@ class SideTable:
             ConfigError: it has no path or key, or a setting that is none.
         """
         where = f"source.{id_column}s"
-        known = ("path", "key", "columns", "tags", "delimiter", "encoding", "header")
+        known = ("path", "key", "columns", "tags", "delimiter", "encoding", "header", "quote")
         for name in entry:
             if name not in known:
                 raise ConfigError(
@@ -65,7 +68,11 @@ class SideTable:
                 raise ConfigError(
                     f"{where} needs {name}; it reads {{path: FILE, key: COLUMN, columns: [..], tags: {{..}}}}."
                 )
-        return cls(id_column, **entry)
+        # A configuration reads some names of columns as numbers, such as 2024.
+        texts: dict[str, Any] = {"key": str(entry["key"])}
+        texts["columns"] = [str(name) for name in entry.get("columns") or ()]
+        texts["tags"] = {str(name): separator for name, separator in (entry.get("tags") or {}).items()}
+        return cls(id_column, **{**entry, **texts})
 
     def input_files(self) -> list[Path]:
         """Returns the files."""
@@ -84,7 +91,7 @@ class SideTable:
             DataError: a column is missing, or an id is missing or has more than one row.
         """
         files = self.input_files()
-        text = TextFormat(self.delimiter, self.encoding, self.header)
+        text = TextFormat(self.delimiter, self.encoding, self.header, self.quote)
         staged = stage(files, self._choose, Polars(engine.folder), text)
         table: pl.DataFrame = staged.rows.to_native().collect().sort("row")
         table = table.with_columns(_ids(table[self.key]).alias(self.key))
@@ -112,34 +119,39 @@ class SideTable:
         return wanted
 
 
-def last_values(events: Events, columns: Mapping[str, str], id_column: str, engine: Engine) -> pl.DataFrame:
+def last_values(
+    events: Events, columns: Mapping[str, str], id_column: str, engine: Engine, *, clock: bool
+) -> tuple[pl.DataFrame, list[Finding]]:
     """Returns for each id the last value of each column that is not missing, in one pass over the log.
 
     Args:
-        events: the log, with the columns, the id and `row`.
+        events: the log, with the columns, the id, `time` and `row`.
         columns: columns of the log by the name they get.
         id_column: "item" or "user".
         engine: computes the log.
+        clock: whether `time` is a time: the last value is that of the latest time, in it of the last row.
+
+    Returns:
+        The table, and a finding for each column that has several values for one id.
     """
-    names = list(columns)
-    taken = events.select(id_column, "row", *dict.fromkeys(columns.values()))
+    order = ["time", "row"] if clock else ["row"]
+    taken = events.select(id_column, *order, *dict.fromkeys(columns.values()))
     parts: list[pl.DataFrame] = []
     for batch in engine.batches(taken):
-        parts.append(
-            batch.group_by(id_column).agg(
-                pl.struct("row", pl.col(source).alias("value"))
-                .filter(pl.col(source).is_not_null())
-                .sort_by(pl.col("row").filter(pl.col(source).is_not_null()))
-                .last()
-                .alias(name)
-                for name, source in columns.items()
-            )
+        values = (
+            pl.when(pl.col(source).is_not_null())
+            .then(pl.struct(*order, pl.col(source).alias("value"), pl.lit(value=False).alias("varies")))
+            .alias(name)
+            for name, source in columns.items()
         )
+        parts.append(_latest(batch.select(id_column, *values), id_column, order))
         if sum(part.height for part in parts) > COMPACT_ROWS:
-            parts = [_latest(pl.concat(parts), id_column, names)]
-    table = _latest(pl.concat(parts), id_column, names)
-    table = table.select(id_column, *(pl.col(name).struct.field("value").alias(name) for name in names))
-    return table.select(id_column, *(_typed(table, name) for name in names))
+            parts = [_latest(pl.concat(parts), id_column, order)]
+    table = _latest(pl.concat(parts), id_column, order)
+    several = {name: int(table[name].struct.field("varies").sum()) for name in columns}
+    table = table.select(id_column, *(pl.col(name).struct.field("value").alias(name) for name in columns))
+    found = [_varying(name, id_column, round(n / table.height, 6)) for name, n in several.items() if n]
+    return table.select(id_column, *(_typed(table, name) for name in columns)), found
 
 
 def described(known: pl.DataFrame, side: pl.DataFrame | None, id_column: str) -> pl.DataFrame:
@@ -157,10 +169,25 @@ def described(known: pl.DataFrame, side: pl.DataFrame | None, id_column: str) ->
     return known.join(side, on=id_column, how="left", maintain_order="left")
 
 
-def _latest(parts: pl.DataFrame, id_column: str, names: Sequence[str]) -> pl.DataFrame:
-    return parts.group_by(id_column).agg(
-        pl.col(name).drop_nulls().sort_by(pl.col(name).drop_nulls().struct.field("row")).last() for name in names
+def _latest(parts: pl.DataFrame, id_column: str, order: Sequence[str]) -> pl.DataFrame:
+    """Returns for each id the last of its values, structs with the fields of `order`, `value` and `varies`."""
+    return parts.group_by(id_column).agg(_last(name, order) for name in parts.columns if name != id_column)
+
+
+def _last(name: str, order: Sequence[str]) -> pl.Expr:
+    known = pl.col(name).drop_nulls()
+    last = known.sort_by(*(known.struct.field(key) for key in order)).last()
+    varies = known.struct.field("varies").any() | (known.struct.field("value").n_unique() > 1)
+    fields = (last.struct.field(key) for key in (*order, "value"))
+    return pl.when(known.len() > 0).then(pl.struct(*fields, varies.alias("varies"))).alias(name)
+
+
+def _varying(name: str, id_column: str, share: float) -> Finding:
+    sentence = (
+        f"Share of the {id_column}s for which the log has several values of '{name}'; each gets the last of the whole "
+        f"log, its test part too: leave it out of source.{id_column}_columns if a model must not know that."
     )
+    return Finding("warn", "varying_description", share, sentence)
 
 
 def _ids(column: pl.Series) -> pl.Series:
@@ -168,7 +195,7 @@ def _ids(column: pl.Series) -> pl.Series:
     if column.dtype.is_float() and (column.drop_nulls() == column.drop_nulls().floor()).all():
         column = column.cast(pl.Int64)
     text = column.cast(pl.String).replace("", None)
-    return text.str.replace(r"\.0$", "") if text.drop_nulls().str.contains(DECIMALS).all() else text
+    return text.str.replace(r"\.0$", "") if text.drop_nulls().str.contains(WHOLE).all() else text
 
 
 def _typed(table: pl.DataFrame, name: str, separator: str | None = None) -> pl.Series:

@@ -59,8 +59,8 @@ def require_no_utf8(file: Path) -> None:
         while chunk := stream.read(CHUNK):
             if _MULTIBYTE.search(chunk):
                 raise DataError(
-                    f"{file} is UTF-8 text with bytes that are none; it may be damaged: mend it, or set "
-                    f"source.encoding={FALLBACK} to read every byte as a character."
+                    f"{file} is UTF-8 text with bytes that are none, or text of another encoding; mend it, or set "
+                    f"source.encoding to what it is, such as gbk, cp1251 or {FALLBACK}."
                 )
 
 

@@ -62,7 +62,8 @@ def existing_files(path: str | Sequence[str], key: str) -> list[Path]:
         DataError: nothing is there, or a file is empty.
     """
     found: dict[Path, Path] = {}
-    for each in [path] if isinstance(path, str) else path:
+    # A configuration reads the name of a file as a number if it looks like one.
+    for each in path if isinstance(path, Sequence) and not isinstance(path, str) else [path]:
         for file in _matching(str(each), key):
             found.setdefault(file.resolve(), existing_file(str(file), key))
     return list(found.values())

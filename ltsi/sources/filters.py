@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import difflib
+import re
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
@@ -14,21 +15,16 @@ from ltsi.errors import ConfigError
 # Digits are ASCII, which `\d` is not, and the number has a size that each engine reads.
 NUMBER = r"^[ \t]*[+-]?(?:[0-9]{1,200}\.?[0-9]{0,200}|\.[0-9]{1,200})(?:[eE](?:-[0-9]{1,3}|\+?[0-9]{1,2}))?[ \t]*$"
 
-_TEXT: dict[str, Callable[[nw.Expr, Any], nw.Expr]] = {
-    "equals": lambda text, value: text == str(value),
-    "not_equals": lambda text, value: text != str(value),
-    "one_of": lambda text, values: text.is_in([str(value) for value in values]),
-    "none_of": lambda text, values: ~text.is_in([str(value) for value in values]),
-    "startswith": lambda text, prefix: text.str.starts_with(str(prefix)),
-    "not_startswith": lambda text, prefix: ~text.str.starts_with(str(prefix)),
-}
+_SAME = ("equals", "not_equals", "one_of", "none_of")
+_NEGATED = ("not_equals", "none_of", "not_startswith")
 _NUMBER: dict[str, Callable[[nw.Expr, float], nw.Expr]] = {
     "greater_than": lambda number, bound: number > bound,
     "at_least": lambda number, bound: number >= bound,
     "less_than": lambda number, bound: number < bound,
     "at_most": lambda number, bound: number <= bound,
 }
-OPERATORS = ("not_null", *_TEXT, *_NUMBER)
+OPERATORS = ("not_null", *_SAME, "startswith", "not_startswith", *_NUMBER)
+EXACT = 2.0**53  # floats above do not hold every integer
 
 
 @dataclass(frozen=True)
@@ -56,7 +52,7 @@ class Filter:
         """
         where = f"source.filters[{position}]"
         form = f"an entry reads {{column: NAME, OPERATOR: VALUE, reason: TEXT}} with one of: {', '.join(OPERATORS)}"
-        if not isinstance(entry, Mapping) or not isinstance(entry.get("column"), str):
+        if not isinstance(entry, Mapping) or not isinstance(entry.get("column"), str | int):
             raise ConfigError(f"{where} names no column; {form}.")
         given = [str(key) for key in entry if key not in {"column", "reason"}]
         for key in given:
@@ -69,7 +65,7 @@ class Filter:
             raise ConfigError(f"{where} has {len(given)} operators, not one; {form}.")
         operator, value = given[0], entry[given[0]]
         _check_value(where, operator, value)
-        column = entry["column"]
+        column = str(entry["column"])  # a configuration reads the name as a number if it looks like one
         told = f"{column} missing" if operator == "not_null" else f"not {column} {operator} {value}"
         return cls(column, operator, value, str(entry.get("reason") or told))
 
@@ -78,10 +74,12 @@ class Filter:
         if self.operator == "not_null":
             return ~column.is_null()
         if self.on_numbers:
-            holds = _NUMBER[self.operator](as_number(column, dtype), self.value)
+            return _NUMBER[self.operator](as_number(column, dtype), self.value).fill_null(value=False)
+        if self.operator in _SAME:
+            holds = _is_in(column, dtype, self.value if self.operator.endswith("_of") else [self.value])
         else:
-            holds = _TEXT[self.operator](column.cast(nw.String), self.value)
-        return holds.fill_null(value=False)
+            holds = column.cast(nw.String).str.starts_with(str(self.value)).fill_null(value=False)
+        return ~column.is_null() & (~holds if self.operator in _NEGATED else holds)
 
     @property
     def on_numbers(self) -> bool:
@@ -105,6 +103,27 @@ def as_number(column: nw.Expr, dtype: nw.dtypes.DType) -> nw.Expr:
     if dtype != nw.String:
         return nw.lit(None, dtype=nw.Float64)
     return nw.when(column.str.contains(NUMBER)).then(column).str.strip_chars().cast(nw.Float64)
+
+
+def _is_in(column: nw.Expr, dtype: nw.dtypes.DType, values: Sequence[Any]) -> nw.Expr:
+    """Tells values that are one of some, never missing: 17850 is 17850.0, and true is True, however they are stored."""
+    text = column.cast(nw.String)
+    same = text.is_in([str(value) for value in values]).fill_null(value=False)
+    # Larger integers are compared as text, which is exact.
+    numbers = [n for value in values if (n := _number(value, dtype)) is not None and abs(n) < EXACT]
+    if numbers:
+        same = same | as_number(column, dtype).is_in(numbers).fill_null(value=False)
+    flags = [str(value).lower() for value in values if isinstance(value, bool) or dtype == nw.Boolean]
+    return same | text.str.to_lowercase().is_in(flags).fill_null(value=False) if flags else same
+
+
+def _number(value: object, dtype: nw.dtypes.DType) -> float | None:
+    """Returns a value as the number that a column of that type may hold."""
+    if isinstance(value, bool):
+        return float(value) if dtype.is_numeric() else None
+    if isinstance(value, str):
+        return float(value) if dtype.is_numeric() and re.search(NUMBER, value) else None
+    return float(value) if isinstance(value, int | float) else None
 
 
 def _check_value(where: str, operator: str, value: object) -> None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import difflib
+import re
 import uuid
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
@@ -13,6 +14,7 @@ from typing import Any
 import narwhals as nw
 import numpy as np
 import polars as pl
+import pyarrow as pa
 import pyarrow.parquet as pq
 
 from ltsi.engines.engine import Engine, Frame
@@ -21,6 +23,7 @@ from ltsi.events import count
 from ltsi.sources.columns import shown
 from ltsi.sources.delimited import Delimited, TextFormat
 from ltsi.sources.files import BOM_UTF8, open_bytes, readable
+from ltsi.sources.filters import NUMBER
 from ltsi.sources.json_lines import JsonLines
 
 Choose = Callable[[Sequence[str]], Sequence[tuple[str, str]]]
@@ -37,6 +40,7 @@ class Staged:
         ends: rows up to the end of each file.
         origin: what the table is called in errors: the file, or the first of several.
         notes: how it was read.
+        joined: whether fields of delimited text hold line breaks.
     """
 
     rows: Frame
@@ -44,6 +48,7 @@ class Staged:
     ends: Sequence[int]
     origin: str
     notes: Sequence[str]
+    joined: bool = False
 
     def locate(self, row: int) -> str:
         """Names a row: its number in its file, and the file if there are several."""
@@ -80,7 +85,8 @@ def stage(files: Sequence[Path], choose: Choose, engine: Engine, said: TextForma
                 parts.append(JsonLines(file, said.encoding, engine.folder))
             else:
                 parts.append(Delimited(file, said, engine.folder))
-    columns = _chosen(files, [part.names for part in parts], choose)
+    headed = kinds[0] == "delimited text" and said.header is None
+    columns = _chosen(files, [part.names for part in parts], choose, headed=headed)
     folder = engine.folder / uuid.uuid4().hex
     folder.mkdir()
     types = _common_types([part for part in parts if isinstance(part, JsonLines)], columns)
@@ -94,9 +100,9 @@ def stage(files: Sequence[Path], choose: Choose, engine: Engine, said: TextForma
                 rows = part.write_parquet(columns, targets[-1], ends[-1] + 1, prefix)
         ends.append(ends[-1] + rows)
     notes = dict.fromkeys(part.note for part in parts)
-    return Staged(
-        engine.scan_parquet(targets), files, ends[1:], origin, [f"{origin} is read as {note}." for note in notes]
-    )
+    told = [f"{origin} is read as {note}." for note in notes]
+    joined = any(isinstance(part, Delimited) and part.joined for part in parts)
+    return Staged(engine.scan_parquet(targets), files, ends[1:], origin, told, joined)
 
 
 def stage_address(address: str, choose: Choose, engine: Engine, prefix: str) -> Staged:
@@ -147,13 +153,18 @@ def _kind(file: Path) -> str:
     return "JSON lines" if start.startswith(b"{") else "delimited text"
 
 
-def _chosen(files: Sequence[Path | str], found: Sequence[Sequence[str]], choose: Choose) -> list[str]:
-    """Returns the columns that are needed, which each file has."""
+def _chosen(
+    files: Sequence[Path | str], found: Sequence[Sequence[str]], choose: Choose, *, headed: bool = False
+) -> list[str]:
+    """Returns the columns that are needed, which each file has; `headed` if their names are the first row of a text."""
     wanted = choose(found[0])
     for key, column in wanted:
         if column not in found[0]:
             hint = near_match(column, found[0])
-            if len(found[0]) == 1 and " " in found[0][0].strip():
+            if headed and any(re.search(NUMBER, name) for name in found[0]):
+                table = next((t for t in ("source.items", "source.users") if key.startswith(f"{t}.")), "source")
+                hint = f" If that is its first row, set {table}.header=[...] to the names of its columns."
+            elif len(found[0]) == 1 and " " in found[0][0].strip():
                 hint = " If blanks separate its columns, set source.delimiter=whitespace."
             raise DataError(
                 f"{files[0]} has no column '{column}'; it has: {_shown_names(found[0])}; set {key}=COLUMN.{hint}"
@@ -174,13 +185,30 @@ def _stage_parquet(files: Sequence[Path], choose: Choose, engine: Engine, prefix
             schemas.append(parquet.schema_arrow)
             rows.append(parquet.metadata.num_rows)
     columns = _chosen(files, [schema.names for schema in schemas], choose)
+    coded = [False] * len(files)
     for name in columns:
-        types = [_plain(schema.field(name).type) for schema in schemas]
-        _require_alike(files, name, types)
+        types = [schema.field(name).type for schema in schemas]
+        _require_alike(files, name, [_plain(dtype) for dtype in types])
+        if any(pa.types.is_dictionary(dtype) != pa.types.is_dictionary(types[0]) for dtype in types):
+            coded = [old or pa.types.is_dictionary(dtype) for old, dtype in zip(coded, types, strict=True)]
+    # Engines join no categories of one file to texts of another.
+    read = [_decoded(file, columns, engine.folder) if odd else file for file, odd in zip(files, coded, strict=True)]
     with readable(files[0]):
-        table = engine.scan_parquet(files).select(nw.col(name).alias(prefix + name) for name in columns)
+        table = engine.scan_parquet(read).select(nw.col(name).alias(prefix + name) for name in columns)
         staged = engine.stage(engine.with_rows(table))
     return Staged(staged, files, list(accumulate(rows)), origin, [])
+
+
+def _decoded(file: Path, columns: Sequence[str], folder: Path) -> Path:
+    """Writes some columns of a Parquet file anew, categories as texts, in bounded memory."""
+    target = folder / f"{uuid.uuid4().hex}.parquet"
+    with readable(file), pq.ParquetFile(file) as parquet:
+        fields = (parquet.schema_arrow.field(name) for name in columns)
+        schema = pa.schema([f.with_type(f.type.value_type) if pa.types.is_dictionary(f.type) else f for f in fields])
+        with pq.ParquetWriter(target, schema, compression="lz4") as writer:
+            for batch in parquet.iter_batches(columns=list(columns)):
+                writer.write_batch(batch.select(list(columns)).cast(schema))
+    return target
 
 
 def _common_types(parts: Sequence[JsonLines], columns: Sequence[str]) -> dict[str, Any]:

@@ -37,7 +37,8 @@ class Table:
         columns: columns of the file by role: user, item, time, behavior, value, part. A role set to None is not there;
             without time the log has no clock and the order of the rows counts. A list of columns of time is joined by
             '-' and read by `time_format`. A part is train, valid or test: the user's own split.
-        item_columns: columns that describe the item (price, category); an item gets the last value that is not missing.
+        item_columns: columns that describe the item (price, category); an item gets the last value, by time,
+            of the whole log that is not missing.
         user_columns: columns that describe the user, likewise.
         items: a table of items beside the log, see `SideTable`.
         users: a table of users beside the log, see `SideTable`.
@@ -46,6 +47,7 @@ class Table:
         delimiter: of delimited text, or `whitespace`; None finds it in the header.
         encoding: of text; None detects it.
         header: names of the columns where the files have no header line.
+        quote: what fields with delimiters or line breaks are written in; None takes quotes for ordinary characters.
         time_unit: s, ms, us, ns, day or excel if times are numbers; None detects s, ms, us and ns.
         time_format: strptime format if times are text; None detects ISO 8601.
         time_zone: zone of times that carry none.
@@ -62,6 +64,7 @@ class Table:
     delimiter: str | None = None
     encoding: str | None = None
     header: Sequence[str] | None = None
+    quote: str | None = '"'
     time_unit: str | None = None
     time_format: str | None = None
     time_zone: str = "UTC"
@@ -72,6 +75,7 @@ class Table:
 
     def __post_init__(self) -> None:
         """Refuses what cannot be meant, before a file is opened."""
+        self._name_columns()
         for role in self.columns:
             if role not in ROLES:
                 raise ConfigError(
@@ -94,9 +98,19 @@ class Table:
             )
         sides = {"item": self.items, "user": self.users}
         object.__setattr__(self, "_sides", {role: SideTable.parse(side, role) for role, side in sides.items() if side})
-        object.__setattr__(self, "_text", TextFormat(self.delimiter, self.encoding, self.header))
+        object.__setattr__(self, "_text", TextFormat(self.delimiter, self.encoding, self.header, self.quote))
         object.__setattr__(self, "_filters", tuple(Filter.parse(entry, i) for i, entry in enumerate(self.filters)))
         object.__setattr__(self, "_behaviors", declared_behaviors(self.behaviors or {}))
+
+    def _name_columns(self) -> None:
+        """Makes texts of the names of columns: a configuration reads some as numbers, such as 196."""
+        columns = {
+            role: given if given is None else str(given) if not _is_list(given) else [str(name) for name in given]
+            for role, given in self.columns.items()
+        }
+        object.__setattr__(self, "columns", columns)
+        for role in ID_COLUMNS:
+            object.__setattr__(self, f"{role}_columns", [str(name) for name in self._describing(role)])
 
     def input_files(self) -> list[Path]:
         """Returns the files that will be read.
@@ -129,7 +143,7 @@ class Table:
         if self._behaviors:
             log = events.select("behavior").unique().collect()["behavior"].to_list()
             behaviors = completed_behaviors(self._behaviors, log, staged.origin)
-        tables = {role: self._describe(events, role, engine, notes) for role in ID_COLUMNS}
+        tables = {role: self._describe(events, role, engine, notes, findings) for role in ID_COLUMNS}
         return RawData(
             events=events.select(*(name for name in ("row", *ROLES) if name in events.collect_schema())),
             clock=self.columns.get("time") is not None,
@@ -215,11 +229,12 @@ class Table:
 
     def _columns(self, rows: Events, staged: Staged) -> list[TextColumn | NumberColumn]:
         """Returns the columns in all roles but time."""
-        schema, columns = rows.collect_schema(), []
+        schema = rows.collect_schema()
+        columns: list[TextColumn | NumberColumn] = []
         for role in ROLES:
             for name in self._sources(role) if role != "time" else ():
-                kind = NumberColumn if role == "value" else TextColumn
-                columns.append(kind(role, _FILE + name, _origin(staged, name), schema[_FILE + name]))
+                place = (role, _FILE + name, _origin(staged, name), schema[_FILE + name])
+                columns.append(NumberColumn(*place) if role == "value" else TextColumn(*place, staged.joined))
         return columns
 
     def _time_way(self, rows: Events, staged: Staged) -> tuple[Events, TimeWay | None]:
@@ -259,13 +274,17 @@ class Table:
                 f"is none of: {', '.join(PARTS)}.{near_match(part.lower(), PARTS)}"
             )
 
-    def _describe(self, events: Events, role: str, engine: Engine, notes: list[str]) -> nw.DataFrame[Any] | None:
+    def _describe(
+        self, events: Events, role: str, engine: Engine, notes: list[str], findings: list[Finding]
+    ) -> nw.DataFrame[Any] | None:
         """Returns the table of items or users: what the log says about them, and what the table beside it does."""
         columns, side = self._describing(role), self._sides.get(role)
         if not columns and side is None:
             return None
         if columns:
-            known = last_values(events, {name: _FILE + name for name in columns}, role, engine)
+            sources = {name: _FILE + name for name in columns}
+            known, varying = last_values(events, sources, role, engine, clock=self.columns.get("time") is not None)
+            findings += varying
         else:
             known = pl.DataFrame({role: events.select(role).unique().collect()[role].to_list()}, {role: pl.String})
         if side is not None:
@@ -277,6 +296,10 @@ class Table:
             notes.append(f"{file} describes {n:,} of {known.height:,} {role}s.")
             known = described(known, table, role)
         return nw.from_native(known.sort(role), eager_only=True)
+
+
+def _is_list(given: object) -> bool:
+    return isinstance(given, Sequence) and not isinstance(given, str)
 
 
 def _origin(staged: Staged, column: str) -> str:

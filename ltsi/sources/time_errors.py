@@ -14,6 +14,7 @@ from ltsi.sources.columns import shown
 from ltsi.sources.time_formats import KINDS, MAGNITUDES, fitting_formats
 
 SAMPLE_ROWS = 1_000
+BLOCK_ROWS = 100_000
 ADVICE = "set source.time_unit=s (or ms, us, ns, day), or source.time_format='%Y%m%d' if they are dates"
 
 
@@ -101,12 +102,10 @@ def unreadable(events: Events, column: Column, row: int | None = None, reason: s
     """
     wanted = f"{column.format or 'ISO 8601'} time in zone {column.zone}"
     advice = "set source.time_format, source.time_unit or source.time_zone, or drop such rows with source.filters."
-    rows = events.select("row", nw.col(column.name).cast(nw.String))
+    rows = events.select("row", column.name)
+    row = _first_misfit(rows, column) if row is None else row
     if row is None:
-        texts = rows.sort("row").collect().rows()
-        row = next((n for n, text in texts if not _fits(str(text).strip(), column.format)), None)
-        if row is None:
-            return DataError(f"{column.origin} holds times that are no {wanted}; {advice}")
+        return DataError(f"{column.origin} holds times that are no {wanted}; {advice}")
     value = rows.filter(nw.col("row") == row).collect().item(0, column.name)
     told = f": {reason}" if reason else ""
     return DataError(
@@ -114,12 +113,23 @@ def unreadable(events: Events, column: Column, row: int | None = None, reason: s
     )
 
 
+def _first_misfit(rows: Events, column: Column) -> int | None:
+    """Returns the first row that the format does not fit: block after block, as the log may be larger than memory."""
+    place = nw.col("row")
+    for start in range(0, int(rows.select(place.max()).collect().item()), BLOCK_ROWS):
+        block = rows.filter((place > start) & (place <= start + BLOCK_ROWS)).sort("row").collect()
+        for row, value in block.rows():
+            if not _fits(str(value).strip(), column.format):
+                return int(row)
+    return None
+
+
 def _fits(text: str, written: str | None) -> bool:
     try:
         if written is None:
             datetime.fromisoformat(text)
         else:
-            datetime.strptime(text, written)
+            datetime.strptime(text if "." in written else text.removesuffix(".0"), written)
     except ValueError:
         return False
     return True

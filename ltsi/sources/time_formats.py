@@ -33,6 +33,7 @@ _DATES = (
     "%d %b %Y", "%d %B %Y", "%b %d, %Y", "%B %d, %Y", "%d-%b-%Y", "%a %b %d %Y",
 )  # fmt: skip
 _CLOCKS = ("", " %H:%M:%S", " %H:%M", "T%H:%M:%S", " %I:%M:%S %p", " %I:%M %p", ", %H:%M", ", %H:%M:%S")
+CLOCK_DIRECTIVES = frozenset("HIMSTRXcfps")
 
 
 def unit_of(size: float) -> str:

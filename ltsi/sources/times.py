@@ -23,7 +23,7 @@ from ltsi.events import Events, how_many
 from ltsi.findings import Finding
 from ltsi.sources.columns import ask
 from ltsi.sources.time_errors import refuse_numbers, refuse_texts, unreadable
-from ltsi.sources.time_formats import INTEGERS, KINDS, UNITS, completed_format, unit_of
+from ltsi.sources.time_formats import CLOCK_DIRECTIVES, INTEGERS, KINDS, UNITS, completed_format, unit_of
 from ltsi.sources.zones import changes, is_doubtful, to_utc
 
 DAY = 86_400
@@ -86,6 +86,11 @@ def check_time_settings(unit: str | None, written: str | None, zone: str) -> Non
             raise ConfigError(f"source.time_format='{written}' is no strptime format ({error}).") from error
         if "%" not in written:
             raise ConfigError(f"source.time_format='{written}' names no part of a time; set one like '%d/%m/%Y %H:%M'.")
+        if "%Z" in re.findall("%.", written):
+            raise ConfigError(
+                f"source.time_format='{written}': names of zones (%Z) are not read, as one name is several zones; "
+                "write offsets and use %z, or write the one name as it stands and set source.time_zone."
+            )
     try:
         ZoneInfo(zone)
     except (KeyError, ValueError, OSError) as error:
@@ -128,6 +133,7 @@ class TimeWay:
         local: whether the wall clock is that of `column.zone`; if not, it is UTC.
         fallible: whether computing `seconds` may fail, as a format of the user's can.
         single: whether numbers are stored in 32 bits.
+        days: whether times are days; one begins at its first moment, also where the clocks skip or repeat midnight.
     """
 
     column: TimeColumn
@@ -138,6 +144,7 @@ class TimeWay:
     local: bool = True
     fallible: bool = False
     single: bool = False
+    days: bool = False
 
     @classmethod
     def guess(cls, events: Events, column: TimeColumn) -> TimeWay:
@@ -148,6 +155,9 @@ class TimeWay:
         """
         dtype = events.collect_schema()[column.name]
         text = nw.col(column.name)
+        if column.format is not None and dtype.is_float():
+            whole = (text == text.floor()) & (text.abs() < INTEGERS)
+            return _by_format(events, column, nw.when(whole).then(text).cast(nw.Int64).cast(nw.String))
         if column.format is not None and (dtype == nw.String or dtype.is_integer()):
             return _by_format(events, column, text.cast(nw.String))
         if dtype.is_numeric():
@@ -157,7 +167,14 @@ class TimeWay:
         if isinstance(dtype, (nw.Datetime, nw.Date)):
             zone = dtype.time_zone if isinstance(dtype, nw.Datetime) else None
             moments = text.cast(nw.Datetime("us", zone))
-            return cls(column, "dates and times", _epoch(moments, events), local=zone is None, fallible=True)
+            return cls(
+                column,
+                "dates and times",
+                _epoch(moments, events),
+                local=zone is None,
+                fallible=True,
+                days=dtype == nw.Date,
+            )
         raise DataError(f"{column.origin} holds {dtype}, which is no time; set source.columns.time=COLUMN.")
 
     def computed(self) -> dict[str, nw.Expr]:
@@ -199,8 +216,9 @@ class TimeWay:
         seconds, how = self.seconds, self.how
         if self.local and column.zone != "UTC":
             start, found = changes(ZoneInfo(column.zone), answers["time_first"], answers["time_last"])
-            odd = is_doubtful(seconds, found)
-            if found and ask(events, {"odd": how_many(odd)})["odd"]:
+            doubtful = [change for change in found if not self.days or abs(change.shift) >= DAY]
+            odd = is_doubtful(seconds, doubtful)
+            if doubtful and ask(events, {"odd": how_many(odd)})["odd"]:
                 row = events.filter(odd).select(nw.col("row").min()).collect().item()
                 raise unreadable(events, column, row, "the clocks skip or repeat it")
             seconds, how = to_utc(seconds, start, found), f"{how} in zone {column.zone}"
@@ -284,10 +302,12 @@ def _by_format(events: Events, column: TimeColumn, text: nw.Expr) -> TimeWay:
     assert column.format is not None
     written, suffix = completed_format(column.format)
     text = text.str.strip_chars()
+    if "." not in written:
+        text = text.str.replace_all(r"\.0$", "")  # whole numbers written as decimals
     moments = (nw.concat_str(text, nw.lit(suffix)) if suffix else text).str.to_datetime(format=written)
-    return TimeWay(
-        column, f"'{column.format}' times", _epoch(moments, events), local="%z" not in written, fallible=True
-    )
+    days = not set(re.findall(r"%-?([A-Za-z])", written)) & CLOCK_DIRECTIVES
+    how, local = f"'{column.format}' times", "%z" not in written
+    return TimeWay(column, how, _epoch(moments, events), local=local, fallible=True, days=days)
 
 
 def _sample(events: Events, column: TimeColumn) -> list[Any]:
@@ -345,7 +365,7 @@ def _texts(events: Events, column: TimeColumn) -> TimeWay:
         fractions = any(re.search(r"\.0*[1-9]", value) for value in sample)
         return replace(way, how=way.how + WITHOUT_FRACTIONS) if fractions else way
     if kind == "date":
-        return TimeWay(column, "dates", _epoch(written.str.to_datetime(format="%Y-%m-%d"), events))
+        return TimeWay(column, "dates", _epoch(written.str.to_datetime(format="%Y-%m-%d"), events), days=True)
     minutes, zoned = "to the minute" in kind, "with zone" in kind
     wall = written.str.slice(0, 16 if minutes else 19).str.replace_all("T", " ", literal=True)
     seconds = _epoch(wall.str.to_datetime(format="%Y-%m-%d %H:%M" if minutes else "%Y-%m-%d %H:%M:%S"), events)

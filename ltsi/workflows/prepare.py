@@ -105,7 +105,7 @@ def prepare_source(name: str) -> Store:
 def _prepare(cfg: DictConfig) -> tuple[Store, list[str]]:
     """Prepares a store unless it is there already; returns it and what to say about that."""
     _check(cfg)
-    source, path = build(cfg.source), store_path(cfg.name)
+    source, path = build(cfg.source), store_path(str(cfg.name))
     if isinstance(source, Named) and source.path is None:
         source.fetch()  # before the spinner: it draws a bar of its own
     with writing(path) as folder, _progress() as say:
@@ -126,7 +126,7 @@ def _prepare(cfg: DictConfig) -> tuple[Store, list[str]]:
         say("Encoding")
         encoded = encode(events, engine, raw.items, raw.users, TieOrder(cfg.ties, cfg.seed))
         say("Auditing")
-        found = [*raw.findings, *audit(encoded.events, encoded.row, clock=raw.clock)]
+        found = [*raw.findings, *audit(encoded.events, encoded.row, clock=raw.clock, ties=cfg.ties)]
         findings = refuse(found, override=cfg.audit == "warn")
         say("Writing")
         store = write_store(
@@ -167,15 +167,15 @@ def _dry_run(cfg: DictConfig) -> Result:
     _check(cfg)
     source = build(cfg.source)
     files = source.input_files()
-    said = [f"Nothing was written; the store would be {store_path(cfg.name)}"]
+    said = [f"Nothing was written; the store would be {store_path(str(cfg.name))}"]
     if isinstance(source, Named) and source.path is None and not files:
         return Result(messages=[f"{source.about['title']} would be fetched from {source.about['home']}.", *said])
-    rows = [[str(file), file.stat().st_size / 1e6] for file in files]
+    if not files:
+        return Result(messages=[f"source={cfg.source.name} reads no files here to estimate by.", *said])
     expected = estimate(files, cfg.engine.name)
-    tables = [Table(f"Files of source={cfg.source.name}", ("file", "MB"), rows)] if files else []
-    return Result(
-        tables=tables, messages=[str(expected), f"Nothing was written; the store would be {store_path(cfg.name)}"]
-    )
+    rows = [[str(file), file.stat().st_size / 1e6] for file in files]
+    table = Table(f"Files of source={cfg.source.name}", ("file", "MB"), rows)
+    return Result(tables=[table], messages=[str(expected), *said])
 
 
 def _identity(cfg: DictConfig) -> dict[str, Any]:

@@ -289,6 +289,15 @@ def test_refusal_leaves_no_folder_and_failure_does(ltsi_train: Run, train: Train
     assert list(folder.glob("outputs/train/*/*/train.log"))
 
 
+@pytest.mark.parametrize("name", ["web.log", "train.log"])
+def test_a_refusal_leaves_the_files_that_were_there(ltsi_train: Run, train: Train, folder: Path, name: str) -> None:
+    (folder / "logs").mkdir()
+    (folder / "logs" / name).write_text("raw data")
+    train(refuse(DataError, "no store"))
+    assert ltsi_train("hydra.run.dir=logs").exit_code == 1
+    assert (folder / "logs" / name).read_text().startswith("raw data")
+
+
 def test_sweep_names_the_jobs_that_failed_and_runs_the_others(ltsi_train: Run, train: Train) -> None:
     def work(cfg: Any) -> Result:
         if cfg.seed > 1:

@@ -97,6 +97,52 @@ def test_parquet_becomes_the_same_store(tmp_path: Path, engine: str) -> None:
     assert content(prepared("found", engine, *overrides)) == content(prepared("expected", "polars", *overrides))
 
 
+@pytest.mark.parametrize("engine", ["polars", *ENGINES])
+@pytest.mark.parametrize(
+    ("entry", "users"),
+    [
+        ("{column: ret, not_equals: true}", ["1", "4"]),
+        ("{column: ret, equals: 'true'}", ["2"]),
+        ("{column: cid, none_of: [17850, 3]}", ["3", "4"]),
+        ("{column: cid, equals: '17850'}", ["1"]),
+        ("{column: big, not_equals: 9007199254740993}", ["1", "3", "4"]),
+    ],
+)
+def test_filters_know_a_value_however_it_is_stored(tmp_path: Path, engine: str, entry: str, users: list[str]) -> None:
+    file = tmp_path / "log.parquet"
+    ids = {"user": [1, 2, 3, 4], "item": ["x"] * 4, "time": [1_318_896_000 + n for n in range(4)]}
+    flags = {"ret": [False, True, None, False], "cid": [17850.0, None, 2.0, 4.0]}
+    pl.DataFrame({**ids, **flags, "big": [2**53, 2**53 + 1, 1, 1]}).write_parquet(file)
+    store = prepared("found", engine, "source=table", f"source.path={file}", f"source.filters=[{entry}]")
+    assert store.users["user"].to_list() == users
+
+
+@pytest.mark.parametrize("engine", ENGINES)
+@pytest.mark.parametrize("suffix", ["csv", "parquet"])
+def test_dates_written_as_decimals_become_the_same_store(tmp_path: Path, engine: str, suffix: str) -> None:
+    file = tmp_path / f"log.{suffix}"
+    table = pl.DataFrame(
+        {"user": [1.0, 2.0, 1.0], "item": ["x", "y", "z"], "time": [20181104.0, 20181105.0, 20181106.0]}
+    )
+    table.write_csv(file) if suffix == "csv" else table.write_parquet(file)
+    overrides = ["source=table", f"source.path={file}", "source.time_format='%Y%m%d'"]
+    overrides.append("source.time_zone=America/Sao_Paulo")
+    expected = prepared("expected", "polars", *overrides)
+    assert expected.time[0] == 1_541_300_400  # the first moment of a day without a midnight
+    assert content(prepared("found", engine, *overrides)) == content(expected)
+
+
+@pytest.mark.parametrize("engine", ["polars", *ENGINES])
+def test_categories_in_one_file_are_texts_in_another(tmp_path: Path, engine: str) -> None:
+    rows = pl.DataFrame({"time": [1_318_896_000, 1_318_896_001], "item": ["x", "y"], "user": ["a", "b"]})
+    (tmp_path / "logs").mkdir()
+    for name, kind in (("1", pl.String), ("2", pl.Categorical), ("3", pl.String)):
+        rows.with_columns(pl.col("user", "item").cast(kind)).write_parquet(tmp_path / "logs" / f"{name}.parquet")
+    store = prepared("found", engine, "source=table", f"source.path={tmp_path}/logs")
+    assert store.users["user"].to_list() == ["a", "b"]
+    assert store.item.tolist() == [0] * 3 + [1] * 3
+
+
 def test_files_follow_each_other_whatever_their_sizes(tmp_path: Path) -> None:
     folder = tmp_path / "logs"
     folder.mkdir()

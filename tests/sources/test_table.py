@@ -30,7 +30,7 @@ ROWS = (
     ("ann", "hat", 1318896010, "buy", 8.5, None),
     ("ann", "cap", 1318896015, None, None, "blue"),
 )
-TEXTS = st.text(st.characters(codec="utf-8", exclude_characters="\x00\r"), min_size=1)
+TEXTS = st.text(st.characters(codec="utf-8", exclude_characters="\x00\r\n"), min_size=1)
 
 
 def write(path: Path, rows: Any = ROWS, header: tuple[str, ...] = HEADER, delimiter: str = ",") -> str:
@@ -82,7 +82,7 @@ def test_a_delimiter_that_is_set_is_believed(tmp_path: Path) -> None:
 def test_any_text_is_an_id(tmp_path_factory: pytest.TempPathFactory, rows: list[Any], delimiter: str) -> None:
     path = write(tmp_path_factory.mktemp("log") / "log.csv", rows, ("who", "what", "at"), delimiter)
     events = load(path)
-    if not all(text.endswith(".0") for user, item, _ in rows for text in (user, item)):
+    if not any(text.endswith(".0") for user, item, _ in rows for text in (user, item)):
         assert [(event["user"], event["item"], event["time"]) for event in events] == rows
 
 
@@ -97,6 +97,29 @@ def test_whole_numbers_written_as_decimals_lose_them(tmp_path: Path, ids: list[A
 def test_one_text_among_them_and_all_keep_their_decimals(tmp_path: Path) -> None:
     rows = [(user, *row[1:]) for user, row in zip(["1.0", "2.0", "x", "3.0"], ROWS, strict=True)]
     assert [event["user"] for event in load(write(tmp_path / "log.csv", rows))] == ["1.0", "2.0", "x", "3.0"]
+
+
+@pytest.mark.parametrize(
+    ("ids", "found", "told"),
+    [
+        (["17850.0", "2", "17850", "2.0"], ["17850", "2", "17850", "2"], "their '.0' is left out"),
+        (
+            ["17850.0", "x", "17850", "2"],
+            ["17850.0", "x", "17850", "2"],
+            "1 ids such as '17850.0' in row 1 end in '.0'",
+        ),
+    ],
+)
+def test_ids_written_with_and_without_decimals_are_no_two_in_silence(
+    tmp_path: Path, ids: list[str], found: list[str], told: str
+) -> None:
+    path = write(tmp_path / "log.csv", [(user, *row[1:]) for user, row in zip(ids, ROWS, strict=True)])
+    beside = write(tmp_path / "ages.csv", [("17850.0", 31), ("2", 4)], ("id", "age"))
+    raw = Table(path, COLUMNS, users={"path": beside, "key": "id"}).load(engine)
+    assert raw.events.sort("row").collect()["user"].to_list() == found
+    assert any(told in note for note in raw.notes)
+    assert raw.users is not None
+    assert ("17850", 31) in raw.users.rows()
 
 
 def test_without_time_the_order_of_the_rows_counts(tmp_path: Path) -> None:
@@ -149,6 +172,24 @@ def test_filters_drop_rows_in_order_and_count_them(tmp_path: Path) -> None:
 def test_each_operator(tmp_path: Path, suffix: str, entry: dict[str, Any], kept: list[int]) -> None:
     events = load(write(tmp_path / f"log{suffix}"), filters=[entry])
     assert [event["row"] for event in events] == kept
+
+
+@pytest.mark.parametrize(
+    ("written", "entry", "kept"),
+    [
+        (("true", "False", "TRUE", ""), {"not_equals": True}, [2]),
+        (("true", "False", "yes", ""), {"one_of": [False, "yes"]}, [2, 3]),
+        (("17850.0", "17850", "1785", ""), {"none_of": [17850]}, [3]),
+        (("0.00", "0", "x", ""), {"equals": 0}, [1, 2]),
+        (("007", "7", "x", ""), {"equals": "7"}, [2]),  # what is given as text is text
+    ],
+)
+def test_values_of_text_are_known_however_they_are_written(
+    tmp_path: Path, written: Any, entry: Any, kept: list[int]
+) -> None:
+    rows = [(*row[:3], text) for row, text in zip(ROWS, written, strict=True)]
+    path = write(tmp_path / "log.csv", rows, HEADER[:4])
+    assert [event["row"] for event in load(path, filters=[{"column": "how", **entry}])] == kept
 
 
 @pytest.mark.parametrize(

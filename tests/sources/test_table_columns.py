@@ -7,6 +7,7 @@ from typing import Any
 import polars as pl
 import pytest
 
+from ltsi.engines import polars
 from ltsi.engines.polars import Polars
 from ltsi.errors import ConfigError, DataError, UserError
 from ltsi.events import Behavior, RawData
@@ -99,6 +100,25 @@ def test_columns_of_the_log_describe_users_and_items(tmp_path: Path, monkeypatch
         {"item": "2", "price": 3.0, "how": "buy"},
     ]
     assert raw.users.rows() == [("a", "Kiel"), ("b", "Rome")]
+
+
+@pytest.mark.parametrize("compact", [1, 2_000_000])
+def test_the_last_value_is_that_of_the_latest_time(
+    tmp_path: Path, compact: int, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(descriptions, "COMPACT_ROWS", compact)
+    monkeypatch.setattr(polars, "BATCH_ROWS", compact)
+    rows = "a,1,1318896300,30,x\na,1,1318896200,20,x\na,1,1318896100,10,\na,2,1318896000,,\na,2,1318896300,7,y\n"
+    path = write(tmp_path / "log.csv", "user,item,time,price,kind\n" + rows)
+    raw = Table(path, COLUMNS, item_columns=["price", "kind"]).load(engine)
+    assert raw.items is not None
+    assert raw.items.rows() == [("1", 30.0, "x"), ("2", 7.0, "y")]
+    (finding,) = raw.findings
+    assert (finding.severity, finding.finding, finding.value) == ("warn", "varying_description", 0.5)
+    assert "several values of 'price'; each gets the last of the whole log, its test part too" in finding.detail
+    raw = Table(path, COLUMNS | {"time": None}, item_columns=["price"]).load(engine)
+    assert raw.items is not None
+    assert raw.items.rows() == [("1", 10.0), ("2", 7.0)]
 
 
 @pytest.mark.parametrize("suffix", [".csv", ".parquet", ".jsonl"])

@@ -23,7 +23,7 @@ engine = Polars(Path(WORK.name))
 
 COLUMNS = {"user": "user", "item": "item", "time": "time"}
 HEAD = "user,item,time\n"
-TEXTS = st.text(st.characters(codec="utf-8", exclude_characters="\x00"), min_size=1)
+TEXTS = st.text(st.characters(codec="utf-8", exclude_characters="\x00\r\n"), min_size=1)
 
 
 def load(path: Any, columns: Any = COLUMNS, **settings: Any) -> list[tuple[Any, ...]]:
@@ -107,7 +107,8 @@ def test_what_is_no_utf8_is_read_as_most_other_texts_are_and_it_is_said(tmp_path
     path = write(tmp_path / "log.csv", HEAD + "zoë,5€,1318896000\n", "cp1252")
     assert load(path) == [("zoë", "5€", 1318896000, 1)]
     assert any(
-        "is read as CP1252 text, columns separated by commas" in n for n in Table(str(path), COLUMNS).load(engine).notes
+        "is read as CP1252 text (a guess; set source.encoding if it is another), columns" in n
+        for n in Table(str(path), COLUMNS).load(engine).notes
     )
     assert load(write(tmp_path / "log.csv", HEAD + "zoë,x,1318896000\n", "cp437"), encoding="cp437")[0][0] == "zoë"
     late = write(tmp_path / "late.csv", HEAD + "a,x,1318896000\n" * 80_000 + "zoë,x,1318896000\n", "latin-1")
@@ -117,6 +118,13 @@ def test_what_is_no_utf8_is_read_as_most_other_texts_are_and_it_is_said(tmp_path
 def test_an_encoding_that_does_not_fit_is_refused(tmp_path: Path) -> None:
     path = write(tmp_path / "log.csv", HEAD + "zoë,x,1318896000\n", "latin-1")
     refused(path, r"log\.csv is no UTF-8 text; set source\.encoding to what it is", encoding="utf-8")
+    for text, encoding in (("用户名称", "gbk"), ("Пользователь", "cp1251")):
+        rows = "".join(f"{text}{n},x,{1318896000 + n}\n" for n in range(200))
+        told = r"other\.csv is .*set source\.encoding to what it is, such as gbk, cp1251 or cp1252"
+        foreign = write(tmp_path / "other.csv", HEAD + rows, encoding)
+        refused(foreign, told, encoding="utf-8")
+        assert load(foreign, encoding=encoding)[0][0] == f"{text}0"
+    refused(write(tmp_path / "other.csv", HEAD + "ПГ°,x,1318896000\n", "cp1251"), told)  # C3 B0 is a character of UTF-8
     refused(path, r"log\.csv is no ascii text .*; set source\.encoding", encoding="ascii")
     with pytest.raises(ConfigError, match=r"source\.encoding=klingon is no encoding"):
         load(path, encoding="klingon")
@@ -142,12 +150,70 @@ def test_blanks_between_columns_are_guessed_in_the_error(tmp_path: Path) -> None
     )
 
 
+def test_a_file_without_a_header_is_not_taken_for_one_with_odd_names(tmp_path: Path) -> None:
+    path = write(tmp_path / "log.csv", "196,242,881250949\n1,2,881250950\n")
+    refused(path, r"has no column 'user'; it has: 196, 242, .* If that is its first row, set source\.header=\[\.\.\.\]")
+    with pytest.raises(DataError, match=r"first row, set source\.items\.header=\[\.\.\.\]"):
+        load(path, header=["user", "item", "time"], items={"path": str(path), "key": "id"})
+
+
+def test_a_tab_as_a_command_line_writes_it(tmp_path: Path) -> None:
+    path = write(tmp_path / "log.dat", "user,a\titem\ttime\na\tx\t1318896000\n")
+    assert load(path, COLUMNS | {"user": "user,a"}, delimiter="\\t") == [("a", "x", 1318896000, 1)]
+
+
 def test_a_header_that_is_given(tmp_path: Path) -> None:
     path = write(tmp_path / "log.csv", "a,x,1318896000\n")
     assert load(path, header=["user", "item", "time"]) == [("a", "x", 1318896000, 1)]
     refused(path, r"row 1 has 3 fields, and source\.header names 2 columns", header=["user", "item"])
     with pytest.raises(ConfigError, match=r"source\.delimiter must be one or more characters"):
         load(path, delimiter='"')
+
+
+@pytest.mark.parametrize("end", ["\n", "\r\n"])
+def test_blank_lines_before_the_header(tmp_path: Path, end: str) -> None:
+    path = write(tmp_path / "log.csv", f"\n\n{HEAD}a,x,1318896000\n\nb,y,1318896001".replace("\n", end))
+    assert load(path, COLUMNS | {"time": None}) == [("a", "x", 0, 1), ("b", "y", 0, 2)]
+    refused(write(path, f"\n{HEAD}a,x,1\nb\n".replace("\n", end)), r"row 2 \(line 4\) has 1 fields")
+
+
+@pytest.mark.parametrize(
+    ("item", "last", "sentence"),
+    [
+        ("name", '"Best of', r"log\.tsv: a quote opens a field in line 2 and closes inside another in line 5"),
+        ("id", '"Best of', r"log\.tsv: a quote opens a field in line 2 and closes inside another in line 5"),
+        ("name", 'Best of"', r"log\.tsv, column 'name': '.*' in row 1 holds a line break"),
+        ("name", "Best of", r"log\.tsv, row 1 \(line 2\) has 1 fields, not 4"),
+    ],
+)
+def test_a_quote_that_is_none_swallows_no_rows(tmp_path: Path, item: str, last: str, sentence: str) -> None:
+    names = ['"Heroes', "Ran", "M", last]
+    lines = [f"{name}\tu{n}\t{n}\t160000000{n}\n" for n, name in enumerate(names)]
+    path = write(tmp_path / "log.tsv", "name\tuser\tid\ttime\n" + "".join(lines))
+    refused(path, sentence + r".* source\.quote=null", COLUMNS | {"item": item})
+    found = load(path, COLUMNS | {"item": item}, quote=None)
+    assert [row[1] for row in found] == (names if item == "name" else list("0123"))
+
+
+@pytest.mark.parametrize("rows", [9_000, 400_000])
+def test_quotes_far_apart_swallow_no_rows(tmp_path: Path, rows: int, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(delimited, "BLOCK", 1 << 20)  # the quotes lie in one block, or not
+    lines = [
+        '"Heroes,x,1318896000\n',
+        *["Ran,x,1318896000\n"] * rows,
+        '"Best of,x,1318896000\n',
+        "M,x,1318896000\n" * 9,
+    ]
+    path = write(tmp_path / "log.csv", HEAD + "".join(lines))
+    refused(path, r"log\.csv.* line 2\b.*; set source\.quote=null|row 1 \(line 2\) .*; set source\.quote=null")
+    assert len(load(path, quote=None)) == rows + 11
+
+
+def test_another_quote_and_line_breaks_in_what_is_no_id(tmp_path: Path) -> None:
+    path = write(tmp_path / "log.csv", HEAD.replace("item", "item,text") + "a,x,'such, a\nday',1318896000\n")
+    assert load(path, quote="'") == [("a", "x", 1318896000, 1)]
+    with pytest.raises(ConfigError, match=r"source\.quote='' must be one ASCII character"):
+        load(path, quote="''")
 
 
 @pytest.mark.parametrize(

@@ -1,3 +1,4 @@
+import tracemalloc
 from datetime import UTC, datetime, timedelta, timezone
 from typing import Any
 
@@ -9,6 +10,7 @@ from hypothesis import strategies as st
 
 from ltsi.errors import ConfigError, DataError
 from ltsi.findings import Finding
+from ltsi.sources import time_errors
 from ltsi.sources.time_formats import UNITS
 from ltsi.sources.times import TimeColumn, parse_times
 
@@ -96,6 +98,9 @@ def test_a_format() -> None:
     ("values", "written", "expected"),
     [
         ([19970102], "%Y%m%d", "1997-01-02 00:00:00"),
+        ([19970102.0], "%Y%m%d", "1997-01-02 00:00:00"),
+        (["19970102.0"], "%Y%m%d", "1997-01-02 00:00:00"),
+        (["02/01/2011 03:04:05.0"], "%d/%m/%Y %H:%M:%S.0", "2011-01-02 03:04:05"),
         ([1997], "%Y", "1997-01-01 00:00:00"),
         (["1997-03"], "%Y-%m", "1997-03-01 00:00:00"),
         (["1997-03-02 05"], "%Y-%m-%d %H", "1997-03-02 05:00:00"),
@@ -195,11 +200,40 @@ def test_times_that_cannot_be_read_or_differ_are_refused(values: list[Any], sent
 def test_a_format_that_does_not_fit_is_refused() -> None:
     with pytest.raises(DataError, match=r"the time '2011-01-02' in row 2 is no %d/%m/%Y time"):
         parse(["02/01/2011", "2011-01-02"], format="%d/%m/%Y")
+    with pytest.raises(DataError, match=r"the time '19970102\.5' in row 2 is no %Y%m%d time"):
+        parse([19970102.0, 19970102.5], format="%Y%m%d")
+
+
+def test_the_first_row_that_a_format_does_not_fit_is_found_in_bounded_memory(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(time_errors, "BLOCK_ROWS", 1_000)
+    texts = [*["02/01/2011"] * 4_500, "soon", *["02/01/2011"] * 45_500, "later"]
+    table = pl.DataFrame({"time": texts, "row": range(1, len(texts) + 1)}).reverse()
+    column = TimeColumn("time", "log.csv", format="%d/%m/%Y")
+    tracemalloc.start()
+    with pytest.raises(DataError, match="the time 'soon' in row 4501"):
+        parse_times(nw.from_native(table.lazy()), column)
+    assert tracemalloc.get_traced_memory()[1] < 1_000_000
+    tracemalloc.stop()
 
 
 def test_a_time_that_the_clocks_change_skips_is_refused() -> None:
     with pytest.raises(DataError, match=r"'2011-10-30 01:30:00' in row 2 is no ISO 8601 time in zone Europe/London"):
         parse(["2011-10-30 00:30:00", "2011-10-30 01:30:00"], zone="Europe/London")
+
+
+@pytest.mark.parametrize(
+    ("date", "zone", "begins"),
+    [
+        ("2018-11-04", "America/Sao_Paulo", "2018-11-04 03:00:00"),  # from 00:00 to 01:00, now two hours behind
+        ("2018-11-04", "America/Havana", "2018-11-04 04:00:00"),  # from 01:00 to 00:00: the first of two midnights
+    ],
+)
+def test_a_date_begins_where_the_clocks_change_at_midnight(date: str, zone: str, begins: str) -> None:
+    day = datetime.fromisoformat(date).date()
+    assert parse([date], zone=zone)[0] == parse([day], zone=zone)[0] == [epoch(begins)]
+    assert parse([f"{day:%d.%m.%Y}"], format="%d.%m.%Y", zone=zone)[0] == [epoch(begins)]
+    with pytest.raises(DataError, match="the clocks skip or repeat it"):
+        parse([f"{date} 00:00"], zone=zone)
 
 
 @pytest.mark.parametrize(
@@ -209,6 +243,7 @@ def test_a_time_that_the_clocks_change_skips_is_refused() -> None:
         ({"zone": "Atlantis"}, r"source\.time_zone=Atlantis is no time zone"),
         ({"unit": "s", "format": "%Y"}, r"exclude each other"),
         ({"format": "%Q"}, r"source\.time_format='%Q' is no strptime format"),
+        ({"format": "%Y-%m-%d %H:%M %Z"}, r"names of zones \(%Z\) are not read.*; write offsets and use %z, or"),
         ({"format": "yesterday"}, r"source\.time_format='yesterday' names no part of a time"),
     ],
 )

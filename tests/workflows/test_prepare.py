@@ -1,5 +1,6 @@
 import hashlib
 import json
+import re
 from pathlib import Path
 from typing import Any
 
@@ -9,6 +10,8 @@ from omegaconf import DictConfig
 
 from ltsi import __version__
 from ltsi.errors import ConfigError, DataError, UserError
+from ltsi.evaluation.leakage import audit_split
+from ltsi.findings import Finding
 from ltsi.models.popularity import count_items
 from ltsi.sequences.column import Column
 from ltsi.sequences.leave_one_out import LeaveOneOut
@@ -242,3 +245,45 @@ def test_online_retail(realdata: Path) -> None:
     assert sum(dropped.values()) == 541_909 - 397_884  # type: ignore[arg-type]
     assert audit_of(store)["first_time"] == "2010-12-01 08:26:00"
     assert json.loads((store.path / "manifest.json").read_text())["inputs"][0]["sha256"].startswith("737745256ddb")
+
+
+def test_names_that_look_like_numbers_are_names(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.chdir(tmp_path)
+    for name, text in {"2011": "196,242,3,x\n186,302,4,y\n", "2012": "242,9\n302,8\n"}.items():
+        Path(name).write_text(text)
+    overrides = [
+        "source=table",
+        "source.path=2011",
+        "source.header=[1,2,3,4]",
+        "source.columns={user: 1, item: 2, time: null, value: 3}",
+        "source.item_columns=[4]",
+        "source.items={path: 2012, key: 10, columns: [11], header: [10,11]}",
+        "source.filters=[{column: 3, at_least: 4}]",
+        "name=2024",
+    ]
+    with initialize_config_module("ltsi.conf", version_base="1.3"):
+        prepare.run(compose("prepare", [*overrides, "dry_run=true"]))
+        prepare.run(compose("prepare", overrides))
+    assert open_store("2024").items.rows() == [("302", "y", 8)]
+    (tmp_path / "log.csv").write_text("196,242,881250949\n1,2,881250950\n")
+    columns = "source.columns={user: 196, item: 242, time: 881250949}"
+    with initialize_config_module("ltsi.conf", version_base="1.3"):
+        prepare.run(compose("prepare", ["source=table", "source.path=log.csv", columns]))
+    assert open_store("table").n_events == 1
+
+
+@pytest.mark.parametrize(
+    ("ties", "whose"),
+    [("file", "the file's"), ("shuffle", r"random \(ties=shuffle\)"), ("item", r"that of the items \(ties=item\)")],
+)
+def test_the_audits_say_whose_the_order_of_ties_is(tmp_path: Path, ties: str, whose: str) -> None:
+    rows = "".join(f"u{n % 5},i{n % 7},{1_600_000_000 + n // 20 * 86_400}\n" for n in range(200))
+    (tmp_path / "log.csv").write_text("user,item,time\n" + rows)
+    with initialize_config_module("ltsi.conf", version_base="1.3"):
+        prepare.run(compose("prepare", ["source=table", f"source.path={tmp_path}/log.csv", f"ties={ties}"]))
+    store = open_store("table")
+    found = [Finding(**record) for record in store.manifest["audit"]]
+    found += audit_split(LeaveOneOut()(store), by_time=False)
+    told = {finding.finding: finding.detail for finding in found}
+    assert re.search(rf"stay at one time; their order is {whose}\.", told["same_time_steps"])
+    assert re.search(rf"follows their order, which is {whose}\.", told["target_ties_test"])

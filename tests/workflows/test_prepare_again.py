@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
+import gzip
 import os
+import random
 import signal
 import subprocess
 import sys
 from pathlib import Path
 
+import polars as pl
 import pytest
 from hydra import compose, initialize_config_module
 
@@ -95,6 +98,25 @@ def test_a_dry_run_refuses_what_a_run_would(tmp_path: Path) -> None:
         run(tmp_path / "none.csv", "dry_run=true")
 
 
+@pytest.mark.parametrize("dry", ["dry_run=true", "dry_run=false"])
+def test_a_damaged_file_is_one_sentence(tmp_path: Path, dry: str) -> None:
+    rows = "".join(f"u{n * 7919 % 1009},i{n % 7},{1318896000 + n}\n" for n in range(3000))
+    whole = gzip.compress(f"user,item,time\n{rows}".encode())
+    flipped = bytearray(whole)
+    flipped[len(flipped) // 2] ^= 0xFF
+    damaged = {"cut.csv.gz": whole[: len(whole) // 2], "flipped.csv.gz": bytes(flipped), "log.parquet": b"PAR1 PAR1"}
+    for name, content in damaged.items():
+        (tmp_path / name).write_bytes(content)
+        with pytest.raises(DataError, match=rf"{name} is .*damaged or cut short"):
+            run(tmp_path / name, dry)
+
+
+def test_a_dry_run_without_files_gives_no_numbers() -> None:
+    with initialize_config_module("ltsi.conf", version_base="1.3"):
+        result = prepare.run(compose("prepare", ["source=shop", "dry_run=true"]))
+    assert result.messages[0] == "source=shop reads no files here to estimate by."
+
+
 SCRIPT = """
 import sys, time
 from hydra import compose, initialize_config_module
@@ -157,18 +179,36 @@ def test_a_store_that_was_moved_aside_moves_back(log: Path) -> None:
         assert open_store("log").n_events == 3
 
 
-def test_a_full_disk_is_one_sentence_and_keeps_the_store(log: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+FULL = r"could not be written: No space left on device; free some room, or set LTSI_DATA to a folder with more"
+
+
+@pytest.mark.parametrize("where", ["ltsi.store_writer.np.save", "ltsi.workflows.prepare.encode"])
+def test_a_full_disk_is_one_sentence_and_keeps_the_store(
+    log: Path, monkeypatch: pytest.MonkeyPatch, where: str
+) -> None:
     run(log)
     before = open_store("log").fingerprint
 
     def full(*arguments: object) -> None:
         raise OSError(28, "No space left on device", "item.npy")
 
-    monkeypatch.setattr("ltsi.store_writer.np.save", full)
-    with pytest.raises(DataError, match=r"could not be written: No space left on device"):
+    monkeypatch.setattr(where, full)
+    with pytest.raises(DataError, match=FULL):
         run(log, "ties=item")
     assert open_store("log").fingerprint == before
     assert [file.name for file in store_path("log").parent.iterdir()] == ["log"]
+
+
+@pytest.mark.parametrize("engine", ["polars", "duckdb"])
+@pytest.mark.parametrize("suffix", ["csv", "parquet"])
+def test_a_disk_that_fills_while_reading_is_not_blamed_on_the_file(tmp_path: Path, engine: str, suffix: str) -> None:
+    draw = random.Random(1)
+    rows = [(draw.randrange(10**6), draw.randrange(10**6), 1_318_896_000 + n) for n in range(20_000)]
+    table, file = pl.DataFrame(rows, schema=["user", "item", "time"], orient="row"), tmp_path / f"log.{suffix}"
+    table.write_csv(file) if suffix == "csv" else table.write_parquet(file)
+    limit = "import resource; resource.setrlimit(resource.RLIMIT_FSIZE, (50_000, 50_000))"
+    said = process("source=table", f"source.path={file}", f"engine={engine}", before=limit).communicate(timeout=120)[1]
+    assert "could not be written: File too large; free some room" in said.splitlines()[-1]
 
 
 def test_who_waits_says_so(log: Path) -> None:
