@@ -48,8 +48,10 @@ def test_a_single_user_is_told_what_everybody_is() -> None:
     before, then, truth = planted(1)
     quiet = truth > 0.5
     risk = calibrated_risk(before, then, quiet, before, then)
-    alone = Churn(*(column[7:8] for column in (before.user_U, before.risk_U, before.interests_U, before.fading_U)),
-                  before.forecast_U[7:8])  # fmt: skip
+    one = slice(7, 8)
+    alone = Churn(
+        before.user_U[one], before.risk_U[one], before.interests_U[one], before.fading_U[one], before.forecast_U[one]
+    )
     assert calibrated_risk(before, then, quiet, alone, then) == pytest.approx(risk[7:8])
 
 
