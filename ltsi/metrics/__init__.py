@@ -124,6 +124,11 @@ class Metric:
         """Whether a better model has less of it."""
         return self.name in _LOWER_IS_BETTER
 
+    @property
+    def orders_models(self) -> bool:
+        """Whether more, or less, of it is better: coverage shall be what the intervals promise, and no more."""
+        return self.name != "coverage"
+
     def __call__(self, ranks: ArrayLike) -> NDArray[np.float64]:
         """Evaluates a metric of ranks for each target.
 

@@ -32,7 +32,6 @@ SHOWN = {
 """Metrics of an objective unless others are asked for."""
 MAIN = {NEXT_ITEM: ("ndcg@10",), CLICK: ("gauc", "log_loss"), INTENSITY: ("mae", "mse")}
 """Metrics that models are sorted and tested by, the first that is shown."""
-COVERAGE = "coverage"
 READS = {NEXT_ITEM: RANKS, CLICK: LABELS, INTENSITY: VALUES}
 
 
@@ -116,7 +115,7 @@ def _table(ledger: Ledger, names: Sequence[str], baseline: str, progress: Progre
     metrics_EM = _Estimate(sums.value_EM, *percentile_interval(replicates_REM, LEVEL))
     progress.update(task, description=f"Testing {len(entries)} models")
     against, gains = _baseline(entries, baseline), None
-    if against is not None and sums.paired(main) and names[main] != COVERAGE:
+    if against is not None and sums.paired(main) and parse(names[main]).orders_models:
         worth = -1 if parse(names[main]).lower_is_better else 1
         gains = _gains(sums.numerator_EMU[:, main], replicates_REM[:, :, main], against, worth)
     progress.remove_task(task)
@@ -149,13 +148,12 @@ def _main(ledger: Ledger, names: Sequence[str], sums: UserSums) -> int:
     """Returns the index of the metric that models are sorted and tested by: the first that can be tested."""
     preferred = [name for name in MAIN[ledger.objective] if name in names]
     order = [names.index(name) for name in [*preferred, *names]]
-    return next((index for index in order if sums.paired(index) and names[index] != COVERAGE), order[0])
+    return next((index for index in order if sums.paired(index) and parse(names[index]).orders_models), order[0])
 
 
 def _best(name: str, value_E: NDArray[np.float64]) -> float:
     defined = value_E[~np.isnan(value_E)]
-    # More coverage is not better, and more than promised is no merit.
-    if not len(defined) or name == COVERAGE:
+    if not len(defined) or not parse(name).orders_models:
         return float("nan")
     return float(defined.min() if parse(name).lower_is_better else defined.max())
 
@@ -249,7 +247,7 @@ def _gain_note(entries: Sequence[Entry], main: str, baseline: str, gains: _Gains
         known = ", ".join(sorted(entry.label for entry in entries))
         return f"No gains are shown: the baseline '{baseline}' is not among these runs ({known})."
     if gains is None:
-        why = "more of it is not better" if main == COVERAGE else "it is no mean over users"
+        why = "it is no mean over users" if parse(main).orders_models else "more of it is not better"
         return f"No gains are shown in {main}: {why}; show another metric too."
     label, n_tests = entries[gains.against].label, len(entries) - 1
     if not n_tests:
