@@ -1,6 +1,7 @@
 """How fast the return hazard is fitted: a million (user, item) pairs, per category, with bootstrap, beside libraries.
 
     python benchmarks/decay.py [--pairs 1000000] [--categories 100] [--replicates 200]
+    python benchmarks/decay.py --grow 1,10,100     # only the pass over logs of so many million events, out of core
 
 The log is drawn in the proportions of UCI Online Retail (a year, a third of the events repeat an item of the user),
 so that nothing needs to be downloaded. In one run on the same statistics:
@@ -12,15 +13,20 @@ so that nothing needs to be downloaded. In one run on the same statistics:
   maximum likelihood. A GLM knows the hazard at the middle of a bin and not its mean over it, so offset and design also
   hold the logarithm of the ratio of the two and its slope; they depend on the rate, and the GLM is fitted again until
   it is settled. Time is shown for the first fit alone and for all of them.
+
+With `--grow`, logs are drawn block by block, as a store hands them out, so none is ever in memory as a whole; the time
+of drawing is not counted.
 """
 
 from __future__ import annotations
 
 import argparse
 import os
+import resource
 import time
 import warnings
-from collections.abc import Callable
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import replace
 from functools import partial
 from typing import Any
 
@@ -151,13 +157,61 @@ def compare(returns: Floats, exposure: Floats, edges: Floats) -> None:
         )
 
 
+class Drawn:
+    """A log of about so many million events that is drawn block by block.
+
+    Attributes:
+        users: how many there are.
+        events: drawn so far.
+        seconds: spent on drawing so far.
+    """
+
+    def __init__(self, millions: float, items: int) -> None:
+        self.blocks, self.items = max(1, round(millions / 2)), items
+        self.pairs = int(1e6 * millions / 2 / self.blocks)
+        self.block_users = self.pairs // 60 + 1
+        self.users = self.blocks * self.block_users
+        self.events, self.seconds = 0, 0.0
+
+    def __iter__(self) -> Iterator[TrainingBlock]:
+        for at in range(self.blocks):
+            begin = time.perf_counter()
+            block = draw(self.pairs, self.block_users, self.items, seed=at)
+            self.seconds += time.perf_counter() - begin
+            self.events += len(block.item)
+            yield replace(block, first_user=at * self.block_users)
+
+
+def grow(sizes: Sequence[float], categories: int, replicates: int) -> None:
+    """Prints seconds and memory of one pass over logs of so many million events, smallest first."""
+    items = 4_000
+    category, edges = np.random.default_rng(1).integers(0, categories, items), age_edges(GAP, DAYS)
+    labels = [f"category {code}" for code in range(categories)]
+    print("| M events | users | one pass, s | µs an event | fits and bootstrap, s | peak GB |\n" + "| ---: " * 6 + "|")
+    for size in sorted(sizes):
+        log = Drawn(size, items)
+        end = np.full(log.users, int(DAYS * DAY), dtype=np.int64)
+        statistics, wall, _ = timed(partial(collect, log, category, categories, end, edges))
+        _, fits, _ = timed(partial(fit_statistics, statistics, labels, FitOptions(replicates=replicates)))
+        peak, spent = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1e6, wall - log.seconds
+        millions = log.events / 1e6
+        print(
+            f"| {millions:.1f} | {log.users:,} | {spent:.1f} | {spent / millions:.2f} | {fits:.1f} | {peak:.2f} |",
+            flush=True,
+        )
+
+
 def main() -> None:
     """Prints seconds."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--pairs", type=int, default=1_000_000)
     parser.add_argument("--categories", type=int, default=100)
     parser.add_argument("--replicates", type=int, default=200)
+    parser.add_argument("--grow", help="millions of events, such as 1,10,100")
     given = parser.parse_args()
+    if given.grow:
+        grow([float(size) for size in given.grow.split(",")], given.categories, given.replicates)
+        return
     users, items = given.pairs // 60 + 1, 4_000
     block = draw(given.pairs, users, items)
     end = np.full(users, int(DAYS * DAY), dtype=np.int64)

@@ -97,8 +97,8 @@ class Data:
     figures: Mapping[str, Published] = field(default_factory=dict)
 
     def seeds_of(self, model: str) -> tuple[int, ...]:
-        """The seeds that a model is measured with: one, if it does not learn or stands there for its paper."""
-        return self.seeds if MODELS[model] and model not in self.papers else self.seeds[:1]
+        """The seeds that a model is measured with: one, if it is neither the hybrid nor has a target."""
+        return self.seeds if model == HYBRID or model in self.targets else self.seeds[:1]
 
     @property
     def models(self) -> tuple[str, ...]:

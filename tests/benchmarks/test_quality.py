@@ -162,9 +162,10 @@ def test_a_cell_is_expected_to_take_as_long_as_its_other_seeds(log: Data, sessio
     assert expected_seconds(Cell(log, "lstm_transformer", 1), session.results) is None
 
 
-def test_what_is_counted_has_one_seed_and_every_first_seed_comes_first(log: Data) -> None:
-    told = [(cell.model, cell.seed) for cell in plan([log], ["popularity", "lstm", "gru"], None)]
-    assert told == [("popularity", 1), ("lstm", 1), ("gru", 1), ("lstm", 2), ("gru", 2), ("lstm", 3), ("gru", 3)]
+def test_what_has_no_target_has_one_seed_and_every_first_seed_comes_first(log: Data) -> None:
+    told = [(cell.model, cell.seed) for cell in plan([log], ["popularity", "gru", "lstm", "hybrid"], None)]
+    firsts = [("popularity", 1), ("gru", 1), ("lstm", 1), ("hybrid", 1)]
+    assert told == [*firsts, ("lstm", 2), ("hybrid", 2), ("lstm", 3), ("hybrid", 3)]
     assert plan([log], ["popularity"], [2]) == []
 
 
