@@ -163,7 +163,7 @@ class Drawn:
     Attributes:
         users: how many there are.
         events: drawn so far.
-        seconds: spent on drawing so far.
+        seconds: of a processor, spent on drawing so far.
     """
 
     def __init__(self, millions: float, items: int) -> None:
@@ -175,15 +175,15 @@ class Drawn:
 
     def __iter__(self) -> Iterator[TrainingBlock]:
         for at in range(self.blocks):
-            begin = time.perf_counter()
+            begin = time.process_time()
             block = draw(self.pairs, self.block_users, self.items, seed=at)
-            self.seconds += time.perf_counter() - begin
+            self.seconds += time.process_time() - begin
             self.events += len(block.item)
             yield replace(block, first_user=at * self.block_users)
 
 
 def grow(sizes: Sequence[float], categories: int, replicates: int) -> None:
-    """Prints seconds and memory of one pass over logs of so many million events, smallest first."""
+    """Prints a processor's seconds and memory of one pass over logs of so many million events, smallest first."""
     items = 4_000
     category, edges = np.random.default_rng(1).integers(0, categories, items), age_edges(GAP, DAYS)
     labels = [f"category {code}" for code in range(categories)]
@@ -191,9 +191,9 @@ def grow(sizes: Sequence[float], categories: int, replicates: int) -> None:
     for size in sorted(sizes):
         log = Drawn(size, items)
         end = np.full(log.users, int(DAYS * DAY), dtype=np.int64)
-        statistics, wall, _ = timed(partial(collect, log, category, categories, end, edges))
-        _, fits, _ = timed(partial(fit_statistics, statistics, labels, FitOptions(replicates=replicates)))
-        peak, spent = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1e6, wall - log.seconds
+        statistics, _, passed = timed(partial(collect, log, category, categories, end, edges))
+        _, _, fits = timed(partial(fit_statistics, statistics, labels, FitOptions(replicates=replicates)))
+        peak, spent = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1e6, passed - log.seconds
         millions = log.events / 1e6
         print(
             f"| {millions:.1f} | {log.users:,} | {spent:.1f} | {spent / millions:.2f} | {fits:.1f} | {peak:.2f} |",

@@ -232,6 +232,9 @@ DATA: tuple[Data, ...] = (
         path="uci-online-retail",
         source=("source=online_retail",),
         cut=GLOBAL_TIME,
+        # 96 % of its steps are inside an invoice, whose lines are in no order of the customer's. Shuffling them takes
+        # the transformer from 0.056 to 0.064 on the validation part.
+        learning=("augmentation=shuffle_ties",),
         protocol=GLOBAL_TIME_SAID,
         compared=True,
     ),

@@ -14,7 +14,7 @@ from ltsi.decay.forms import FORMS, SIMPLE, bounds
 from ltsi.decay.heterogeneity import explained_floors, false_tail, mixed_rates
 from ltsi.decay.point import AT_BOUND, with_point
 from ltsi.decay.result import AUTO, MIN_RETURNING_USERS, POOLED, SIMPLE_FORM, DecayFit, EntityDecay, FitOptions
-from ltsi.decay.statistics import ReturnStatistics
+from ltsi.decay.statistics import MAX_USERS, ReturnStatistics
 from ltsi.decay.trust import add_frailty, add_intervals, add_partial_pooling, add_trust
 from ltsi.errors import ConfigError
 
@@ -53,7 +53,7 @@ def fit_statistics(
     """
     if options.estimator == NEGATIVE_BINOMIAL and statistics.n_users > statistics.n_groups:
         raise ConfigError(
-            f"estimator=negative_binomial tells at most {statistics.n_groups:,} users apart, and this log has "
+            f"estimator=negative_binomial tells at most {MAX_USERS:,} users apart, and this log has "
             f"{statistics.n_users:,}; set estimator=poisson."
         )
     pooled = _fit_entities(

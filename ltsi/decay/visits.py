@@ -15,7 +15,7 @@ from numpy.typing import NDArray
 
 from ltsi.decay.forms import Floats
 from ltsi.decay.intervals import EventBlock, Events, find_intervals
-from ltsi.decay.statistics import MAX_GROUPS, SECONDS_PER_DAY
+from ltsi.decay.statistics import SECONDS_PER_DAY, count_groups
 
 
 @dataclass(frozen=True)
@@ -81,7 +81,7 @@ class Visits:
         opens = np.ones(len(user), dtype=bool)
         opens[1:] = (user[1:] != user[:-1]) | (entity[1:] != entity[:-1])
         pair = np.cumsum(opens) - 1
-        n_groups = min(len(observation_end), MAX_GROUPS)
+        n_groups = count_groups(len(observation_end))
         return cls(
             pair=pair,
             group=user % n_groups,

@@ -131,6 +131,33 @@ class Reorder:
         return TrainingGroup(replace(shown, item_BL=item_BL), target_BL)
 
 
+class ShuffleTies:
+    """Puts what a user did at one moment in random order, targets included.
+
+    Whatever the order of a basket is in a file, it says nothing of the user: any of its items might have come first. A
+    window in which a target is not the next input stays as it is: its behaviors have roles, or an earlier step took
+    inputs away.
+    """
+
+    def __call__(self, group: TrainingGroup, random: np.random.Generator, n_items: int) -> TrainingGroup:
+        """Shuffles events that share a time, the one behind the last input among them; see `Augmentation`."""
+        shown, target_BL = group.histories, group.target_BL
+        wanted_BL, behind_B1 = target_BL < n_items, shown.length_B[:, None]
+        event_BM = _append(shown.item_BL, behind_B1, shown.last(target_BL), n_items)
+        time_BM = _append(shown.time_BL, behind_B1, shown.now_B, 0)
+        wanted_BM = torch.nn.functional.pad(wanted_BL, (1, 0))
+        foreign_B = (wanted_BL & (target_BL != event_BM[:, 1:])).any(dim=1)
+        # Padding and what is not known, because it lies behind the last input and is not asked for, have no moment.
+        apart_BL = (time_BM.diff(dim=1) != 0) | (event_BM[:, 1:] == n_items)
+        moment_BM = torch.nn.functional.pad(apart_BL.cumsum(dim=1), (1, 0))
+        order_BM = (moment_BM + _uniform(random, moment_BM)).argsort(dim=1)
+        event_BM, wanted_BM = event_BM.gather(1, order_BM), wanted_BM.gather(1, order_BM)
+        asked_BL = event_BM[:, 1:].masked_fill(~wanted_BM[:, 1:], n_items)
+        changed_B1 = ((asked_BL < n_items).any(dim=1) & ~foreign_B)[:, None]
+        item_BL = torch.where(changed_B1, event_BM[:, :-1], shown.item_BL)
+        return TrainingGroup(replace(shown, item_BL=item_BL), torch.where(changed_B1, asked_BL, target_BL))
+
+
 class AugmentedBatches:
     """Training batches whose windows are augmented.
 
@@ -173,6 +200,12 @@ class AugmentedBatches:
 def augmented(batches: TrainingBatches, steps: Sequence[Augmentation]) -> TrainingBatches | AugmentedBatches:
     """Returns the batches, augmented if there is a step."""
     return AugmentedBatches(batches, steps) if steps else batches
+
+
+def _append(values_BL: Tensor, behind_B1: Tensor, value_B: Tensor, padding: int) -> Tensor:
+    """Adds a column, and writes a value right behind what is real, `(B, L + 1)`."""
+    wider_BM = torch.nn.functional.pad(values_BL, (0, 1), value=padding)
+    return wider_BM.scatter(1, behind_B1, value_B[:, None])
 
 
 def _share(key: str, value: float) -> float:

@@ -6,7 +6,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from numpy.typing import NDArray
 
-from ltsi.decay.statistics import MAX_GROUPS, ReturnStatistics, age_edges, collect
+from ltsi.decay.statistics import GROUPS, MAX_USERS, ReturnStatistics, age_edges, collect
 from ltsi.sequences.split import Split, Targets, TrainingBlock
 from ltsi.store import Store
 
@@ -74,9 +74,9 @@ def test_weights_count_users_as_often_as_drawn() -> None:
 
 
 def test_many_users_share_groups_and_no_event_is_lost() -> None:
-    users = [[(0, 0.0), (0, 3.0)]] * (MAX_GROUPS + 5)
+    users = [[(0, 0.0), (0, 3.0)]] * (MAX_USERS + 5)
     found = collect([block(*users)], np.array([0]), 1, ends(len(users), 10), EDGES)
-    assert found.n_groups == MAX_GROUPS
+    assert found.n_groups == GROUPS
     assert found.totals()[0].sum() == len(users)
     assert found.returning_users.tolist() == [len(users)]
 

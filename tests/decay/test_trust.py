@@ -128,9 +128,10 @@ def test_where_only_users_differ_nothing_fades_and_nothing_is_left_of_the_poisso
 
 
 def test_users_who_share_groups_cannot_differ(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("ltsi.decay.statistics.MAX_GROUPS", 300)
+    monkeypatch.setattr("ltsi.decay.statistics.MAX_USERS", 300)
+    monkeypatch.setattr("ltsi.decay.statistics.GROUPS", 100)
     statistics = frail_log(1.0, seed=0, users=301)
-    with pytest.raises(ConfigError, match="tells at most 300 users apart, and this log has 301"):
+    with pytest.raises(ConfigError, match="tells at most 32,768 users apart, and this log has 301"):
         fit_statistics(statistics, ["x"], FitOptions(form="exponential", estimator="negative_binomial"))
 
 

@@ -22,6 +22,7 @@ from ltsi.sequences.augmentation import (
     ItemDrop,
     Mask,
     Reorder,
+    ShuffleTies,
     augmented,
 )
 from ltsi.sequences.batches import Shard, TrainingBatches
@@ -223,6 +224,48 @@ def test_windows_with_roles_keep_a_target_and_see_no_future(make_log: Callable[.
                 assert row % 20 == target
                 assert all(item < target and item % 3 != 2 for item in items if item < LONGEST)
                 assert max(rows) < row
+
+
+@examples
+@given(st.lists(st.lists(st.integers(0, 5), min_size=4, max_size=20).map(sorted), min_size=1, max_size=6), st.data())
+def test_what_was_done_at_one_moment_may_come_in_any_order_and_nothing_else_may(
+    make_store: MakeStore, moments: list[list[int]], data: st.DataObject
+) -> None:
+    store = make_store(*([(place, time) for place, time in enumerate(times)] for times in moments), n_items=LONGEST)
+    batches = TrainingBatches(LeaveOneOut()(store), data.draw(st.integers(1, 12)), 4, seed=1)
+    for before, after in zip(batches.epoch(0), AugmentedBatches(batches, [ShuffleTies()]).epoch(0), strict=True):
+        for was, group in zip(before.groups, after.groups, strict=True):
+            assert torch.equal(was.histories.time_BL, group.histories.time_BL)
+            assert torch.equal(was.histories.now_BL, group.histories.now_BL)
+            for row, n in enumerate(was.histories.length_B.tolist()):
+                old, new = ([*each.histories.item_BL[row, :n], each.target_BL[row, n - 1]] for each in (was, group))
+                clock = [*was.histories.time_BL[row, :n].tolist(), int(was.histories.now_BL[row, n - 1])]
+                old, new = ([int(item) for item in items] for items in (old, new))
+                if new[-1] == LONGEST:  # the window's first event, which nobody asks for, came last
+                    new[-1] = (set(old) - set(new)).pop()
+                assert sorted(zip(clock, new, strict=True)) == sorted(zip(clock, old, strict=True))
+                (wanted,) = (group.target_BL[row, :n] < LONGEST).nonzero(as_tuple=True)
+                assert len(wanted) >= max(1, n - 1)
+                assert group.target_BL[row, wanted].tolist() == [new[place + 1] for place in wanted.tolist()]
+
+
+def test_any_item_of_a_basket_may_come_first(make_store: MakeStore) -> None:
+    split = LeaveOneOut()(make_store(*[[(9, 0), (1, 5), (2, 5), (3, 5), (8, 7), (8, 8)]] * 300, n_items=LONGEST))
+    (batch,) = AugmentedBatches(TrainingBatches(split, 9, 300, seed=1), [ShuffleTies()]).epoch(0)
+    first = Counter(int(group.target_BL[row, 0]) for group in batch.groups for row in range(len(group.target_BL)))
+    assert set(first) == {1, 2, 3}
+    assert min(first.values()) > 70
+    assert batch.n_targets == 300 * 3
+
+
+def test_ties_stay_where_a_target_is_not_the_next_input(make_log: Callable[..., Store]) -> None:
+    users = [[(place, 7, ["view", "buy"][place % 2]) for place in range(20)] for _ in range(8)]
+    split = LeaveOneOut(target_behaviors=["buy"], input_behaviors=["view"])(make_log(*users, n_items=LONGEST))
+    batches = TrainingBatches(split, 6, 4, seed=1)
+    for before, after in zip(batches.epoch(0), AugmentedBatches(batches, [ShuffleTies()]).epoch(0), strict=True):
+        for was, group in zip(before.groups, after.groups, strict=True):
+            assert torch.equal(was.histories.item_BL, group.histories.item_BL)
+            assert torch.equal(was.target_BL, group.target_BL)
 
 
 def test_no_step_is_no_detour(make_store: MakeStore) -> None:
