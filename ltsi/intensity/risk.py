@@ -7,13 +7,19 @@ known of a customer); Platt 1999, "Probabilistic Outputs for Support Vector Mach
 
 from __future__ import annotations
 
+from collections.abc import Mapping
+from dataclasses import replace
+
 import numpy as np
 from numpy.typing import NDArray
 from scipy.optimize import minimize
 from scipy.special import expit, logit
 
-from ltsi.intensity.churn import Churn
-from ltsi.intensity.series import IntensitySeries
+from ltsi.intensity.churn import Churn, churn
+from ltsi.intensity.options import StateOptions
+from ltsi.intensity.series import IntensitySeries, intensity_series
+from ltsi.intensity.states import states_of
+from ltsi.store import Store
 
 Floats = NDArray[np.float64]
 
@@ -22,6 +28,43 @@ PENALTY = 1.0
 
 SURE = 1e-6
 """Stated risks are at least so far from certainty before they are put right."""
+
+
+def calibrated(
+    found: Churn,
+    series: IntensitySeries,
+    store: Store,
+    entity: str,
+    options: StateOptions,
+    weights: Mapping[str, float] | None = None,
+) -> tuple[Churn, list[str]]:
+    """Puts risks right by what came of the risks of one horizon before; as a logistic regression learns it.
+
+    Args:
+        found: users at risk.
+        series: what they came from, of all users.
+        store: what was counted.
+        entity: as `series` was asked for.
+        options: as they were found.
+        weights: as `series` was asked for.
+
+    Returns:
+        The same with other risks, and sentences on how they were put right.
+    """
+    bins = series.bins
+    if bins.count <= options.horizon + 1:
+        return found, ["The log is too short to look one horizon back: risks are not calibrated."]
+    then = bins.now - options.horizon * bins.seconds
+    earlier = intensity_series(store, entity, unit=bins.unit, now=then, weights=weights)
+    before = churn(states_of(earlier, options))
+    active = np.unique(np.repeat(series.user_S, np.diff(series.offsets))[series.bin_M >= bins.count - options.horizon])
+    quiet_U = ~np.isin(before.user_U, active)
+    risk_U = calibrated_risk(before, earlier, quiet_U, found, series)
+    said = (
+        f"Risks are calibrated on the {options.horizon} {bins.unit}s before now, in which {quiet_U.mean():.1%} of "
+        f"{len(quiet_U):,} users did nothing."
+    )
+    return replace(found, risk_U=risk_U), [said]
 
 
 def calibrated_risk(

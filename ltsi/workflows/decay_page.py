@@ -12,11 +12,11 @@ from ltsi.decay.report import decay_table
 from ltsi.decay.result import DecayFit
 from ltsi.intensity.churn import churn, churn_table
 from ltsi.intensity.options import StateOptions
+from ltsi.intensity.risk import calibrated
 from ltsi.intensity.series import intensity_series
 from ltsi.intensity.states import states_of, states_table
 from ltsi.store import Store
 from ltsi.tables import Table
-from ltsi.workflows.interests import calibrated
 
 ROWS = 20
 REVIVALS = ("user", "entity", "returned", "revived_evidence", "events", "returns")

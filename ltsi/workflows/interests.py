@@ -6,8 +6,7 @@ The run folder gets `interests.parquet` (one row a user and entity) and `users.p
 from __future__ import annotations
 
 import difflib
-from collections.abc import Mapping
-from dataclasses import fields, replace
+from dataclasses import fields
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
@@ -19,10 +18,10 @@ from numpy.typing import NDArray
 from omegaconf import DictConfig, OmegaConf
 
 from ltsi.errors import ConfigError, DataError
-from ltsi.intensity.churn import Churn, churn, churn_table
+from ltsi.intensity.churn import churn, churn_table
 from ltsi.intensity.options import STATES, StateOptions
-from ltsi.intensity.risk import calibrated_risk
-from ltsi.intensity.series import IntensitySeries, intensity_series
+from ltsi.intensity.risk import calibrated
+from ltsi.intensity.series import intensity_series
 from ltsi.intensity.states import InterestStates, states_of, states_table
 from ltsi.store import Store
 from ltsi.tables import Cell, Entry, Result, Table
@@ -81,43 +80,6 @@ def _moment(now: object) -> int | None:
     except ValueError as error:
         raise ConfigError(f"now={now} is no date such as 2011-09-01.") from error
     return int((found if found.tzinfo else found.replace(tzinfo=UTC)).timestamp())
-
-
-def calibrated(
-    found: Churn,
-    series: IntensitySeries,
-    store: Store,
-    entity: str,
-    options: StateOptions,
-    weights: Mapping[str, float] | None = None,
-) -> tuple[Churn, list[str]]:
-    """Puts risks right by what came of the risks of one horizon before; see `ltsi.intensity.risk`.
-
-    Args:
-        found: users at risk.
-        series: what they came from, of all users.
-        store: what was counted.
-        entity: as `series` was asked for.
-        options: as they were found.
-        weights: as `series` was asked for.
-
-    Returns:
-        The same with other risks, and sentences on how they were put right.
-    """
-    bins = series.bins
-    if bins.count <= options.horizon + 1:
-        return found, ["The log is too short to look one horizon back: risks are not calibrated."]
-    then = bins.now - options.horizon * bins.seconds
-    earlier = intensity_series(store, entity, unit=bins.unit, now=then, weights=weights)
-    before = churn(states_of(earlier, options))
-    active = np.unique(np.repeat(series.user_S, np.diff(series.offsets))[series.bin_M >= bins.count - options.horizon])
-    quiet_U = ~np.isin(before.user_U, active)
-    risk_U = calibrated_risk(before, earlier, quiet_U, found, series)
-    said = (
-        f"Risks are calibrated on the {options.horizon} {bins.unit}s before now, in which {quiet_U.mean():.1%} of "
-        f"{len(quiet_U):,} users did nothing."
-    )
-    return replace(found, risk_U=risk_U), [said]
 
 
 def _index(store: Store, user: str) -> NDArray[np.int64]:
