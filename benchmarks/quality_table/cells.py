@@ -21,9 +21,21 @@ from quality_table.questions import HYBRID, LOGS, MODELS, PAPERS, Data
 Facts = dict[str, Any]
 
 # Keys of `ltsi train` that do not make the model: a cell has its own log and seed, and reads the test part later; a
-# model that reads a decay or has dropout holds it too.
+# model that reads a decay, drops units or has layers of attention holds it too.
 NOT_OF_THE_MODEL = frozenset(
-    {"compile", "data", "decay", "decay_digests", "dropout", "embedding_dropout", "n_items", "resume", "seed", "test"}
+    {
+        "attention_layers",
+        "compile",
+        "data",
+        "decay",
+        "decay_digests",
+        "dropout",
+        "embedding_dropout",
+        "n_items",
+        "resume",
+        "seed",
+        "test",
+    }
 )
 
 # What only says how to learn does not make a model that is only counted.

@@ -197,6 +197,7 @@ DATA: tuple[Data, ...] = (
         path="ml-1m/ml-1m_sasrec_sequences.txt.gz",
         source=("source=sequences",),
         cut=("split=leave_one_out", "seen=hide", "max_length=200"),
+        learning=("experiment=long_histories",),
         protocol=LEAVE_ONE_OUT_SAID.replace("50 events", "200 events"),
         seeds=(1,),
         floor=0.1372,

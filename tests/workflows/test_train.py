@@ -143,7 +143,7 @@ def test_a_resumed_run_equals_the_uninterrupted_one(train: Train, model: str) ->
 
 
 def test_a_resumed_run_is_augmented_as_the_uninterrupted_one(train: Train) -> None:
-    steps = "augmentation=[crop,mask,reorder,item_drop]"
+    steps = "augmentation=[shuffle_ties,crop,mask,reorder,item_drop]"
     whole = train("lstm", steps, "hydra.run.dir=whole")
     train("lstm", steps, "trainer.max_epochs=1")
     resumed = train("lstm", steps, "resume=true")
@@ -295,6 +295,13 @@ def test_what_makes_no_sense_is_refused_in_a_sentence_and_leaves_nothing(
     found = refused(ltsi, arguments(model, *override.split()), exit_code)
     assert re.search(sentence, found), found
     assert not Path("run").exists()
+
+
+def test_a_preset_reaches_every_network_and_the_optimiser(trained: Train) -> None:
+    config = trained("hybrid", "experiment=long_histories", "trainer.max_epochs=1").config
+    parts = config["model"]["components"]
+    assert (parts["short"]["layers"], parts["short"]["dropout"], parts["long"]["embedding_dropout"]) == (2, 0.2, 0.2)
+    assert (config["max_length"], config["optimizer"]["lr"]) == (200, 2e-3)
 
 
 def test_a_trained_folder_is_not_trained_over(trained: Train, ltsi: Ltsi, arguments: Arguments) -> None:
