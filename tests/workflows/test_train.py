@@ -301,7 +301,7 @@ def test_a_preset_reaches_every_network_and_the_optimiser(trained: Train) -> Non
     config = trained("hybrid", "experiment=long_histories", "trainer.max_epochs=1").config
     parts = config["model"]["components"]
     assert (parts["short"]["layers"], parts["short"]["dropout"], parts["long"]["embedding_dropout"]) == (2, 0.2, 0.2)
-    assert (config["max_length"], config["optimizer"]["lr"]) == (200, 2e-3)
+    assert (config["max_length"], config["optimizer"]["weight_decay"]) == (200, 0.05)
 
 
 def test_a_trained_folder_is_not_trained_over(trained: Train, ltsi: Ltsi, arguments: Arguments) -> None:
