@@ -158,6 +158,31 @@ class ShuffleTies:
         return TrainingGroup(replace(shown, item_BL=item_BL), torch.where(changed_B1, asked_BL, target_BL))
 
 
+class Later:
+    """Asks what came at a later moment, and of what came at the same moment as the last input only a share.
+
+    A part of a split that asks for the first event after a date never asks for the rest of a basket. A network that
+    learns mostly from inside baskets learns little of what comes next time.
+
+    Args:
+        within: probability that a target at the moment of the input before it is asked for.
+
+    Raises:
+        ConfigError: it is not from 0 to 1.
+    """
+
+    def __init__(self, within: float) -> None:
+        self.within = _share("later.within", within)
+
+    def __call__(self, group: TrainingGroup, random: np.random.Generator, n_items: int) -> TrainingGroup:
+        """Leaves targets out; see `Augmentation`."""
+        shown, target_BL = group.histories, group.target_BL
+        dropped_BL = (shown.now_BL <= shown.time_BL) & (_uniform(random, target_BL) >= self.within)
+        asked_BL = target_BL.masked_fill(dropped_BL, n_items)
+        some_B1 = (asked_BL < n_items).any(dim=1, keepdim=True)
+        return TrainingGroup(shown, torch.where(some_B1, asked_BL, target_BL))
+
+
 class AugmentedBatches:
     """Training batches whose windows are augmented.
 

@@ -20,6 +20,7 @@ from ltsi.sequences.augmentation import (
     AugmentedBatches,
     Crop,
     ItemDrop,
+    Later,
     Mask,
     Reorder,
     ShuffleTies,
@@ -32,7 +33,7 @@ from ltsi.store import Store
 from ltsi.workflows.build import build
 
 MakeStore = Callable[..., Store]
-KINDS: list[Callable[[float], Augmentation]] = [Crop, ItemDrop, Mask, Reorder]
+KINDS: list[Callable[[float], Augmentation]] = [Crop, ItemDrop, Later, Mask, Reorder]
 LONGEST = 40
 
 examples = settings(max_examples=40, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
@@ -134,7 +135,8 @@ def test_processes_share_the_augmented_batches_of_one(
     assert together == seen_and_asked(whole, 2)
 
 
-@pytest.mark.parametrize("kind", KINDS)
+# Later has nothing to choose where every event has a time of its own.
+@pytest.mark.parametrize("kind", [kind for kind in KINDS if kind is not Later])
 def test_chance_depends_on_seed_and_epoch_alone(make_store: MakeStore, kind: Callable[[float], Augmentation]) -> None:
     split = split_of(make_store, [12] * 6)
 
@@ -266,6 +268,16 @@ def test_ties_stay_where_a_target_is_not_the_next_input(make_log: Callable[..., 
         for was, group in zip(before.groups, after.groups, strict=True):
             assert torch.equal(was.histories.item_BL, group.histories.item_BL)
             assert torch.equal(was.target_BL, group.target_BL)
+
+
+def test_what_came_at_the_same_moment_is_asked_as_often_as_it_is_said(make_store: MakeStore) -> None:
+    baskets = [(item, moment) for moment in range(3) for item in range(moment * 10, moment * 10 + 10)]
+    split = LeaveOneOut()(make_store(*[[*baskets, (30, 3), (31, 4)]] * 200, n_items=LONGEST))
+    for within, expected in ((0.0, 0), (0.25, 0.25 * 27), (1.0, 27)):
+        (batch,) = AugmentedBatches(TrainingBatches(split, 30, 200, seed=1), [Later(within)]).epoch(0)
+        found = Counter(target % 10 == 0 for _, _, target, _ in asked(batch))
+        assert found[True] == 2 * 200, "the first of the second and of the third basket"
+        assert found[False] / 200 == pytest.approx(expected, abs=0.6)
 
 
 def test_no_step_is_no_detour(make_store: MakeStore) -> None:
