@@ -48,7 +48,8 @@ class Ties:
         sentence = f"Times at which a user has several events, {size:.1f} on average, {share:.1%} of all events"
         if size < BASKET or share < 0.5:
             return Finding("info", "baskets", self._runs, f"{sentence}.")
-        return Finding("warn", "baskets", self._runs, f"{sentence}: a step inside a basket is no step in time.")
+        advice = "a step inside a basket is no step in time; see augmentation=[shuffle_ties,later] of `ltsi train`."
+        return Finding("warn", "baskets", self._runs, f"{sentence}: {advice}")
 
     def _order(self, *, matters: bool) -> Finding:
         pairs = compare_ties(self._events, self._n_items, MAX_PAIRS)
