@@ -38,7 +38,7 @@ def calibrated(
     options: StateOptions,
     weights: Mapping[str, float] | None = None,
 ) -> tuple[Churn, list[str]]:
-    """Puts risks right by what came of the risks of one horizon before; as a logistic regression learns it.
+    """Puts risks right by what came of the risks of one horizon before; see `calibrated_risk`.
 
     Args:
         found: users at risk.
