@@ -154,7 +154,8 @@ class IntensityTask(Task[Forecaster, WindowBatch]):
             unit = self.series.bins.unit
             raise ConfigError(
                 f"The {part} part has {max(end - first, 0)} whole {unit}s, and objective.horizon={self.horizon} "
-                f"forecasts {self.horizon}; take a shorter horizon, or cut earlier (split.valid, split.test)."
+                f"forecasts {self.horizon}; take a shorter horizon, or cut earlier (split.valid, split.test) or into "
+                "longer parts (split.start, split.folds)."
             )
         return found
 

@@ -28,6 +28,8 @@ _QUESTION = {
     INTENSITY: ("user", "entity", "origin", "step", "actual", "scale"),
 }
 _ANSWER = {NEXT_ITEM: ("rank",), CLICK: ("probability",), INTENSITY: ("predicted", "low", "high")}
+# What follows each other when several folds are put together.
+_UNIT = {NEXT_ITEM: ("user",), CLICK: ("user",), INTENSITY: ("user", "entity")}
 
 
 @dataclass(frozen=True)
@@ -61,6 +63,12 @@ class Record:
         """Seed of the run."""
         return int(self.environment["seed"])
 
+    @property
+    def fold(self) -> int | None:
+        """Fold of a split that has folds."""
+        fold = self.config.get("split", {}).get("fold")
+        return None if fold is None else int(fold)
+
     @cached_property
     def settings(self) -> dict[str, Any]:
         """The configuration that makes the model what it is, flat (`model.dim`), without seeds and data."""
@@ -70,11 +78,11 @@ class Record:
 
 @dataclass(frozen=True)
 class Entry:
-    """One model configuration under all its seeds.
+    """One model configuration under all its seeds, on all folds.
 
     Attributes:
         label: the model's name, and what tells it from other configurations of the same model.
-        records: its runs, one a seed, sorted by seed.
+        records: its runs, one a seed and fold, sorted by seed, then by fold.
     """
 
     label: str
@@ -85,8 +93,13 @@ class Entry:
         """Name of the model."""
         return self.records[0].model
 
+    @property
+    def seeds(self) -> tuple[int, ...]:
+        """Seeds of the runs."""
+        return tuple(dict.fromkeys(record.seed for record in self.records))
+
     def mean_of(self, fact: str) -> float | None:
-        """Averages a number of `environment.json` over the seeds; None if a run does not tell it."""
+        """Averages a number of `environment.json` over the runs; None if a run does not tell it."""
         values = [record.environment.get(fact) for record in self.records]
         return None if None in values else float(np.mean([float(value) for value in values if value is not None]))
 
@@ -95,9 +108,11 @@ class Entry:
 class Ledger:
     """Runs that answered the same questions: same store and objective, same targets, same items allowed.
 
+    Of a split with folds, the questions of all folds are put together.
+
     Attributes:
         part: `valid` or `test`.
-        entries: the model configurations.
+        entries: the model configurations, each with the same folds under each of its seeds.
         n_repeated: runs left out because a later run has the same configuration and seed.
     """
 
@@ -120,9 +135,27 @@ class Ledger:
         """What the runs are judged for."""
         return self.first.evaluation.objective
 
+    @property
+    def folds(self) -> tuple[int | None, ...]:
+        """Folds that every model was evaluated on; one None of a split without folds."""
+        return tuple(record.fold for record in self.entries[0].records if record.seed == self.first.seed)
+
+    @cached_property
+    def _asked(self) -> dict[int | None, pl.DataFrame]:
+        """Questions of each fold."""
+        records = self.entries[0].records[: len(self.folds)]
+        return {record.fold: self._answers(record).drop(*_ANSWER[self.objective]) for record in records}
+
+    @cached_property
+    def _order(self) -> NDArray[np.uint32]:
+        """Order in which users, or series, of all folds follow each other."""
+        unit = _UNIT[self.objective]
+        rows = pl.concat([asked.select(unit) for asked in self._asked.values()]).with_row_index("row")
+        return rows.sort(unit, maintain_order=True)["row"].to_numpy()
+
     @cached_property
     def _questions(self) -> pl.DataFrame:
-        return self._answers(self.first).drop(*_ANSWER[self.objective])
+        return pl.concat(self._asked.values())[self._order]
 
     @property
     def n_users(self) -> int:
@@ -190,13 +223,16 @@ class Ledger:
         found = []
         for record in entry.records:
             answers = self._answers(record)
-            if not answers.drop(*_ANSWER[self.objective]).equals(self._questions):
+            if not answers.drop(*_ANSWER[self.objective]).equals(self._asked[record.fold]):
+                first = self.entries[0].records[self.folds.index(record.fold)]
                 raise RunError(
-                    f"Runs {self.first.path} and {record.path} cannot stand in one table: they ranked other users or "
+                    f"Runs {first.path} and {record.path} cannot stand in one table: they ranked other users or "
                     f"targets in {self.part}; evaluate both again, or compare them separately."
                 )
             found.append(answers[column].to_numpy())
-        return np.stack(found)
+        n = len(self.folds)
+        seeds = [np.concatenate(found[first : first + n]) for first in range(0, len(found), n)]
+        return np.stack(seeds)[:, self._order]
 
     def _answers(self, record: Record) -> pl.DataFrame:
         question = _QUESTION[self.objective]
@@ -218,7 +254,7 @@ def read_ledgers(directories: Sequence[Path], part: str) -> tuple[list[Ledger], 
 
     Raises:
         RunError: a folder holds no run; no run was evaluated; a run's files cannot be read; runs on one store differ
-            in objective, split, seen items or the store's contents.
+            in objective, split, seen items or the store's contents; a model lacks a fold that others have.
     """
     folders = {run.path.resolve(): run for directory in directories for run in find_runs(directory)}.values()
     evaluated = [run for run in folders if run.has_evaluation(part)]
@@ -248,16 +284,31 @@ def _ledger(records: list[Record], part: str) -> Ledger:
     first = records[0]
     for other in records[1:]:
         _require_comparable(first, other)
-    latest: dict[tuple[str, int], Record] = {}
+    latest: dict[tuple[str, int, int | None], Record] = {}
     for record in sorted(records, key=lambda record: str(record.environment.get("started", ""))):
-        latest[json.dumps(record.settings, sort_keys=True, default=str), record.seed] = record
+        latest[json.dumps(record.settings, sort_keys=True, default=str), record.seed, record.fold] = record
     configurations: dict[str, list[Record]] = {}
-    for (settings, _), record in latest.items():
+    for (settings, *_), record in latest.items():
         configurations.setdefault(settings, []).append(record)
     entries = [
-        Entry(group[0].model, tuple(sorted(group, key=lambda record: record.seed))) for group in configurations.values()
+        Entry(group[0].model, tuple(sorted(group, key=lambda record: (record.seed, record.fold or 0))))
+        for group in configurations.values()
     ]
+    for entry in entries:
+        _require_folds(entry, {record.fold for record in records})
     return Ledger(part, tuple(_labelled(entries)), n_repeated=len(records) - len(latest))
+
+
+def _require_folds(entry: Entry, folds: set[int | None]) -> None:
+    for seed in entry.seeds:
+        missing = folds - {record.fold for record in entry.records if record.seed == seed}
+        if missing:
+            fold = min(missing, key=lambda fold: fold or 0)
+            raise RunError(
+                f"{entry.model} with seed={seed} has no run on fold {fold}, which others here have "
+                f"({entry.records[0].path} is its first run): train it with split.fold={fold}, or compare the folds "
+                "separately."
+            )
 
 
 def _require_comparable(first: Record, other: Record) -> None:
@@ -267,12 +318,14 @@ def _require_comparable(first: Record, other: Record) -> None:
             f"{pair} cannot stand in one table: store '{first.environment['store']}' had other contents when the "
             "second was trained; train again, or compare them separately."
         )
-    for name, ours, theirs in (
+    shared: list[tuple[str, object, object]] = [
         ("objective", _objective(first), _objective(other)),
         ("split", _split(first), _split(other)),
         ("seen", first.evaluation.seen, other.evaluation.seen),
-        ("the number of targets", first.evaluation.n_targets, other.evaluation.n_targets),
-    ):
+    ]
+    if first.fold == other.fold:
+        shared.append(("the number of targets", first.evaluation.n_targets, other.evaluation.n_targets))
+    for name, ours, theirs in shared:
         if ours != theirs:
             raise RunError(
                 f"{pair} cannot stand in one table: {name} is {ours} in the first and {theirs} in the second; "
@@ -294,7 +347,8 @@ def _objective(record: Record) -> str:
 
 
 def _split(record: Record) -> str:
-    return _described(record.evaluation.split, record.config.get("split", {}))
+    settings = record.config.get("split", {})
+    return _described(record.evaluation.split, {key: value for key, value in settings.items() if key != "fold"})
 
 
 def _described(name: str, settings: Mapping[str, Any]) -> str:

@@ -65,7 +65,8 @@ def run(
 ) -> Result:
     """Compares runs.
 
-    Every number is a mean over seeds; the seeds of a model are averaged for each user before anything is resampled.
+    Every number is a mean over seeds; the seeds of a model are averaged for each user before anything is resampled. The
+    folds of a split are put together: a user is one draw, with all that was asked about them in any fold.
 
     Args:
         directories: folders of runs or of sweeps.
@@ -124,7 +125,7 @@ def _table(ledger: Ledger, names: Sequence[str], baseline: str, progress: Progre
     rows, best_M = [], [_best(name, metrics_EM.mean[:, m]) for m, name in enumerate(names)]
     descending = 1 if parse(names[main]).lower_is_better else -1
     for e in np.argsort(descending * metrics_EM.mean[:, main], kind="stable"):
-        row = [Cell(entries[e].label), Cell(len(entries[e].records))]
+        row = [Cell(entries[e].label), Cell(len(entries[e].seeds))]
         for m in range(len(names)):
             best = len(entries) > 1 and bool(metrics_EM.mean[e, m] == best_M[m])
             row += _estimate_cells(metrics_EM, (e, m), ".4f", best)
@@ -132,7 +133,7 @@ def _table(ledger: Ledger, names: Sequence[str], baseline: str, progress: Progre
             row += [*_estimate_cells(gains.percent, (e,), "+.1f"), _p_cell(float(gains.p_value[e]))]
         rows.append([*row, *_cost_cells(entries[e])])
     return Table(
-        title=f"{ledger.store}: {ledger.part} of {ledger.first.evaluation.split}, {_sample(ledger)}",
+        title=f"{ledger.store}: {ledger.part} of {ledger.first.evaluation.split}{_folds(ledger)}, {_sample(ledger)}",
         columns=[*columns, "parameters", "train s"],
         rows=rows,
         notes=[
@@ -156,6 +157,11 @@ def _best(name: str, value_E: NDArray[np.float64]) -> float:
     if not len(defined) or not parse(name).orders_models:
         return float("nan")
     return float(defined.min() if parse(name).lower_is_better else defined.max())
+
+
+def _folds(ledger: Ledger) -> str:
+    folds = [fold for fold in ledger.folds if fold is not None]
+    return f" (fold{'s' if len(folds) > 1 else ''} {', '.join(map(str, folds))})" if folds else ""
 
 
 def _sample(ledger: Ledger) -> str:

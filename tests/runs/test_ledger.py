@@ -127,6 +127,43 @@ def test_a_users_targets_follow_each_other(make_run: MakeRun, tmp_path: Path) ->
     assert ledger.ranks(ledger.entries[0]).tolist() == [[2, 1, 3]]
 
 
+def folded(fold: int) -> dict[str, Any]:
+    return {"split": {"name": "rolling_origin", "fold": fold}}
+
+
+def test_folds_are_put_together_and_a_users_targets_follow_each_other(make_run: MakeRun, tmp_path: Path) -> None:
+    for seed in (2, 1):
+        of = 10 * seed
+        make_run(f"b{seed}", seed=seed, config=folded(1), users=["c", "a"], targets=[1, 2], ranks=[of + 3, of + 4])
+        make_run(f"a{seed}", seed=seed, config=folded(0), users=["a", "b"], targets=[1, 9], ranks=[of + 1, of + 2])
+    make_run("gru0", "gru", config=folded(0), users=["b", "a"], targets=[9, 1], ranks=[2, 1])
+    make_run("gru1", "gru", config=folded(1), users=["a", "c"], targets=[2, 1], ranks=[4, 3])
+    ledger = only(tmp_path)
+    assert (ledger.folds, ledger.n_users, ledger.n_targets) == ((0, 1), 3, 4)
+    assert ledger.first_targets.tolist() == [0, 2, 3]
+    lstm, gru = sorted(ledger.entries, key=lambda entry: entry.label, reverse=True)
+    assert (lstm.seeds, gru.seeds) == ((1, 2), (1,))
+    assert ledger.ranks(lstm).tolist() == [[11, 14, 12, 13], [21, 24, 22, 23]]
+    assert ledger.ranks(gru).tolist() == [[1, 4, 2, 3]]
+
+
+def test_a_fold_that_a_model_lacks_is_named(make_run: MakeRun, tmp_path: Path) -> None:
+    for fold in (0, 1):
+        make_run(f"lstm{fold}", config=folded(fold))
+    make_run("gru", "gru", config=folded(0))
+    with pytest.raises(RunError, match=r"gru with seed=1 has no run on fold 1, .*/gru is its first run\): train it"):
+        only(tmp_path)
+
+
+def test_other_targets_in_one_fold_are_refused(make_run: MakeRun, tmp_path: Path) -> None:
+    for fold in (0, 1):
+        make_run(f"lstm{fold}", config=folded(fold), targets=[100, 101, 102 + fold])
+        make_run(f"gru{fold}", "gru", config=folded(fold), targets=[100, 101, 102])
+    ledger = only(tmp_path)
+    with pytest.raises(RunError, match=r"Runs \S+/(lstm|gru)1 and \S+/(lstm|gru)1 cannot .*: they ranked other"):
+        [ledger.ranks(entry) for entry in ledger.entries]
+
+
 def test_runs_not_evaluated_are_left_out_and_named(make_run: MakeRun, tmp_path: Path) -> None:
     make_run("a")
     make_run("b", "gru", part=None)

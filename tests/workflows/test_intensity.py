@@ -91,6 +91,23 @@ def test_models_are_compared_over_users(train: Train, ltsi: Ltsi) -> None:
         assert float(row["mse"]) == pytest.approx(metrics["mse"], abs=1e-4)
 
 
+def test_folds_of_a_rolling_origin_are_compared_as_one(train: Train, ltsi: Ltsi) -> None:
+    folds = ["objective=intensity", "objective.horizon=1", "split=rolling_origin", "split.folds=2", "split.start=0.2"]
+    for name in ("exp_decay", "last_value"):
+        for fold in range(2):
+            train(name, *folds, f"split.fold={fold}", "test=true", f"hydra.run.dir=runs/{name}-{fold}")
+    said = ltsi("compare", "runs").stdout
+    assert "test of rolling_origin (folds 0, 1)" in " ".join(said.split())
+    rows = list(csv.DictReader(ltsi("compare", "runs", "-m", "mse", "--format", "csv").stdout.splitlines()))
+    for row in rows:
+        tables = [RunFolder(Path("runs") / f"{row['model']}-{fold}").per_user("test") for fold in range(2)]
+        together = pl.concat(tables)
+        assert float(row["mse"]) == pytest.approx(summary(together)["mse"], abs=1e-4)
+        # The tests of the folds follow one another.
+        assert tables[0]["origin"].max() < tables[1]["origin"].min()  # type: ignore[operator]
+    assert len(rows) == 2
+
+
 @pytest.mark.parametrize(
     ("model", "overrides", "sentence"),
     [
