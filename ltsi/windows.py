@@ -1,11 +1,13 @@
-"""What a model that forecasts intensity is given: stretches of series, and what came after them.
+"""What a model that forecasts intensity is given, stretches of series and what came after them, and what it answers.
 
 Shape suffixes: B windows, L positions, H steps ahead.
 """
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import dataclass, fields
+from typing import NamedTuple
 
 import torch
 from torch import Tensor
@@ -54,6 +56,31 @@ class Windows:
     def to(self, device: torch.device) -> Windows:
         """Returns the windows on a device."""
         return Windows(*(getattr(self, each.name).to(device) for each in fields(self)))
+
+
+class Points(NamedTuple):
+    """Two point forecasts, of one shape: which one is right depends on what an error costs.
+
+    Squared errors ask for the mean of what may come, absolute errors for its median, and where most bins are empty the
+    two are far apart.
+    Source: Gneiting 2011, "Making and evaluating point forecasts".
+
+    Attributes:
+        mean: `log(1 + mean)`.
+        median: `log(1 + median)`; less than 0 stands for 0.
+    """
+
+    mean: Tensor
+    median: Tensor
+
+    @classmethod
+    def same(cls, log: Tensor) -> Points:
+        """Makes both of one number, for models that know of no difference."""
+        return cls(log, log)
+
+    def map(self, change: Callable[[Tensor], Tensor]) -> Points:
+        """Returns both, changed alike."""
+        return Points(change(self.mean), change(self.median))
 
 
 @dataclass(frozen=True)

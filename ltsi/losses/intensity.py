@@ -6,15 +6,17 @@ from abc import ABC, abstractmethod
 
 from torch import Tensor
 
+from ltsi.windows import Points
+
 
 class IntensityLoss(ABC):
     """A loss of forecasts, summed over them."""
 
     @abstractmethod
-    def __call__(self, log_N: Tensor, actual_N: Tensor) -> Tensor:
+    def __call__(self, points: Points, actual_N: Tensor) -> Tensor:
         """Returns the summed loss, a scalar.
 
         Args:
-            log_N: forecasts on the scale `log(1 + x)`.
+            points: forecasts, `(N,)` each.
             actual_N: what came, not below 0.
         """

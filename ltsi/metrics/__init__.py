@@ -309,7 +309,7 @@ def value_summary(forecasts: Forecasts, names: Iterable[str]) -> dict[str, float
 
     Example:
         >>> one = np.ones(2)
-        >>> value_summary(Forecasts(2 * one, one, 0 * one, 3 * one, one), ["mae", "mase", "coverage"])
+        >>> value_summary(Forecasts(2 * one, one, one, 0 * one, 3 * one, one), ["mae", "mase", "coverage"])
         {'mae': 1.0, 'mase': 1.0, 'coverage': 1.0}
     """
     found = {}

@@ -9,7 +9,7 @@ from ltsi.metrics.terms import Terms
 
 
 def mae(forecasts: Forecasts) -> Terms:
-    """Returns `|x̂ − x|`; its mean is lowest for who forecasts the median of what may come.
+    """Returns `|q − x|`, q the forecast median: its mean is lowest for who knows the median of what may come.
 
     Where most bins are empty that median is 0, and 0 is a hard forecast to beat: read it beside the mean squared error.
 
@@ -19,5 +19,5 @@ def mae(forecasts: Forecasts) -> Terms:
     Returns:
         The absolute error in the numerator, 1 everywhere in the denominator.
     """
-    error_N = np.abs(forecasts.predicted_N - forecasts.actual_N)
+    error_N = np.abs(forecasts.median_N - forecasts.actual_N)
     return Terms(error_N, np.ones(len(error_N)))

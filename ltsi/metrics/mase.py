@@ -9,7 +9,7 @@ from ltsi.metrics.terms import Terms
 
 
 def mase(forecasts: Forecasts) -> Terms:
-    """Returns `|x̂ − x| / scale`, the scale being the error of the naive forecast on the series in training.
+    """Returns `|q − x| / scale`, q the forecast median, scale the error of the naive forecast on training bins.
 
     `scale = mean |x(t) − x(t − 1)|`. 1 is as good as repeating the last value was in training. A series that is
     constant in training has scale 0: its error cannot be scaled, so it is left out of the mean (numerator and
@@ -21,5 +21,5 @@ def mase(forecasts: Forecasts) -> Terms:
         forecasts: the forecasts.
     """
     scaled_N = forecasts.scale_N > 0
-    error_N = np.abs(forecasts.predicted_N - forecasts.actual_N) / np.where(scaled_N, forecasts.scale_N, 1.0)
+    error_N = np.abs(forecasts.median_N - forecasts.actual_N) / np.where(scaled_N, forecasts.scale_N, 1.0)
     return Terms(np.where(scaled_N, error_N, 0.0), scaled_N.astype(np.float64))

@@ -9,7 +9,7 @@ from ltsi.metrics.terms import Terms
 
 
 def mse(forecasts: Forecasts) -> Terms:
-    """Returns `(x̂ − x)²`; its mean is lowest for who forecasts the mean of what may come.
+    """Returns `(m − x)²`, m the forecast mean: its mean is lowest for who knows the mean of what may come.
 
     It is in squared events, so a few heavy series decide it.
 
@@ -19,5 +19,5 @@ def mse(forecasts: Forecasts) -> Terms:
     Returns:
         The squared error in the numerator, 1 everywhere in the denominator.
     """
-    error_N = forecasts.predicted_N - forecasts.actual_N
+    error_N = forecasts.mean_N - forecasts.actual_N
     return Terms(error_N**2, np.ones(len(error_N)))

@@ -18,7 +18,7 @@ from torch import Tensor
 from ltsi.errors import ConfigError
 from ltsi.intensity.series import IntensitySeries
 from ltsi.models.forecaster import Forecaster
-from ltsi.windows import Windows
+from ltsi.windows import Points, Windows
 
 log = logging.getLogger(__name__)
 
@@ -103,7 +103,7 @@ class Arima(Forecaster):
         phi_SP, theta_SQ = found_SR[:, : self.p], found_SR[:, self.p :]
         return mean_S.float(), stationary(phi_SP).float(), -stationary(-theta_SQ).float()
 
-    def everywhere(self, windows: Windows) -> Tensor:
+    def everywhere(self, windows: Windows) -> Points:
         """Forecasts step by step, surprises to come being 0, `(B, L, H)`; see `Forecaster.everywhere`."""
         real_BL = torch.arange(windows.x_BL.shape[1], device=windows.x_BL.device) < windows.length_B[:, None]
         level_BL = windows.x_BL.log1p()
@@ -121,7 +121,7 @@ class Arima(Forecaster):
             shock_BLQ = torch.cat([torch.zeros_like(ahead_BL)[:, :, None], shock_BLQ], dim=2)[:, :, : self.q]
             found.append(ahead_BL + mean_B[:, None])
         ahead_BLH = torch.stack(found, dim=2)
-        return level_BL[:, :, None] + ahead_BLH.cumsum(dim=2) if self.d else ahead_BLH
+        return Points.same(level_BL[:, :, None] + ahead_BLH.cumsum(dim=2) if self.d else ahead_BLH)
 
 
 def stationary(phi_SP: Tensor) -> Tensor:

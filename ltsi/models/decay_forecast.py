@@ -2,7 +2,8 @@
 
 Shape suffixes: B windows, L positions, H steps ahead, E entities, G rates, N known futures, P = 3 weights.
 Sources: systems D and E of the project's seeds, I(t) = I0 · exp(−λt); summed over what was done it is Brown 1959's
-exponential smoothing, with a rate that is fitted. Gauss-Newton: Björck 1996, "Numerical Methods for Least Squares".
+exponential smoothing, with a rate that is fitted. Gauss-Newton: Björck 1996, "Numerical Methods for Least Squares";
+quasi-likelihood: Wedderburn 1974.
 """
 
 from __future__ import annotations
@@ -17,12 +18,14 @@ from torch import Tensor
 from ltsi.intensity.series import IntensitySeries
 from ltsi.intensity.windows import cut_windows
 from ltsi.models.forecaster import Forecaster
-from ltsi.windows import Windows
+from ltsi.windows import Points, Windows
 
 HALF_LIVES = np.geomspace(0.5, 64, 13)
 """Bins; one of them is taken."""
 
 STEPS = 4
+MEAN_STEPS = 12
+LEAST_MEAN = 1e-3
 LEAST = 1e-6
 """A weight is at least that."""
 
@@ -38,19 +41,23 @@ class DecayForecast(Forecaster):
 
     What was done fades at rate λ; `a`, and `b` times the mean of the series so far, are the floor. The four numbers are
     fitted for each entity by least squares on the scale `log(1 + x)`, over all steps of the horizon, on the training
-    part; entities with little to show are drawn towards the numbers of all.
+    part; entities with little to show are drawn towards the numbers of all. That is the forecast where the median is
+    asked for. For the mean, `a`, `b` and `c` are fitted again on the scale of x, by the quasi-likelihood of a variance
+    that grows as mean^1.5.
 
     Args:
         horizon: steps ahead that are fitted.
     """
 
     weight_EP: Tensor
+    mean_weight_EP: Tensor
     rate_E: Tensor
 
     def __init__(self, horizon: int) -> None:
         super().__init__()
         self.horizon = horizon
         self.register_buffer("weight_EP", torch.zeros(1, 3))
+        self.register_buffer("mean_weight_EP", torch.zeros(1, 3))
         self.register_buffer("rate_E", torch.ones(1))
 
     def fit_statistics(self, series: IntensitySeries, end_bin: int) -> None:
@@ -63,15 +70,18 @@ class DecayForecast(Forecaster):
         n_entities = len(series.entities.labels)
         weight_GEP, error_GE = (torch.stack(column) for column in zip(*_fits(windows, rates, n_entities), strict=True))
         best_E = error_GE.argmin(dim=0)
+        rate_E, weight_EP = torch.from_numpy(rates)[best_E], weight_GEP[best_E, torch.arange(n_entities)]
+        mean_weight_EP = _mean_weights(windows, rate_E, weight_EP)
         device = self.rate_E.device
-        self.rate_E = torch.from_numpy(rates)[best_E].float().to(device)
-        self.weight_EP = weight_GEP[best_E, torch.arange(n_entities)].float().to(device)
+        self.rate_E, self.weight_EP, self.mean_weight_EP = (
+            column.float().to(device) for column in (rate_E, weight_EP, mean_weight_EP)
+        )
 
-    def everywhere(self, windows: Windows) -> Tensor:
-        """Forecasts from every position, log_BLH."""
-        rate_B, weight_BP = self.rate_E[windows.entity_B], self.weight_EP[windows.entity_B]
-        input_BLHP = _inputs(windows, rate_B, windows.horizon)
-        return (input_BLHP * weight_BP[:, None, None]).sum(dim=3).log1p()
+    def everywhere(self, windows: Windows) -> Points:
+        """Forecasts from every position; see `Forecaster.everywhere`."""
+        input_BLHP = _inputs(windows, self.rate_E[windows.entity_B], windows.horizon)
+        mean_BP, weight_BP = (weight[windows.entity_B] for weight in (self.mean_weight_EP, self.weight_EP))
+        return Points(*((input_BLHP * each[:, None, None]).sum(dim=3).log1p() for each in (mean_BP, weight_BP)))
 
 
 def _inputs(windows: Windows, rate_B: Tensor, horizon: int) -> Tensor:
@@ -99,34 +109,58 @@ def _fits(windows: Windows, rates: NDArray[np.float64], n_entities: int) -> Iter
     target_N = windows.future_BLH[known_BLH].double().log1p()
     entity_N = windows.entity_B[:, None, None].expand_as(known_BLH)[known_BLH]
     common_1P = torch.tensor([[0.01, 0.3, 0.1]], dtype=torch.float64)
-    nobody_N = torch.zeros_like(entity_N)
     for rate in rates.tolist():
         rate_B = torch.full((len(windows),), rate, dtype=torch.float64)
         input_NP = _inputs(windows, rate_B, windows.horizon)[known_BLH]
         for _ in range(STEPS):
-            common_1P = _step(input_NP, target_N, nobody_N, common_1P, None)
+            common_1P = _step(*_straightened(input_NP, target_N, common_1P))
         weight_EP = common_1P.expand(n_entities, -1)
         for _ in range(STEPS if n_entities > 1 else 0):
-            weight_EP = _step(input_NP, target_N, entity_N, weight_EP, common_1P)
+            straight = _straightened(input_NP, target_N, weight_EP[entity_N])
+            weight_EP = _step(*straight, entity_N, common_1P, n_entities)
         error_N = ((input_NP * weight_EP[entity_N]).sum(dim=1).log1p() - target_N).square()
         error_E = torch.zeros(n_entities, dtype=torch.float64).index_add_(0, entity_N, error_N)
         yield weight_EP, error_E + SHRINK * error_N.mean()
 
 
-def _step(input_NP: Tensor, target_N: Tensor, group_N: Tensor, weight_EP: Tensor, prior_1P: Tensor | None) -> Tensor:
-    """Solves the least squares of `log(1 + x̂)`, taken as straight around the weights so far, for every group."""
-    n = len(weight_EP)
-    fitted_N = (input_NP * weight_EP[group_N]).sum(dim=1)
+def _mean_weights(windows: Windows, rate_E: Tensor, weight_EP: Tensor) -> Tensor:
+    """Fits the weights of the mean by iterated least squares, `(E, P)`, beginning at those of the logarithm."""
+    known_BLH = windows.asked_BL()[:, :, None].expand_as(windows.future_BLH)
+    input_NP = _inputs(windows, rate_E[windows.entity_B], windows.horizon)[known_BLH]
+    actual_N = windows.future_BLH[known_BLH].double()
+    entity_N = windows.entity_B[:, None, None].expand_as(known_BLH)[known_BLH]
+    common_1P = weight_EP.mean(dim=0, keepdim=True)
+    for _ in range(MEAN_STEPS):
+        common_1P = _step(*_weighed(input_NP, actual_N, common_1P))
+    mean_EP = common_1P.expand_as(weight_EP)
+    for _ in range(MEAN_STEPS if len(weight_EP) > 1 else 0):
+        mean_EP = _step(*_weighed(input_NP, actual_N, mean_EP[entity_N]), entity_N, common_1P, len(mean_EP))
+    return mean_EP
+
+
+def _straightened(input_NP: Tensor, target_N: Tensor, weight_NP: Tensor) -> tuple[Tensor, Tensor]:
+    """Returns inputs and what is wanted of them, `log(1 + x̂)` being taken as straight around the weights so far."""
+    fitted_N = (input_NP * weight_NP).sum(dim=1)
     slope_N = 1 / (1 + fitted_N)
-    scaled_NP = input_NP * slope_N[:, None]
-    wanted_N = target_N - fitted_N.log1p() + fitted_N * slope_N
-    if n == 1:
-        curvature, gradient = (scaled_NP.T @ scaled_NP)[None], (scaled_NP.T @ wanted_N)[None]
+    return input_NP * slope_N[:, None], target_N - fitted_N.log1p() + fitted_N * slope_N
+
+
+def _weighed(input_NP: Tensor, actual_N: Tensor, weight_NP: Tensor) -> tuple[Tensor, Tensor]:
+    """Returns inputs and what came over their standard deviation, as the weights so far tell it."""
+    root_N = (input_NP * weight_NP).sum(dim=1).clamp(min=LEAST_MEAN) ** -0.75
+    return input_NP * root_N[:, None], actual_N * root_N
+
+
+def _step(
+    input_NP: Tensor, wanted_N: Tensor, group_N: Tensor | None = None, prior_1P: Tensor | None = None, n: int = 1
+) -> Tensor:
+    """Solves the least squares of each of n groups, drawn towards the prior; without groups, of all."""
+    if group_N is None or prior_1P is None:
+        curvature, gradient = (input_NP.T @ input_NP)[None], (input_NP.T @ wanted_N)[None]
     else:
-        outer_NX = (scaled_NP[:, :, None] * scaled_NP[:, None, :]).flatten(1)
+        outer_NX = (input_NP[:, :, None] * input_NP[:, None, :]).flatten(1)
         curvature = input_NP.new_zeros(n, 9).index_add_(0, group_N, outer_NX).reshape(n, 3, 3)
-        gradient = input_NP.new_zeros(n, 3).index_add_(0, group_N, scaled_NP * wanted_N[:, None])
-    if prior_1P is not None:
+        gradient = input_NP.new_zeros(n, 3).index_add_(0, group_N, input_NP * wanted_N[:, None])
         information = SHRINK * curvature.sum(dim=0) / len(input_NP)
         curvature, gradient = curvature + information, gradient + information @ prior_1P[0]
     ridge = 1e-9 * (1 + curvature.diagonal(dim1=1, dim2=2).amax(dim=1))[:, None, None] * torch.eye(3).double()

@@ -15,14 +15,14 @@ from torch import Tensor, nn
 
 from ltsi.intensity.series import IntensitySeries
 from ltsi.losses.intensity import IntensityLoss
-from ltsi.windows import Windows
+from ltsi.windows import Points, Windows
 
 COVERAGE = 0.9
 """Share of what comes that an interval is to hold."""
 
 
 class Forecaster(nn.Module, ABC):
-    """Forecasts on the scale `log(1 + x)`, with an interval.
+    """Forecasts on the scale `log(1 + x)`: a mean, a median and an interval.
 
     Like an `InterestModel` it learns in up to three ways: statistics fitted on the training part (`fit_statistics`),
     weights by gradient (`training_loss`), and on the validation part (`calibrate`) the interval, so that it holds
@@ -42,17 +42,18 @@ class Forecaster(nn.Module, ABC):
         self.register_buffer("offset_2H", torch.zeros(2, 1))
 
     @abstractmethod
-    def everywhere(self, windows: Windows) -> Tensor:
+    def everywhere(self, windows: Windows) -> Points:
         """Forecasts from every position.
 
         Returns:
-            log_BLH, `log(1 + x̂)`; what is forecast from a position knows it and what came before, nothing later. Less
-            than 0 stands for 0.
+            `(B, L, H)` each; what is forecast from a position knows it and what came before, nothing later. Less than 0
+            stands for 0.
         """
 
-    def forward(self, windows: Windows) -> Tensor:
-        """Returns the forecasts that are asked for, log_NH, not below 0, window after window."""
-        return self.everywhere(windows)[windows.asked_BL()].clamp(min=0)
+    def forward(self, windows: Windows) -> Points:
+        """Returns the forecasts that are asked for, `(N, H)` each, not below 0, window after window."""
+        asked_BL = windows.asked_BL()
+        return self.everywhere(windows).map(lambda log_BLH: log_BLH[asked_BL].clamp(min=0))
 
     def fit_statistics(self, series: IntensitySeries, end_bin: int) -> None:
         """Fits what the model needs.
@@ -65,23 +66,23 @@ class Forecaster(nn.Module, ABC):
     def training_loss(self, windows: Windows, loss: IntensityLoss) -> Tensor:
         """Returns the loss summed over the forecasts asked for, per step ahead, a scalar."""
         asked_BL = windows.asked_BL()
-        log_N, actual_N = (part[asked_BL].flatten() for part in (self.everywhere(windows), windows.future_BLH))
-        return loss(log_N, actual_N) / windows.horizon
+        points = self.everywhere(windows).map(lambda log_BLH: log_BLH[asked_BL].flatten())
+        return loss(points, windows.future_BLH[asked_BL].flatten()) / windows.horizon
 
-    def forecast(self, windows: Windows) -> tuple[Tensor, Tensor, Tensor]:
+    def forecast(self, windows: Windows) -> tuple[Tensor, Tensor, Tensor, Tensor]:
         """Returns the forecasts that are asked for with an interval, on the scale of the intensity.
 
         Returns:
-            Forecast, lower and upper bound, `(N, H)`, none below 0.
+            Mean, median, lower and upper bound, `(N, H)`, none below 0.
         """
-        log_NH = self(windows)
-        low_NH, high_NH = ((log_NH + offset).clamp(min=0).expm1() for offset in self.offset_2H)
-        return log_NH.expm1(), low_NH, high_NH
+        points: Points = self(windows)
+        low_NH, high_NH = ((points.mean + offset).clamp(min=0).expm1() for offset in self.offset_2H)
+        return points.mean.expm1(), points.median.expm1(), low_NH, high_NH
 
     @torch.no_grad()
     def calibrate(self, batches: Iterable[Windows]) -> None:
-        """Chooses the interval on validation windows; each step ahead has one of its own."""
-        found = [(self(batch), batch.future_BLH[batch.asked_BL()]) for batch in batches]
+        """Chooses the interval around the mean on validation windows; each step ahead has one of its own."""
+        found = [(self(batch).mean, batch.future_BLH[batch.asked_BL()]) for batch in batches]
         log_NH, actual_NH = (torch.cat(column) for column in zip(*found, strict=True))
         residual_NH = (actual_NH.log1p() - log_NH).double()
         n = len(residual_NH)

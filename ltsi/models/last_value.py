@@ -6,15 +6,13 @@ Source: Hyndman & Athanasopoulos 2021, "Forecasting: Principles and Practice", s
 
 from __future__ import annotations
 
-from torch import Tensor
-
 from ltsi.models.forecaster import Forecaster
-from ltsi.windows import Windows
+from ltsi.windows import Points, Windows
 
 
 class LastValue(Forecaster):
     """`x̂(t + h) = x(t)`."""
 
-    def everywhere(self, windows: Windows) -> Tensor:
+    def everywhere(self, windows: Windows) -> Points:
         """Repeats the last value, `(B, L, H)`; see `Forecaster.everywhere`."""
-        return windows.x_BL.log1p()[:, :, None].expand(-1, -1, windows.horizon)
+        return Points.same(windows.x_BL.log1p()[:, :, None].expand(-1, -1, windows.horizon))

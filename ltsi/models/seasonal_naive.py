@@ -13,7 +13,7 @@ from ltsi.errors import ConfigError
 from ltsi.intensity.seasons import YEAR
 from ltsi.intensity.series import IntensitySeries
 from ltsi.models.forecaster import Forecaster
-from ltsi.windows import Windows
+from ltsi.windows import Points, Windows
 
 SEASONS = {"day": 7, "week": 4}
 """Bins of a season where the log is too short for a year: a week of days, four weeks."""
@@ -46,7 +46,7 @@ class SeasonalNaive(Forecaster):
         self.season.fill_(season)
         self.first_S = torch.from_numpy(series.first_S).to(self.first_S.device)
 
-    def everywhere(self, windows: Windows) -> Tensor:
+    def everywhere(self, windows: Windows) -> Points:
         """Looks one season back, `(B, L, H)`; see `Forecaster.everywhere`.
 
         Raises:
@@ -65,4 +65,4 @@ class SeasonalNaive(Forecaster):
                 f"much before every forecast; give max_length={2 * season} or a shorter model.period."
             )
         value_BLH = windows.x_BL[:, place_LH.clamp(min=0)]
-        return torch.where(place_LH >= 0, value_BLH, value_BLH.new_zeros(())).log1p()
+        return Points.same(torch.where(place_LH >= 0, value_BLH, value_BLH.new_zeros(())).log1p())

@@ -1,6 +1,6 @@
 """Networks that forecast intensity: the encoder of any single network, shown a series instead of items.
 
-Shape suffixes: B windows, L positions, H steps ahead, D width, F inputs of a position.
+Shape suffixes: B windows, L positions, H steps ahead, D width, F inputs of a position, 2 mean and median.
 Sources: systems D (LSTM on `log(1 + x)`) and E (stacked LSTM with attention) of the project's seeds; for the residual
 of a simple method Zhang 2003, "Time series forecasting using a hybrid ARIMA and neural network model", and Smyl 2020,
 "A hybrid method of exponential smoothing and recurrent neural networks for time series forecasting".
@@ -12,17 +12,18 @@ from collections.abc import Sequence
 
 import torch
 from torch import Tensor, nn
+from torch.nn.functional import softplus
 
 from ltsi.histories import Histories
 from ltsi.intensity.series import IntensitySeries
 from ltsi.models.decay_forecast import DecayForecast
 from ltsi.models.forecaster import Forecaster
 from ltsi.models.network import Encoder
-from ltsi.windows import Windows
+from ltsi.windows import Points, Windows
 
 
 class SeriesNetwork(Forecaster):
-    """`log(1 + x̂(t + 1 .. t + H))` from the encoder's state at position t.
+    """Mean and median of `x(t + 1 .. t + H)` from the encoder's state at position t.
 
     Args:
         encoder: encodes the embedded series.
@@ -37,17 +38,18 @@ class SeriesNetwork(Forecaster):
         super().__init__()
         self.reader = SeriesReader(encoder, dim, horizon, seconds, inputs=1)
 
-    def everywhere(self, windows: Windows) -> Tensor:
-        """Forecasts from every position, log_BLH."""
-        found: Tensor = self.reader(windows.x_BL.log1p()[:, :, None], windows)
-        return found
+    def everywhere(self, windows: Windows) -> Points:
+        """Forecasts from every position; see `Forecaster.everywhere`."""
+        mean, median = self.reader(windows.x_BL.log1p()[:, :, None], windows).unbind(-1)
+        return Points(softplus(mean), median)
 
 
 class ResidualNetworks(Forecaster):
-    """The fitted decay, and what networks expect beyond it: `log(1 + x̂) = log(1 + decay) + mean_k residual_k`.
+    """The fitted decay, and what networks expect beyond it: `log(mean) = log(decay) + mean_k residual_k`.
 
-    A residual starts at 0, so training starts from the decay. Beside the series the networks see the decay's forecast,
-    the mean of the series so far, the bins since anything happened, and how much everybody does.
+    So does the median, on the scale `log(1 + x)`, because 0 has no logarithm. A residual starts at 0, and training from
+    the decay. Beside the series the networks see the decay's forecast, the mean of the series so far, the bins since
+    anything happened, and how much everybody does.
 
     Args:
         encoders: encode the embedded series, each for itself.
@@ -71,16 +73,18 @@ class ResidualNetworks(Forecaster):
         """Fits the decay; see `Forecaster.fit_statistics`."""
         self.decay.fit_statistics(series, end_bin)
 
-    def everywhere(self, windows: Windows) -> Tensor:
-        """Forecasts from every position, log_BLH."""
+    def everywhere(self, windows: Windows) -> Points:
+        """Forecasts from every position; see `Forecaster.everywhere`."""
         with torch.no_grad():
-            decay_BLH = self.decay.everywhere(windows)
+            decay = self.decay.everywhere(windows)
             count_L = torch.arange(1, windows.x_BL.shape[1] + 1, device=windows.x_BL.device)
             mean_BL = windows.x_BL.cumsum(dim=1) / count_L
-            columns = [windows.x_BL.log1p(), decay_BLH[:, :, 0], mean_BL.log1p(), _silence(windows.x_BL).log1p()]
+            columns = [windows.x_BL.log1p(), decay.median[:, :, 0], mean_BL.log1p(), _silence(windows.x_BL).log1p()]
             input_BLF = torch.stack([*columns, windows.level_BL], dim=2)
-        residual = [reader(input_BLF, windows) for reader in self.readers]
-        return decay_BLH + torch.stack(residual).mean(dim=0)
+        residual = torch.stack([reader(input_BLF, windows) for reader in self.readers]).mean(dim=0)
+        # log(1 + exp(log(decay) + residual)), see `SeriesNetwork`.
+        mean = softplus(decay.mean.expm1().log() + residual[..., 0])
+        return Points(mean, decay.median + residual[..., 1])
 
 
 class SeriesReader(nn.Module):
@@ -98,16 +102,16 @@ class SeriesReader(nn.Module):
         super().__init__()
         self.encoder, self.seconds = encoder, seconds
         self.embed = nn.Linear(inputs, dim)
-        self.head = nn.Linear(dim, horizon)
+        self.head = nn.Linear(dim, 2 * horizon)
 
     def forward(self, input_BLF: Tensor, windows: Windows) -> Tensor:
-        """Reads a series, `(B, L, H)`."""
+        """Reads a series, `(B, L, H, 2)`."""
         place_L = torch.arange(input_BLF.shape[1], device=input_BLF.device)
         time_BL = (windows.first_B[:, None] + place_L) * self.seconds
         # A series has no items; encoders look at times and lengths only.
         histories = Histories(torch.zeros_like(time_BL), time_BL, windows.length_B, time_BL + self.seconds)
-        found: Tensor = self.head(self.encoder(self.embed(input_BLF), histories))
-        return found
+        found_BLH2: Tensor = self.head(self.encoder(self.embed(input_BLF), histories)).unflatten(-1, (-1, 2))
+        return found_BLH2
 
 
 def _silence(x_BL: Tensor) -> Tensor:

@@ -52,7 +52,7 @@ class Intensity(Objective):
     """
 
     name: ClassVar[str] = "intensity"
-    monitor: ClassVar[str] = "mse"
+    monitor: ClassVar[str] = "mae"
     metrics: ClassVar[tuple[str, ...]] = ("mse", "mae", "rmse", "r2", "mase", "coverage")
     reads: ClassVar[str] = VALUES
 
@@ -170,7 +170,9 @@ class IntensityTask(Task[Forecaster, WindowBatch]):
     def check_loss(self, loss: object) -> None:
         """Refuses a loss of another objective; see `Task.check_loss`."""
         if not isinstance(loss, IntensityLoss):
-            raise ConfigError("This loss is none of forecasts; objective=intensity takes loss=log_squared.")
+            raise ConfigError(
+                "This loss is none of forecasts; objective=intensity takes loss=mean_and_median or loss=log_squared."
+            )
 
     def training(
         self, max_length: int, batch_size: int, seed: int, shard: Shard, augmentation: Sequence[Augmentation] = ()
@@ -199,11 +201,12 @@ class IntensityTask(Task[Forecaster, WindowBatch]):
         """Returns each forecast beside what came; see `Task.answers`."""
         step_H = torch.arange(self.horizon, device=batch.index_BL.device)
         asked_BL = batch.asked_BL()
-        predicted_NH, low_NH, high_NH = (column.double() for column in model.forecast(batch))
+        mean_NH, median_NH, low_NH, high_NH = (column.double() for column in model.forecast(batch))
         columns = {
             "index": batch.index_BL[asked_BL][:, None] * self.horizon + step_H,
             "actual": batch.future_BLH[asked_BL].double(),
-            "predicted": predicted_NH,
+            "mean": mean_NH,
+            "median": median_NH,
             "low": low_NH,
             "high": high_NH,
             "series": batch.series_B[:, None].expand_as(asked_BL)[asked_BL][:, None].expand(-1, self.horizon),
@@ -212,13 +215,13 @@ class IntensityTask(Task[Forecaster, WindowBatch]):
 
     def summary(self, answers: Answers, metrics: Sequence[str]) -> dict[str, float]:
         """Evaluates metrics over the forecasts; see `Task.summary`."""
-        if np.isnan(answers["predicted"]).any():
+        if np.isnan(answers["mean"]).any() or np.isnan(answers["median"]).any():
             raise RunError(
                 "The model's forecasts are NaN: its training diverged; train again with a lower learning rate or "
                 "gradient clipping."
             )
-        actual, predicted, low, high = (answers[name] for name in ("actual", "predicted", "low", "high"))
-        forecasts = Forecasts(actual, predicted, low, high, self.scale_S[answers["series"]])
+        actual, mean, median, low, high = (answers[name] for name in ("actual", "mean", "median", "low", "high"))
+        forecasts = Forecasts(actual, mean, median, low, high, self.scale_S[answers["series"]])
         return value_summary(forecasts, metrics)
 
     def table(self, part: str, answers: Answers) -> pl.DataFrame:
@@ -237,7 +240,8 @@ class IntensityTask(Task[Forecaster, WindowBatch]):
                 "step": step + 1,
                 "actual": answers["actual"],
                 "scale": self.scale_S[of],
-                "predicted": answers["predicted"],
+                "mean": answers["mean"],
+                "median": answers["median"],
                 "low": answers["low"],
                 "high": answers["high"],
             }

@@ -8,7 +8,8 @@ features.json                fitted features, if some are declared
 valid.json, test.json        metrics of a part of the split and how they were obtained
 per_user/<part>.parquet      one row per target: user, target, rank, history_length, gap_seconds, ...
                              of clicks, one per example: user, item, label, probability, history_length, gap_seconds
-                             of intensity, one per forecast: user, entity, origin, step, actual, predicted, low, high
+                             of intensity, one per forecast: user, entity, origin, step, actual, mean, median, low,
+                             high
 checkpoints/{best,last}.ckpt
 train.log
 ```
@@ -37,7 +38,7 @@ if TYPE_CHECKING:
 
 PER_USER_COLUMNS = ("user", "target", "rank", "history_length", "gap_seconds")
 PER_EXAMPLE_COLUMNS = ("user", "item", "label", "probability", "history_length", "gap_seconds")
-PER_FORECAST_COLUMNS = ("user", "entity", "origin", "step", "actual", "scale", "predicted", "low", "high")
+PER_FORECAST_COLUMNS = ("user", "entity", "origin", "step", "actual", "scale", "mean", "median", "low", "high")
 NEXT_ITEM, CLICK, INTENSITY = "next_item", "click", "intensity"
 """Objectives whose answers a run can hold."""
 
@@ -248,7 +249,7 @@ class RunFolder:
             ValueError: one of these columns is missing.
         """
         needed: Sequence[str] = PER_EXAMPLE_COLUMNS if "probability" in table.columns else PER_USER_COLUMNS
-        needed = PER_FORECAST_COLUMNS if "predicted" in table.columns else needed
+        needed = PER_FORECAST_COLUMNS if "actual" in table.columns else needed
         missing = [column for column in needed if column not in table.columns]
         if missing:
             raise ValueError(f"the per-user table of {part} lacks {missing}")

@@ -27,7 +27,7 @@ _QUESTION = {
     CLICK: ("user", "item", "label"),
     INTENSITY: ("user", "entity", "origin", "step", "actual", "scale"),
 }
-_ANSWER = {NEXT_ITEM: ("rank",), CLICK: ("probability",), INTENSITY: ("predicted", "low", "high")}
+_ANSWER = {NEXT_ITEM: ("rank",), CLICK: ("probability",), INTENSITY: ("mean", "median", "low", "high")}
 # What follows each other when several folds are put together.
 _UNIT = {NEXT_ITEM: ("user",), CLICK: ("user",), INTENSITY: ("user", "entity")}
 
@@ -208,7 +208,9 @@ class Ledger:
         """Reads the forecasts of a model, one set a seed; see `ranks`."""
         actual, scale = (self._questions[name].to_numpy() for name in ("actual", "scale"))
         columns = (self._collected(entry, name) for name in _ANSWER[INTENSITY])
-        return [Forecasts(actual, predicted, low, high, scale) for predicted, low, high in zip(*columns, strict=True)]
+        return [
+            Forecasts(actual, mean, median, low, high, scale) for mean, median, low, high in zip(*columns, strict=True)
+        ]
 
     @property
     def n_silent(self) -> int:

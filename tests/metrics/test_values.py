@@ -15,7 +15,7 @@ NAMES = ("mse", "mae", "rmse", "r2", "mase", "coverage")
 
 def forecasts(actual: list[float], predicted: list[float], scale: list[float]) -> Forecasts:
     predicted_N = np.array(predicted)
-    return Forecasts(np.array(actual), predicted_N, predicted_N - 1, predicted_N + 1, np.array(scale))
+    return Forecasts(np.array(actual), predicted_N, predicted_N, predicted_N - 1, predicted_N + 1, np.array(scale))
 
 
 def test_numbers_by_hand() -> None:
@@ -44,7 +44,9 @@ def test_what_is_not_defined_is_not_a_number() -> None:
 
 def test_bounds_belong_to_the_interval() -> None:
     one = np.ones(2)
-    assert value_summary(Forecasts(np.array([0.0, 2.0]), one, 0 * one, 2 * one, one), ["coverage"])["coverage"] == 1
+    assert (
+        value_summary(Forecasts(np.array([0.0, 2.0]), one, one, 0 * one, 2 * one, one), ["coverage"])["coverage"] == 1
+    )
 
 
 def test_names_and_directions() -> None:

@@ -24,7 +24,7 @@ INTENSITY = ["objective=intensity", "objective.horizon=2", "split.valid=0.4", "s
 
 
 def summary(table: pl.DataFrame) -> dict[str, float]:
-    columns = (table[name].to_numpy() for name in ("actual", "predicted", "low", "high", "scale"))
+    columns = (table[name].to_numpy() for name in ("actual", "mean", "median", "low", "high", "scale"))
     return value_summary(Forecasts(*columns), Intensity.metrics)
 
 
@@ -51,10 +51,16 @@ def test_a_run_of_forecasts_is_a_run_folder(train: Train, ltsi: Ltsi, shop: Path
     assert report["thin_series"] > 0
     # The best epoch is the one of the least error.
     assert done.metrics.keys() == {*Intensity.metrics}
-    assert run.evaluation("valid").metrics["mse"] == pytest.approx(min(float(r["mse"]) for r in run.epochs()), rel=1e-4)
+    assert run.evaluation("valid").metrics["mae"] == pytest.approx(min(float(r["mae"]) for r in run.epochs()), rel=1e-4)
     said = ltsi("eval", "run=run", "split=valid").stdout
     assert "series by category, 2 weeks ahead from every 1. week" in said
     assert "are zero throughout valid" in said
+
+
+def test_the_plain_loss_is_learned_from_too(train: Train) -> None:
+    run = train("lstm", *INTENSITY, "loss=log_squared", "trainer.max_epochs=5", "batch_size=4", "optimizer.lr=0.02")
+    losses = [float(row["loss"]) for row in run.epochs()]
+    assert losses[-1] < 0.9 * losses[0]
 
 
 def test_a_window_shorter_than_the_part_answers_all_origins(train: Train) -> None:
@@ -68,8 +74,9 @@ def test_cleaning_steps_change_training_and_nothing_else(train: Train, ltsi: Lts
     steps = ["clean@objective.clean=[moving_median]", "objective.clean.moving_median.by=[user,item]"]
     clean = train("arima", *INTENSITY, *steps, "hydra.run.dir=b")
     one, other = raw.per_user("valid"), clean.per_user("valid")
-    assert one.drop("predicted", "low", "high", "scale").equals(other.drop("predicted", "low", "high", "scale"))
-    assert not np.allclose(one["predicted"], other["predicted"])
+    answers = ("mean", "median", "low", "high", "scale")
+    assert one.drop(*answers).equals(other.drop(*answers))
+    assert not np.allclose(one["mean"], other["mean"])
     ltsi("eval", "run=b", "split=valid")
 
 
@@ -118,7 +125,8 @@ def test_folds_of_a_rolling_origin_are_compared_as_one(train: Train, ltsi: Ltsi)
         ("lstm", ["objective.entity=colour"], "have no column 'colour'"),
         ("lstm", ["objective.bin=month"], "bin=month must be one of: day, week"),
         ("lstm", ["objective.weights={bye: 1}"], "weights names 'bye'"),
-        ("lstm", ["loss=softmax"], "objective=intensity takes loss=log_squared"),
+        ("lstm", ["loss=softmax"], "objective=intensity takes loss=mean_and_median or loss=log_squared"),
+        ("lstm", ["loss.median_weight=0"], "loss.median_weight=0 must be a number above 0"),
         ("lstm", ["metrics=[ndcg@10]"], "objective=intensity has forecasts"),
         ("lstm", ["augmentation=crop"], "augmentation changes windows of next items"),
         ("popularity", [], "objective=intensity has no use for Popularity"),
