@@ -111,44 +111,30 @@ def _refuse_foreign_code(node: DictConfig, folder: RunFolder) -> None:
     Where a class is defined counts, not how its path begins: `ltsi.store.os.system` begins like one of ours. Runs are
     written without interpolations: one could make a target of what is none yet.
     """
-    for key, value in OmegaConf.to_container(node).items():  # type: ignore[union-attr]
-        for place, text in _texts(str(key), value):
-            if "${" in text:
-                raise RunError(
-                    f"{folder.path / 'config.yaml'}: {place}={text} is an interpolation, which ltsi does not write "
-                    "into a run, so it is not followed; give a run as `ltsi train` left it."
-                )
-        for place, target in _targets(str(key), value):
-            if not target.startswith(TRUSTED) or not _is_class_of(target, TRUSTED):
-                raise RunError(
-                    f"{folder.path / 'config.yaml'}: {place}={target} is not a class of ltsi, torch or Lightning, "
-                    "so it is not run."
-                )
+    for place, text in _texts("", OmegaConf.to_container(node)):
+        if "${" in text:
+            raise RunError(
+                f"{folder.path / 'config.yaml'}: {place}={text} is an interpolation, which ltsi does not write into a "
+                "run, so it is not followed; give a run as `ltsi train` left it."
+            )
+        if place.endswith("_target_") and not (text.startswith(TRUSTED) and _is_class_of(text, TRUSTED)):
+            raise RunError(
+                f"{folder.path / 'config.yaml'}: {place}={text} is not a class of ltsi, torch or Lightning, so it is "
+                "not run."
+            )
 
 
-def _targets(key: str, node: object) -> Iterator[tuple[str, str]]:
-    """Finds every `_target_` below a node: its place and its value."""
+def _texts(place: str, node: object) -> Iterator[tuple[str, str]]:
+    """Finds everything that is written below a node, keys among it: its place and itself."""
     if isinstance(node, dict):
-        for inner, value in node.items():
-            if inner == "_target_":
-                yield f"{key}._target_", str(value)
-            yield from _targets(f"{key}.{inner}", value)
+        for key, value in node.items():
+            yield place, str(key)
+            yield from _texts(f"{place}.{key}".lstrip("."), value)
     elif isinstance(node, list):
         for value in node:
-            yield from _targets(key, value)
-
-
-def _texts(key: str, node: object) -> Iterator[tuple[str, str]]:
-    """Finds every text below a node, keys among them: its place and itself."""
-    if isinstance(node, str):
-        yield key, node
-    elif isinstance(node, dict):
-        for inner, value in node.items():
-            yield key, str(inner)
-            yield from _texts(f"{key}.{inner}", value)
-    elif isinstance(node, list):
-        for value in node:
-            yield from _texts(key, value)
+            yield from _texts(place, value)
+    else:
+        yield place, str(node)
 
 
 def _is_class_of(target: str, packages: tuple[str, ...]) -> bool:
