@@ -75,6 +75,8 @@ class IntensitySeries:
         offsets: int64 `(S + 1,)`; the cells of series s are `offsets[s]:offsets[s + 1]`.
         bin_M: int64, sorted inside a series.
         value_M: float64, above 0.
+        least_active: active bins that every series is here for; who learns from a place before that, learns from
+            series that were chosen for what came later.
         first_S: int64, bin in which the user's first event with the entity lies.
     """
 
@@ -85,6 +87,7 @@ class IntensitySeries:
     offsets: Ints
     bin_M: Ints
     value_M: Floats
+    least_active: int = 1
 
     def __len__(self) -> int:
         return len(self.user_S)
@@ -93,6 +96,13 @@ class IntensitySeries:
     def first_S(self) -> Ints:
         """Bin of the first event of each series, int64 `(S,)`."""
         return self.bin_M[self.offsets[:-1]]
+
+    @property
+    def chosen_S(self) -> Ints:
+        """Bin in which each series becomes as active as it had to be, int64 `(S,)`; past the last bin if in none."""
+        nth_S = self.offsets[:-1] + self.least_active - 1
+        enough_S = nth_S < self.offsets[1:]
+        return np.where(enough_S, self.bin_M[np.where(enough_S, nth_S, 0)], self.bins.count)
 
     def dense(self, first: int, last: int) -> Floats:
         """Returns series `first:last` with their zeros, `(last - first, T)`."""

@@ -9,10 +9,29 @@ import numpy as np
 import torch
 from numpy.typing import NDArray
 
+from ltsi.errors import DataError
 from ltsi.intensity.series import IntensitySeries
 from ltsi.windows import Windows
 
 Ints = NDArray[np.int64]
+
+
+def require_futures(series: IntensitySeries, end_bin: int, horizon: int) -> None:
+    """Refuses series of which nothing can be learned.
+
+    Args:
+        series: the series.
+        end_bin: only bins before it are training.
+        horizon: steps ahead.
+
+    Raises:
+        DataError: no series has a whole horizon of training after a place at which it could have been chosen.
+    """
+    if not (series.chosen_S + horizon < end_bin).any():
+        raise DataError(
+            f"No series has {horizon} bins of training after its {series.least_active} active ones, so there is "
+            "nothing to learn; take a shorter objective.horizon, a smaller objective.least_active or a later cut."
+        )
 
 
 def cut_windows(
@@ -35,7 +54,8 @@ def cut_windows(
         max_length: longest window.
         horizon: steps ahead.
         until: bins from here on are not known, so no forecast is asked for that reaches beyond.
-        origins: bins that forecasts are asked from, the last of them being `end_B`; None: all, as in training.
+        origins: bins that forecasts are asked from, the last of them being `end_B`; None: all at which the series could
+            have been chosen, as in training.
         since: only origins from here on.
     """
     first_B = np.maximum(series.first_S[series_B], end_B - max_length)
@@ -45,6 +65,8 @@ def cut_windows(
     x_BT = np.pad(series.rows(series_B), ((0, 0), (0, longest + horizon)))
     inside_BL = np.arange(longest) < length_B[:, None]
     asked_BL = inside_BL & (place_BL + horizon < until)
+    if origins is None:
+        asked_BL &= place_BL >= series.chosen_S[series_B][:, None]
     index_BL = np.where(asked_BL, 0, -1)
     if origins is not None:
         # The forecast from an origin is asked for after the bin before it.

@@ -16,7 +16,7 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from ltsi.intensity.series import IntensitySeries
-from ltsi.intensity.windows import cut_windows
+from ltsi.intensity.windows import cut_windows, require_futures
 from ltsi.models.forecaster import Forecaster
 from ltsi.windows import Points, Windows
 
@@ -61,7 +61,12 @@ class DecayForecast(Forecaster):
         self.register_buffer("rate_E", torch.ones(1))
 
     def fit_statistics(self, series: IntensitySeries, end_bin: int) -> None:
-        """Fits the decay; see `Forecaster.fit_statistics`."""
+        """Fits the decay; see `Forecaster.fit_statistics`.
+
+        Raises:
+            DataError: nothing can be learned of the series.
+        """
+        require_futures(series, end_bin, self.horizon)
         length = min(end_bin, max(2 * self.horizon, 52))
         n = min(len(series), max(MAX_FUTURES // (length * self.horizon), 1))
         chosen = np.linspace(0, len(series) - 1, n).astype(np.int64)

@@ -6,6 +6,7 @@ Shape suffixes: S series, N forecasts, B windows, H steps ahead.
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from dataclasses import replace
 from typing import ClassVar
 
 import numpy as np
@@ -127,7 +128,8 @@ class IntensityTask(Task[Forecaster, WindowBatch]):
                 f"{self.settings.least_active} active bins before the cut (bin={series.bins.unit}); take a later cut, "
                 "a smaller objective.least_active or a coarser objective.entity."
             )
-        chosen, self.steps = cleaned(series.select(kept_S), self.settings.clean, self.end_bin, series.total_T)
+        kept = replace(series.select(kept_S), least_active=self.settings.least_active)
+        chosen, self.steps = cleaned(kept, self.settings.clean, self.end_bin, series.total_T)
         self.scale_S = _naive_error(chosen, self.end_bin)
         self._report = {
             "series": len(chosen),

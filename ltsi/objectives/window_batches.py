@@ -10,9 +10,9 @@ from collections.abc import Iterator
 import numpy as np
 from numpy.typing import NDArray
 
-from ltsi.errors import ConfigError, DataError
+from ltsi.errors import ConfigError
 from ltsi.intensity.series import IntensitySeries
-from ltsi.intensity.windows import cut_windows
+from ltsi.intensity.windows import cut_windows, require_futures
 from ltsi.sequences.batches import Shard
 from ltsi.windows import WindowBatch, Windows
 
@@ -25,6 +25,9 @@ PART_BATCH = 2_048
 class TrainingWindows:
     """All training bins of all series once an epoch, cut from the most recent end.
 
+    Forecasts are asked from where a series has been active as often as it had to be to be chosen: before that, that it
+    is here says what will come.
+
     Args:
         series: the series.
         end_bin: only bins before it are training.
@@ -35,7 +38,7 @@ class TrainingWindows:
         shard: this process's part.
 
     Raises:
-        DataError: no series is longer than the horizon.
+        DataError: no series has a whole horizon of training after such a place.
         ConfigError: there are more processes than windows in a batch.
     """
 
@@ -51,20 +54,15 @@ class TrainingWindows:
     ) -> None:
         self.series, self.end_bin, self.max_length, self.horizon = series, end_bin, max_length, horizon
         self.seed, self.shard = seed, shard
-        first_S, everybody = series.first_S, np.arange(len(series))
-        found: list[tuple[Ints, Ints]] = []
+        require_futures(series, end_bin, horizon)
+        chosen_S, everybody = series.chosen_S, np.arange(len(series))
+        found: list[tuple[Ints, Ints, Ints]] = []
         for end in range(end_bin, 0, -max_length):
-            # A window asks if its first position has a whole horizon of training after it.
-            asks = np.maximum(first_S, end - max_length) + horizon < min(end_bin, end + horizon)
-            found.append((everybody[asks], np.full(int(asks.sum()), end)))
-        self.series_W, self.end_W = (np.concatenate(column) for column in zip(*found, strict=True))
-        if not len(self.series_W):
-            raise DataError(
-                f"No series has {horizon + 1} bins of training, so there is nothing to learn; take a shorter "
-                "objective.horizon or a later cut."
-            )
-        first_W = np.maximum(first_S[self.series_W], self.end_W - max_length)
-        self.targets_W = np.minimum(self.end_W, end_bin - horizon) - first_W
+            # Places with a whole horizon of training after them.
+            targets_S = min(end, end_bin - horizon) - np.maximum(chosen_S, end - max_length)
+            asks = targets_S > 0
+            found.append((everybody[asks], np.full(int(asks.sum()), end), targets_S[asks]))
+        self.series_W, self.end_W, self.targets_W = (np.concatenate(column) for column in zip(*found, strict=True))
         self.n_batches = max(1, round(len(self.series_W) / batch_size))
         if len(self.series_W) // self.n_batches < shard.world:
             raise ConfigError(

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 import numpy as np
 import pytest
 import torch
@@ -9,7 +11,7 @@ from hydra import compose, initialize_config_module
 from statsmodels.tsa.arima.model import ARIMA
 
 from ltsi.entities import Entities
-from ltsi.errors import ConfigError
+from ltsi.errors import ConfigError, DataError
 from ltsi.intensity.series import DAY, Bins, IntensitySeries
 from ltsi.intensity.windows import cut_windows
 from ltsi.losses.log_squared import LogSquared
@@ -20,7 +22,7 @@ from ltsi.models.forecaster import COVERAGE, Forecaster
 from ltsi.models.forecasting import forecaster_of
 from ltsi.models.last_value import LastValue
 from ltsi.models.seasonal_naive import SeasonalNaive
-from ltsi.objectives.window_batches import PartWindows
+from ltsi.objectives.window_batches import PartWindows, TrainingWindows
 from ltsi.sequences.batches import Shard
 from ltsi.windows import Windows
 from ltsi.workflows.experiment import build_model
@@ -158,6 +160,25 @@ def test_the_loss_counts_asked_positions_only(series: IntensitySeries) -> None:
             for log_BLH in points:
                 expected += float((log_BLH[s, t - first] - came).square().sum()) / HORIZON
     assert float(whole) == pytest.approx(expected, rel=1e-4)
+
+
+def test_nothing_is_learned_from_where_a_series_could_not_have_been_chosen() -> None:
+    # Chosen for two active bins: before the second one, that the series is here says that it will come.
+    x_ST = np.array([[1.0, 0, 0, 2, 0, 0, 0, 0, 5, 5], [0, 3, 1, 0, 0, 0, 0, 0, 5, 5], [1, 0, 0, 0, 0, 0, 0, 1, 0, 0]])
+    chosen = replace(series_of(x_ST), least_active=2)
+    assert chosen.chosen_S.tolist() == [3, 2, 7]
+    assert replace(chosen, least_active=5).chosen_S.tolist() == [10, 10, 10]
+    windows = cut_windows(chosen, np.arange(3), np.full(3, 8), 8, 2, until=8)
+    first_B = windows.first_B.tolist()
+    places = [(b, t + first_B[b]) for b, t in windows.asked_BL().nonzero().tolist()]
+    assert places == [(0, 3), (0, 4), (0, 5), (1, 2), (1, 3), (1, 4), (1, 5)]
+    for max_length in (8, 3):
+        batches = TrainingWindows(chosen, 8, max_length, 2, 1, 0, Shard())
+        found = [(batch.n_targets, int(batch.windows.asked_BL().sum())) for batch in batches.epoch(0)]
+        assert all(said == asked for said, asked in found)
+        assert sum(asked for _, asked in found) == len(places)
+    with pytest.raises(DataError, match="No series has 2 bins of training after its 5 active ones"):
+        DecayForecast(2).fit_statistics(replace(chosen, least_active=5), 8)
 
 
 def test_naive_forecasts() -> None:

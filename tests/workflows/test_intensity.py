@@ -20,7 +20,13 @@ Ltsi = Callable[..., Result]
 Train = Callable[..., RunFolder]
 Arguments = Callable[..., list[str]]
 
-INTENSITY = ["objective=intensity", "objective.horizon=2", "split.valid=0.4", "split.test=0.7"]
+INTENSITY = [
+    "objective=intensity",
+    "objective.horizon=2",
+    "objective.least_active=2",
+    "split.valid=0.4",
+    "split.test=0.7",
+]
 
 
 def summary(table: pl.DataFrame) -> dict[str, float]:
@@ -99,7 +105,14 @@ def test_models_are_compared_over_users(train: Train, ltsi: Ltsi) -> None:
 
 
 def test_folds_of_a_rolling_origin_are_compared_as_one(train: Train, ltsi: Ltsi) -> None:
-    folds = ["objective=intensity", "objective.horizon=1", "split=rolling_origin", "split.folds=2", "split.start=0.2"]
+    folds = [
+        "objective=intensity",
+        "objective.horizon=1",
+        "objective.least_active=2",
+        "split=rolling_origin",
+        "split.folds=2",
+        "split.start=0.2",
+    ]
     for name in ("exp_decay", "last_value"):
         for fold in range(2):
             train(name, *folds, f"split.fold={fold}", "test=true", f"hydra.run.dir=runs/{name}-{fold}")
