@@ -9,6 +9,8 @@ import numpy as np
 import torch
 from numpy.typing import NDArray
 from pytorch_lightning import LightningModule
+from pytorch_lightning.plugins.precision import MixedPrecision, Precision
+from pytorch_lightning.utilities.enums import GradClipAlgorithmType
 from torch import Tensor
 from torch.optim import Optimizer
 
@@ -60,6 +62,29 @@ class InterestModule(LightningModule):
             return self.make_optimizer(parameter for parameter in self.model.parameters() if parameter.requires_grad)
         except (TypeError, ValueError) as error:
             raise ConfigError(f"The optimizer cannot be built: {error}.") from error
+
+    def configure_gradient_clipping(
+        self,
+        optimizer: Optimizer,
+        gradient_clip_val: float | None = None,
+        gradient_clip_algorithm: str | None = None,
+    ) -> None:
+        """Clips gradients; in bfloat16 too, where nothing is scaled and Lightning still refuses fused optimisers.
+
+        Raises:
+            ConfigError: the optimiser undoes the scaling of gradients by itself, too late to clip them.
+        """
+        plugin = self.trainer.precision_plugin
+        if isinstance(plugin, MixedPrecision) and plugin.scaler is None:
+            algorithm = GradClipAlgorithmType(gradient_clip_algorithm or "norm")
+            Precision.clip_gradients(plugin, optimizer, gradient_clip_val or 0.0, algorithm)
+            return
+        if isinstance(plugin, MixedPrecision) and gradient_clip_val and optimizer.defaults.get("fused"):
+            raise ConfigError(
+                f"trainer.precision={plugin.precision} scales gradients, and a fused optimizer cannot clip them; set "
+                "optimizer.fused=false, or trainer.precision=bf16-mixed."
+            )
+        self.clip_gradients(optimizer, gradient_clip_val, gradient_clip_algorithm)
 
     def on_train_epoch_start(self) -> None:
         """Seeds dropout."""

@@ -394,3 +394,13 @@ def test_what_the_split_counted_is_written_into_the_run(train: Train) -> None:
     # Both targets of a user are asked for at once, from one history.
     per_user = table.group_by("user").agg(pl.n_unique("gap_seconds", "history_length"))
     assert per_user.drop("user").unique().rows() == [(1, 1)]
+
+
+@pytest.mark.parametrize("model", ["lstm", "transformer", "hybrid"])
+def test_half_precision_learns_much_the_same(train: Train, model: str) -> None:
+    losses = []
+    for precision in ("32-true", "bf16-mixed"):
+        run = train(model, f"trainer.precision={precision}", f"hydra.run.dir={precision}")
+        losses.append([float(row["loss"]) for row in run.epochs()])
+    assert losses[0] == pytest.approx(losses[1], rel=0.02)
+    assert losses[0] != losses[1]
