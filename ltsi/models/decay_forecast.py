@@ -26,6 +26,8 @@ HALF_LIVES = np.geomspace(0.5, 64, 13)
 STEPS = 4
 MEAN_STEPS = 12
 LEAST_MEAN = 1e-3
+"""A smaller mean would take all the weight of the quasi-likelihood."""
+
 LEAST = 1e-6
 """A weight is at least that."""
 

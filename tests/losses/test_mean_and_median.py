@@ -14,10 +14,9 @@ from ltsi.windows import Points
 
 def best(loss: MeanAndMedian | LogSquared, actual_N: torch.Tensor) -> tuple[float, float]:
     """Forecast mean and median, one number for all, that a loss is lowest for."""
-    log_G = torch.linspace(0.001, 4, 4000)
-    grid = [Points(log.expand(len(actual_N)), log.expand(len(actual_N))) for log in log_G]
-    mean_G = torch.stack([loss(Points(points.mean, torch.zeros_like(actual_N)), actual_N) for points in grid])
-    median_G = torch.stack([loss(Points(torch.ones_like(actual_N), points.median), actual_N) for points in grid])
+    log_G, one_N = torch.linspace(0.001, 4, 4000), torch.ones_like(actual_N)
+    mean_G = torch.stack([loss(Points(log * one_N, one_N), actual_N) for log in log_G])
+    median_G = torch.stack([loss(Points(one_N, log * one_N), actual_N) for log in log_G])
     return float(log_G[mean_G.argmin()].expm1()), float(log_G[median_G.argmin()].expm1())
 
 

@@ -49,6 +49,18 @@ def test_bounds_belong_to_the_interval() -> None:
     )
 
 
+def test_squared_errors_judge_the_mean_and_absolute_ones_the_median() -> None:
+    actual_N, wrong_N = np.array([0.0, 4.0]), np.array([7.0, 7.0])
+    for mean_N, median_N, right in (
+        (actual_N, wrong_N, {"mse": 0.0, "rmse": 0.0, "r2": 1.0}),
+        (wrong_N, actual_N, {"mae": 0.0, "mase": 0.0}),
+    ):
+        found = value_summary(Forecasts(actual_N, mean_N, median_N, wrong_N, wrong_N, np.ones(2)), NAMES)
+        wrong = {"mse", "rmse", "r2", "mae", "mase"} - right.keys()
+        assert {name: found[name] for name in right} == right
+        assert all(found[name] not in (0.0, 1.0) for name in wrong)
+
+
 def test_names_and_directions() -> None:
     assert parse_all(["mae", "mse", "mae"], VALUES, "objective=intensity") == ("mae", "mse")
     assert [name for name in NAMES if parse(name).lower_is_better] == ["mse", "mae", "rmse", "mase"]

@@ -9,7 +9,8 @@ from typing import Any
 
 import pytest
 import torch
-from torch.optim import SGD
+from pytorch_lightning.plugins.precision import MixedPrecision
+from torch.optim import SGD, AdamW
 
 from ltsi.errors import ConfigError
 from ltsi.histories import Histories, TrainingBatch, TrainingGroup
@@ -31,7 +32,7 @@ def module(lr: float = 0.1, **settings: Any) -> InterestModule:
     return InterestModule(task, model, Softmax(), partial(SGD, lr=lr), **{"metrics": ["hr@1"], "seed": 1, **settings})
 
 
-def attached(found: InterestModule, **facts: int) -> InterestModule:
+def attached(found: InterestModule, **facts: object) -> InterestModule:
     trainer = SimpleNamespace(**{"world_size": 1, "current_epoch": 0, "global_rank": 0, **facts})
     found._trainer = trainer  # type: ignore[assignment]
     return found
@@ -63,6 +64,19 @@ def test_weights_that_are_frozen_are_not_handed_over() -> None:
     found.model.get_parameter("items.embedding.weight").requires_grad_(False)
     handed = found.configure_optimizers().param_groups[0]["params"]
     assert len(handed) == len(list(found.model.parameters())) - 1
+
+
+def test_gradients_of_half_precision_are_clipped_or_refused() -> None:
+    optimizer = AdamW([torch.nn.Parameter(torch.zeros(4))], fused=True)
+    (parameter,) = optimizer.param_groups[0]["params"]
+    parameter.grad = torch.full((4,), 10.0)
+    unscaled = MixedPrecision("bf16-mixed", "cpu")
+    scaled = MixedPrecision("16-mixed", "cpu", scaler=torch.amp.GradScaler("cpu"))
+    clip = attached(module(), precision_plugin=unscaled).configure_gradient_clipping
+    clip(optimizer, 1.0, "norm")
+    assert float(parameter.grad.norm()) == pytest.approx(1, rel=1e-4)
+    with pytest.raises(ConfigError, match=r"trainer.precision=16-mixed scales gradients, .* set optimizer.fused=false"):
+        attached(module(), precision_plugin=scaled).configure_gradient_clipping(optimizer, 1.0, "norm")
 
 
 def test_parts_of_a_batch_add_up_over_devices(batch: TrainingBatch) -> None:
