@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, replace
 from functools import cached_property
 from pathlib import Path
@@ -15,11 +15,8 @@ from numpy.typing import NDArray
 
 from ltsi.errors import RunError
 from ltsi.metrics import Forecasts
-from ltsi.runs.folder import CLICK, INTENSITY, NEXT_ITEM, Evaluation, RunFolder, find_runs
-
-# What does not make another model. Where the data is from and how it is cut stands over the table; `model` is looked at
-# key by key.
-_NOT_OF_THE_MODEL = frozenset({"data", "metrics", "model", "resume", "seed", "seen", "split", "test"})
+from ltsi.runs.folder import CLICK, INTENSITY, NEXT_ITEM, find_runs
+from ltsi.runs.record import NOT_OF_THE_MODEL, Record, read_record, require_comparable
 
 # Columns of a run's table: what was asked, and what the model answered.
 _QUESTION = {
@@ -30,50 +27,6 @@ _QUESTION = {
 _ANSWER = {NEXT_ITEM: ("rank",), CLICK: ("probability",), INTENSITY: ("mean", "median", "low", "high")}
 # What follows each other when several folds are put together.
 _UNIT = {NEXT_ITEM: ("user",), CLICK: ("user",), INTENSITY: ("user", "entity")}
-
-
-@dataclass(frozen=True)
-class Record:
-    """One evaluated run.
-
-    Attributes:
-        folder: the run.
-        config: its resolved configuration.
-        environment: what surrounded it.
-        evaluation: its metrics on the part compared.
-    """
-
-    folder: RunFolder
-    config: Mapping[str, Any]
-    environment: Mapping[str, Any]
-    evaluation: Evaluation
-
-    @property
-    def path(self) -> Path:
-        """The run's folder."""
-        return self.folder.path
-
-    @property
-    def model(self) -> str:
-        """Name of the model."""
-        return str(self.config["model"]["name"])
-
-    @property
-    def seed(self) -> int:
-        """Seed of the run."""
-        return int(self.environment["seed"])
-
-    @property
-    def fold(self) -> int | None:
-        """Fold of a split that has folds."""
-        fold = self.config.get("split", {}).get("fold")
-        return None if fold is None else int(fold)
-
-    @cached_property
-    def settings(self) -> dict[str, Any]:
-        """The configuration that makes the model what it is, flat (`model.dim`), without seeds and data."""
-        kept = {key: value for key, value in self.config.items() if key == "model" or key not in _NOT_OF_THE_MODEL}
-        return {key: value for key, value in _flat(kept) if key.rpartition(".")[2] != "seed"}
 
 
 @dataclass(frozen=True)
@@ -266,26 +219,15 @@ def read_ledgers(directories: Sequence[Path], part: str) -> tuple[list[Ledger], 
         left_out_run.evaluation(part)  # says what is missing and how to get it
     stores: dict[str, list[Record]] = {}
     for run in evaluated:
-        record = _record(run, part)
+        record = read_record(run, part)
         stores.setdefault(str(record.environment["store"]), []).append(record)
     return [_ledger(stores[name], part) for name in sorted(stores)], left_out
-
-
-def _record(run: RunFolder, part: str) -> Record:
-    record = Record(run, run.config, run.environment, run.evaluation(part))
-    model = record.config.get("model")
-    if not isinstance(model, dict) or "name" not in model:
-        raise RunError(f"{run.path / 'config.yaml'} has no model.name; the run is damaged, train again.")
-    missing = [key for key in ("store", "fingerprint", "seed") if key not in record.environment]
-    if missing:
-        raise RunError(f"{run.path / 'environment.json'} has no '{missing[0]}'; the run is damaged, train again.")
-    return record
 
 
 def _ledger(records: list[Record], part: str) -> Ledger:
     first = records[0]
     for other in records[1:]:
-        _require_comparable(first, other)
+        require_comparable(first, other)
     latest: dict[tuple[str, int, int | None], Record] = {}
     for record in sorted(records, key=lambda record: str(record.environment.get("started", ""))):
         latest[json.dumps(record.settings, sort_keys=True, default=str), record.seed, record.fold] = record
@@ -313,51 +255,6 @@ def _require_folds(entry: Entry, folds: set[int | None]) -> None:
             )
 
 
-def _require_comparable(first: Record, other: Record) -> None:
-    pair = f"Runs {first.path} and {other.path}"
-    if first.environment["fingerprint"] != other.environment["fingerprint"]:
-        raise RunError(
-            f"{pair} cannot stand in one table: store '{first.environment['store']}' had other contents when the "
-            "second was trained; train again, or compare them separately."
-        )
-    shared: list[tuple[str, object, object]] = [
-        ("objective", _objective(first), _objective(other)),
-        ("split", _split(first), _split(other)),
-        ("seen", first.evaluation.seen, other.evaluation.seen),
-    ]
-    if first.fold == other.fold:
-        shared.append(("the number of targets", first.evaluation.n_targets, other.evaluation.n_targets))
-    for name, ours, theirs in shared:
-        if ours != theirs:
-            raise RunError(
-                f"{pair} cannot stand in one table: {name} is {ours} in the first and {theirs} in the second; "
-                "compare them separately."
-            )
-
-
-def told_labels(record: Record) -> str:
-    """Says how the examples of a run are labelled: the settings as the command line takes them."""
-    told = sorted(_flat(record.config.get("objective", {}).get("labels", {})))
-    return "labels " + ", ".join(f"{key}={value}" for key, value in told if key != "_target_")
-
-
-def _objective(record: Record) -> str:
-    settings = record.config.get("objective", {})
-    told = settings if record.evaluation.objective == INTENSITY else settings.get("labels", {})
-    kept = {key: value for key, value in told.items() if key not in {"_target_", "name"} or told is not settings}
-    return _described(record.evaluation.objective, {key: value for key, value in kept.items() if key != "_target_"})
-
-
-def _split(record: Record) -> str:
-    settings = record.config.get("split", {})
-    return _described(record.evaluation.split, {key: value for key, value in settings.items() if key != "fold"})
-
-
-def _described(name: str, settings: Mapping[str, Any]) -> str:
-    told = ", ".join(f"{key}={value}" for key, value in sorted(_flat(settings)))
-    return f"{name} ({told})" if told else name
-
-
 def _labelled(entries: list[Entry]) -> Iterator[Entry]:
     """Adds to the names of models that occur in several configurations what makes each different."""
     for entry in entries:
@@ -382,13 +279,5 @@ def _overrides(entry: Entry) -> list[str]:
     return [
         text
         for text, key in keys.items()
-        if text in everywhere and key not in _NOT_OF_THE_MODEL and not key.startswith("hydra")
+        if text in everywhere and key not in NOT_OF_THE_MODEL and not key.startswith("hydra")
     ]
-
-
-def _flat(tree: Mapping[str, Any], prefix: str = "") -> Iterable[tuple[str, Any]]:
-    for key, value in tree.items():
-        if isinstance(value, Mapping):
-            yield from _flat(value, f"{prefix}{key}.")
-        else:
-            yield f"{prefix}{key}", value

@@ -16,7 +16,8 @@ from ltsi.errors import ConfigError
 from ltsi.evaluation.significance import holm, paired_p_values, percentile_interval
 from ltsi.metrics import LABELS, RANKS, VALUES, parse, parse_all
 from ltsi.runs.folder import CLICK, INTENSITY, NEXT_ITEM
-from ltsi.runs.ledger import Entry, Ledger, read_ledgers, told_labels
+from ltsi.runs.ledger import Entry, Ledger, read_ledgers
+from ltsi.runs.record import told_labels
 from ltsi.runs.user_sums import UserSums, user_sums
 from ltsi.sequences.split import PARTS
 from ltsi.tables import Cell, Result, Table

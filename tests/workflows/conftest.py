@@ -9,8 +9,10 @@ from collections.abc import Callable
 from pathlib import Path
 
 import pytest
+import torch
 from hydra import compose, initialize_config_module
 from hydra._internal.hydra import Hydra
+from torch import Tensor
 from typer.testing import CliRunner, Result
 
 from ltsi.cli.main import app
@@ -66,6 +68,45 @@ def ltsi() -> Ltsi:
         return result
 
     return invoke
+
+
+@pytest.fixture
+def refused(ltsi: Ltsi) -> Callable[..., str]:
+    """Run a command that must fail, and return its one sentence."""
+
+    def run(*command: str, exit_code: int = 1) -> str:
+        result = ltsi(*command, exit_code=exit_code)
+        sentences = [line for line in result.stderr.splitlines() if line.startswith("Error: ")]
+        assert len(sentences) == 1, result.stderr
+        assert "Traceback" not in result.stderr
+        assert "unexpected" not in result.stderr
+        return sentences[0].removeprefix("Error: ")
+
+    return run
+
+
+@pytest.fixture
+def curve() -> Callable[[RunFolder], list[dict[str, str]]]:
+    """Read the rows of `metrics.csv` without what depends on the machine's mood."""
+
+    def of(run: RunFolder) -> list[dict[str, str]]:
+        return [
+            {key: value for key, value in row.items() if not key.endswith(("seconds", "per_second"))}
+            for row in run.epochs()
+        ]
+
+    return of
+
+
+@pytest.fixture
+def state() -> Callable[..., dict[str, Tensor]]:
+    """Read the weights of a checkpoint."""
+
+    def of(run: RunFolder, which: str = "best") -> dict[str, Tensor]:
+        found: dict[str, Tensor] = torch.load(run.checkpoint(which), weights_only=True)["state_dict"]
+        return found
+
+    return of
 
 
 @pytest.fixture

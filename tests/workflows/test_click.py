@@ -11,6 +11,7 @@ from pathlib import Path
 import polars as pl
 import pytest
 import torch
+from torch import Tensor
 from typer.testing import Result
 
 from ltsi.metrics import label_summary
@@ -21,22 +22,13 @@ from ltsi.store import open_store
 Ltsi = Callable[..., Result]
 Train = Callable[..., RunFolder]
 Arguments = Callable[..., list[str]]
+Refused = Callable[..., str]
+Curve = Callable[[RunFolder], list[dict[str, str]]]
+State = Callable[..., dict[str, Tensor]]
 
 CLICK = "objective=click"
 FEATURES = ["features=auto", "features.event={hour: hour_of_day}", "features.cross=[[item.category,event.hour]]"]
 BEHAVIOR = ["objective/labels=behavior", "objective.labels.positive=[buy]", "split=ratio", "split.target=all"]
-
-
-def state(run: RunFolder, which: str = "best") -> dict[str, torch.Tensor]:
-    found: dict[str, torch.Tensor] = torch.load(run.checkpoint(which), weights_only=True)["state_dict"]
-    return found
-
-
-def curve(run: RunFolder) -> list[dict[str, str]]:
-    return [
-        {key: value for key, value in row.items() if not key.endswith(("seconds", "per_second"))}
-        for row in run.epochs()
-    ]
 
 
 def test_a_run_of_clicks_is_a_run_folder(train: Train, ltsi: Ltsi, shop: Path) -> None:
@@ -76,7 +68,7 @@ def test_a_run_without_its_features_is_refused(train: Train, ltsi: Ltsi) -> None
     assert "Traceback" not in result.stderr
 
 
-def test_a_resumed_run_equals_the_uninterrupted_one(train: Train) -> None:
+def test_a_resumed_run_equals_the_uninterrupted_one(curve: Curve, state: State, train: Train) -> None:
     whole = train("lstm", CLICK, "features=auto", "trainer.max_epochs=3", "hydra.run.dir=whole")
     train("lstm", CLICK, "features=auto", "trainer.max_epochs=1")
     resumed = train("lstm", CLICK, "features=auto", "trainer.max_epochs=3", "resume=true")
@@ -125,15 +117,6 @@ def test_selection_follows_the_objective(train: Train) -> None:
     assert scores[:-1] == sorted(scores[:-1])
 
 
-def refused(ltsi: Ltsi, command: list[str], exit_code: int = 2) -> str:
-    result = ltsi(*command, exit_code=exit_code)
-    sentences = [line for line in result.stderr.splitlines() if line.startswith("Error: ")]
-    assert len(sentences) == 1, result.stderr
-    assert "Traceback" not in result.stderr
-    assert "unexpected" not in result.stderr
-    return sentences[0]
-
-
 @pytest.mark.parametrize(
     ("model", "overrides", "exit_code", "sentence"),
     [
@@ -162,14 +145,14 @@ def refused(ltsi: Ltsi, command: list[str], exit_code: int = 2) -> str:
     ],
 )
 def test_what_makes_no_sense_is_refused_in_a_sentence_and_leaves_nothing(
-    ltsi: Ltsi, arguments: Arguments, model: str, overrides: list[str], exit_code: int, sentence: str
+    refused: Refused, arguments: Arguments, model: str, overrides: list[str], exit_code: int, sentence: str
 ) -> None:
-    found = refused(ltsi, arguments(model, *overrides), exit_code)
+    found = refused(*arguments(model, *overrides), exit_code=exit_code)
     assert re.search(sentence, found), found
     assert not Path("run").exists()
 
 
-def test_runs_are_compared_on_users_and_objectives_kept_apart(train: Train, ltsi: Ltsi) -> None:
+def test_runs_are_compared_on_users_and_objectives_kept_apart(refused: Refused, train: Train, ltsi: Ltsi) -> None:
     for name, overrides in (
         ("exp_decay", [CLICK]),
         ("popularity", [CLICK]),
@@ -195,8 +178,8 @@ def test_runs_are_compared_on_users_and_objectives_kept_apart(train: Train, ltsi
         ),
         (["runs1", "runs2"], "negatives=4) in the first and click (drawn=popularity, name=sampled, negatives=2)"),
     ):
-        assert said in refused(ltsi, ["compare", *wrong], 1)
-    assert "Metric 'mrr' does not fit: objective=click" in refused(ltsi, ["compare", "runs1", "-m", "mrr"])
+        assert said in refused("compare", *wrong)
+    assert "Metric 'mrr' does not fit: objective=click" in refused("compare", "runs1", "-m", "mrr", exit_code=2)
     # A sweep over objectives is read whole, in a table each.
     both = json.loads(ltsi("eval", "run=.", "--format", "json").stdout)["tables"]
     assert [len(table["rows"]) for table in both] == [1, 2, 1]

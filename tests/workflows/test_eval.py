@@ -30,6 +30,7 @@ Ltsi = Callable[..., Result]
 Train = Callable[..., RunFolder]
 Arguments = Callable[..., list[str]]
 Start = Callable[..., subprocess.Popen[str]]
+Refused = Callable[..., str]
 
 
 def snapshot(folder: Path) -> dict[str, bytes]:
@@ -142,30 +143,21 @@ def test_a_sweep_is_read_whole(train: Train, ltsi: Ltsi) -> None:
     assert all(RunFolder(Path("runs") / line["model"]).has_evaluation("test") for line in lines)
 
 
-def refused(ltsi: Ltsi, *command: str, exit_code: int = 1) -> str:
-    result = ltsi("eval", *command, exit_code=exit_code)
-    sentences = [line for line in result.stderr.splitlines() if line.startswith("Error: ")]
-    assert len(sentences) == 1, result.stderr
-    assert "Traceback" not in result.stderr
-    assert "unexpected" not in result.stderr
-    return sentences[0]
-
-
-def test_a_folder_that_is_not_a_run_is_refused(ltsi: Ltsi) -> None:
+def test_a_folder_that_is_not_a_run_is_refused(refused: Refused) -> None:
     Path("empty").mkdir()
-    assert "There is no run in empty" in refused(ltsi, "run=empty")
-    assert "There is no folder nowhere" in refused(ltsi, "run=nowhere")
-    assert "run is not set" in refused(ltsi, exit_code=2)
+    assert "There is no run in empty" in refused("eval", "run=empty")
+    assert "There is no folder nowhere" in refused("eval", "run=nowhere")
+    assert "run is not set" in refused("eval", exit_code=2)
     assert list(Path("empty").iterdir()) == []
     assert not Path("nowhere").exists()
 
 
-def test_a_part_that_is_not_one_is_refused(trained: Train, ltsi: Ltsi) -> None:
+def test_a_part_that_is_not_one_is_refused(refused: Refused, trained: Train) -> None:
     trained("popularity")
-    assert "there is no split 'train'" in refused(ltsi, "run=run", "split=train", exit_code=2)
-    sentence = refused(ltsi, "run=run", "split=leave_one_out", exit_code=2)
+    assert "there is no split 'train'" in refused("eval", "run=run", "split=train", exit_code=2)
+    sentence = refused("eval", "run=run", "split=leave_one_out", exit_code=2)
     assert "split=leave_one_out: eval reads a part of the run's own split: valid or test." in sentence
-    assert "did you mean 'ndcg@10'" in refused(ltsi, "run=run", "metrics=[ndgc@10]", exit_code=2)
+    assert "did you mean 'ndcg@10'" in refused("eval", "run=run", "metrics=[ndgc@10]", exit_code=2)
 
 
 MADE_LATER = "${oc.create:{name: x, _target_: pandas.read_pickle, _args_: ['evil.pkl']}}"
@@ -240,12 +232,12 @@ DAMAGE: dict[str, tuple[Callable[[Path], object], str]] = {
 
 
 @pytest.mark.parametrize("damage", DAMAGE)
-def test_a_damaged_run_is_refused_and_left_alone(trained: Train, ltsi: Ltsi, damage: str) -> None:
+def test_a_damaged_run_is_refused_and_left_alone(refused: Refused, trained: Train, damage: str) -> None:
     run = trained("lstm")
     break_it, sentence = DAMAGE[damage]
     break_it(run.path)
     before = snapshot(run.path)
-    found = refused(ltsi, "run=run")
+    found = refused("eval", "run=run")
     assert re.search(sentence, found), found
     assert snapshot(run.path) == before
     assert not Path("evil").exists()

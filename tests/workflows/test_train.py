@@ -1,14 +1,10 @@
-"""What a training leaves behind, what it refuses, and how it goes on."""
+"""What a training leaves behind, and what it refuses."""
 
 from __future__ import annotations
 
 import errno
 import json
 import re
-import shutil
-import signal
-import subprocess
-import time
 from collections.abc import Callable
 from itertools import product
 from pathlib import Path
@@ -29,25 +25,15 @@ from ltsi.store import open_store
 Ltsi = Callable[..., Result]
 Train = Callable[..., RunFolder]
 Arguments = Callable[..., list[str]]
+Refused = Callable[..., str]
+Curve = Callable[[RunFolder], list[dict[str, str]]]
+State = Callable[..., dict[str, Tensor]]
 
 
 def files(folder: Path) -> set[str]:
     """Lists the files of a run, Hydra's own notes aside."""
     found = {path.relative_to(folder) for path in folder.rglob("*") if path.is_file()}
     return {str(path) for path in found if path.parts[0] != ".hydra"}
-
-
-def state(run: RunFolder, which: str = "best") -> dict[str, Tensor]:
-    found: dict[str, Tensor] = torch.load(run.checkpoint(which), weights_only=True)["state_dict"]
-    return found
-
-
-def curve(run: RunFolder) -> list[dict[str, str]]:
-    """Returns the rows of `metrics.csv` without what depends on the machine's mood."""
-    return [
-        {key: value for key, value in row.items() if not key.endswith(("seconds", "per_second"))}
-        for row in run.epochs()
-    ]
 
 
 def assert_equal(one: dict[str, Tensor], other: dict[str, Tensor]) -> None:
@@ -65,7 +51,7 @@ COUNTED = {
 }
 
 
-def test_a_trained_run_is_the_folder_that_the_design_says(train: Train, shop: Path) -> None:
+def test_a_trained_run_is_the_folder_that_the_design_says(state: State, train: Train, shop: Path) -> None:
     run = train("lstm")
     assert files(run.path) == COUNTED | {"metrics.csv", "checkpoints/last.ckpt"}
     rows, store = run.epochs(), open_store(str(shop))
@@ -121,79 +107,18 @@ def test_the_weights_of_a_pool_stand_beside_each_rank(trained: Train) -> None:
 
 
 @pytest.mark.parametrize("model", ["lstm", "transformer", "lstm_transformer", "hybrid", "exp_decay"])
-def test_the_same_command_gives_the_same_numbers(train: Train, trained: Train, model: str) -> None:
+def test_the_same_command_gives_the_same_numbers(
+    curve: Curve, state: State, train: Train, trained: Train, model: str
+) -> None:
     one, other = trained(model), train(model, "hydra.run.dir=other")
     assert_equal(state(one), state(other))
     assert curve(one) == curve(other)
     assert one.per_user("valid").equals(other.per_user("valid"))
 
 
-@pytest.mark.parametrize("model", ["lstm", "transformer", "hybrid"])
-def test_a_resumed_run_equals_the_uninterrupted_one(train: Train, model: str) -> None:
-    whole = train(model, "trainer.max_epochs=4", "hydra.run.dir=whole")
-    train(model, "trainer.max_epochs=2", "test=true")
-    resumed = train(model, "trainer.max_epochs=4", "resume=true")
-    assert curve(resumed) == curve(whole)
-    assert_equal(state(resumed, "last"), state(whole, "last"))
-    assert_equal(state(resumed), state(whole))
-    assert resumed.evaluation("valid").metrics == whole.evaluation("valid").metrics
-    assert not resumed.has_evaluation("test"), "what was measured with the former model is void"
-    both_stretches = sum(float(row["epoch_seconds"]) for row in resumed.epochs())
-    assert resumed.environment["train_seconds"] > both_stretches
-
-
-def test_a_resumed_run_is_augmented_as_the_uninterrupted_one(train: Train) -> None:
-    steps = "augmentation=[shuffle_ties,crop,mask,reorder,item_drop]"
-    whole = train("lstm", steps, "hydra.run.dir=whole")
-    train("lstm", steps, "trainer.max_epochs=1")
-    resumed = train("lstm", steps, "resume=true")
-    assert curve(resumed) == curve(whole) != curve(train("lstm", "hydra.run.dir=plain"))
-    assert_equal(state(resumed, "last"), state(whole, "last"))
-
-
-def test_a_finished_run_may_be_resumed_to_no_effect(train: Train) -> None:
-    run = train("lstm", "test=true")
-    before = state(run), curve(run), run.evaluation("test")
-    train("lstm", "resume=true")
-    assert_equal(state(run), before[0])
-    assert curve(run) == before[1]
-    assert run.evaluation("test") == before[2]
-
-
-def test_a_finished_counted_model_may_be_resumed_too(trained: Train, train: Train) -> None:
-    before = state(trained("popularity"))
-    assert_equal(state(train("popularity", "resume=true")), before)
-
-
-def test_a_run_that_was_moved_is_resumed_as_if_it_had_stayed(train: Train) -> None:
-    settings = ["optimizer.lr=1", "trainer.max_epochs=5"]
-    whole = train("lstm", *settings, "hydra.run.dir=whole")
-    train("lstm", *settings[:1], "trainer.max_epochs=4")
-    shutil.move("run", "elsewhere")
-    moved = train("lstm", *settings, "hydra.run.dir=elsewhere", "resume=true")
-    assert_equal(state(moved), state(whole))
-    best = [float(row["ndcg@10"]) for row in whole.epochs()]
-    assert best.index(max(best)) < 4, "the best epoch lies before the move, or nothing is tested"
-
-
-def test_a_stopped_sweep_is_finished_by_one_command(ltsi: Ltsi, arguments: Arguments) -> None:
-    sweep = [*arguments("lstm", "hydra.sweep.dir=sweep"), "seed=1,2,3", "-m"]
-    ltsi(*sweep)
-    first, second, third = (Path("sweep") / str(job) for job in range(3))
-    before = (first / "checkpoints" / "best.ckpt").read_bytes()
-    shutil.rmtree(second / "checkpoints")  # killed in its first epoch
-    shutil.rmtree(third)  # never begun
-    said = ltsi("eval", "run=sweep", exit_code=1).output
-    assert "sweep/1; finish them by the command of the sweep and resume=true" in " ".join(said.split())
-    assert RunFolder(first).has_evaluation("test")
-    ltsi(*sweep, "resume=true")
-    assert (first / "checkpoints" / "best.ckpt").read_bytes() == before
-    assert all("finished" in RunFolder(run).environment for run in (second, third))
-
-
-def test_an_epoch_cut_short_is_no_epoch(ltsi: Ltsi, arguments: Arguments) -> None:
+def test_an_epoch_cut_short_is_no_epoch(refused: Refused, ltsi: Ltsi, arguments: Arguments) -> None:
     assert "trainer.max_steps=1 ends before the first epoch" in refused(
-        ltsi, arguments("lstm", "+trainer.max_steps=1"), 2
+        *arguments("lstm", "+trainer.max_steps=1"), exit_code=2
     )
     ltsi(*arguments("lstm", "+trainer.max_steps=6"))
     assert [row["epoch"] for row in RunFolder(Path("run")).epochs()] == ["1"], "the second is cut short"
@@ -203,7 +128,7 @@ def test_early_stopping_can_be_left_out(train: Train) -> None:
     assert len(train("lstm", "early_stopping=null", "trainer.max_epochs=3").epochs()) == 3
 
 
-def test_a_training_that_early_stopping_ended_stays_ended(train: Train) -> None:
+def test_a_training_that_early_stopping_ended_stays_ended(curve: Curve, state: State, train: Train) -> None:
     settings = ["trainer.max_epochs=50", "optimizer.lr=0.05", "early_stopping.patience=1"]
     run = train("lstm", *settings)
     before = state(run, "last"), curve(run)
@@ -212,37 +137,6 @@ def test_a_training_that_early_stopping_ended_stays_ended(train: Train) -> None:
     assert_equal(state(run, "last"), before[0])
     assert curve(run) == before[1]
     assert "nothing is left to train" in (run.path / "train.log").read_text()
-
-
-def test_a_killed_training_is_finished_by_resume(
-    train: Train, start: Callable[..., subprocess.Popen[str]], arguments: Arguments
-) -> None:
-    process = start(*arguments("lstm", "trainer.max_epochs=100000", "early_stopping.patience=100000"))
-    run, deadline = RunFolder(Path("run")), time.monotonic() + 60
-    while len(run.epochs()) < 3:
-        assert process.poll() is None, process.communicate()
-        assert time.monotonic() < deadline, "no epoch in a minute"
-        time.sleep(0.05)
-    process.send_signal(signal.SIGKILL)
-    process.communicate()
-    assert not (run.path / "valid.json").exists()
-    done = len(run.epochs())
-    train("lstm", f"trainer.max_epochs={done + 2}", "early_stopping.patience=100000", "resume=true")
-    assert [int(row["epoch"]) for row in run.epochs()] == list(range(1, done + 3))
-    whole = train("lstm", f"trainer.max_epochs={done + 2}", "early_stopping.patience=100000", "hydra.run.dir=whole")
-    assert curve(run) == curve(whole)
-    assert_equal(state(run, "last"), state(whole, "last"))
-    assert not [name for name in files(run.path) if "partial" in name]
-
-
-def refused(ltsi: Ltsi, command: list[str], exit_code: int) -> str:
-    """Runs a command that must fail, and returns its one sentence."""
-    result = ltsi(*command, exit_code=exit_code)
-    sentences = [line for line in result.stderr.splitlines() if line.startswith("Error: ")]
-    assert len(sentences) == 1, result.stderr
-    assert "Traceback" not in result.stderr
-    assert "unexpected" not in result.stderr
-    return sentences[0].removeprefix("Error: ")
 
 
 @pytest.mark.parametrize(
@@ -288,11 +182,11 @@ def refused(ltsi: Ltsi, command: list[str], exit_code: int) -> str:
     ],
 )
 def test_what_makes_no_sense_is_refused_in_a_sentence_and_leaves_nothing(
-    ltsi: Ltsi, arguments: Arguments, model: str, override: str, exit_code: int, sentence: str
+    refused: Refused, arguments: Arguments, model: str, override: str, exit_code: int, sentence: str
 ) -> None:
     if override in {"trainer=gpu", "trainer=ddp"} and torch.cuda.is_available():
         pytest.skip("there is a GPU")
-    found = refused(ltsi, arguments(model, *override.split()), exit_code)
+    found = refused(*arguments(model, *override.split()), exit_code=exit_code)
     assert re.search(sentence, found), found
     assert not Path("run").exists()
 
@@ -304,47 +198,16 @@ def test_a_preset_reaches_every_network_and_the_optimiser(trained: Train) -> Non
     assert (config["max_length"], config["optimizer"]["weight_decay"]) == (200, 0.05)
 
 
-def test_a_trained_folder_is_not_trained_over(trained: Train, ltsi: Ltsi, arguments: Arguments) -> None:
+def test_a_trained_folder_is_not_trained_over(refused: Refused, trained: Train, arguments: Arguments) -> None:
     run = trained("popularity")
     before = {name: (run.path / name).read_bytes() for name in files(run.path) - {"train.log"}}
-    sentence = refused(ltsi, arguments("transitions"), 1)
+    sentence = refused(*arguments("transitions"))
     assert "run holds a trained run already; go on with it by resume=true, or give another hydra.run.dir." in sentence
     assert {name: (run.path / name).read_bytes() for name in before} == before
 
 
-@pytest.mark.parametrize(
-    ("override", "exit_code", "sentence"),
-    [
-        ("seed=2", 2, "resume=true: 'seed' differs from "),
-        ("model.dropout=0.1", 2, "resume=true: 'model' differs from "),
-        ("batch_size=8", 2, "resume=true: 'batch_size' differs from "),
-    ],
-)
-def test_resuming_goes_on_with_the_runs_own_settings(
-    trained: Train, ltsi: Ltsi, arguments: Arguments, override: str, exit_code: int, sentence: str
-) -> None:
-    trained("lstm")
-    assert sentence in refused(ltsi, arguments("lstm", "resume=true", override), exit_code)
-
-
-def test_resuming_needs_the_same_store(trained: Train, ltsi: Ltsi, arguments: Arguments) -> None:
-    run = trained("lstm")
-    run.update_environment({"fingerprint": "another"})
-    assert "the store has changed since run" in refused(ltsi, arguments("lstm", "resume=true"), 1)
-
-
-def test_resuming_a_damaged_checkpoint_is_refused(trained: Train, ltsi: Ltsi, arguments: Arguments) -> None:
-    run = trained("lstm")
-    last = run.checkpoint("last")
-    last.write_bytes(last.read_bytes()[:1000])
-    best = run.checkpoint("best").read_bytes()
-    assert "last.ckpt cannot be read as a checkpoint" in refused(ltsi, arguments("lstm", "resume=true"), 1)
-    assert run.checkpoint("best").read_bytes() == best
-    assert run.has_evaluation("valid")
-
-
 def test_a_full_disk_keeps_the_checkpoint_before(
-    ltsi: Ltsi, arguments: Arguments, monkeypatch: pytest.MonkeyPatch
+    refused: Refused, arguments: Arguments, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     save, saved = torch.save, list[Path]()
 
@@ -356,7 +219,7 @@ def test_a_full_disk_keeps_the_checkpoint_before(
         saved.append(Path(path))
 
     monkeypatch.setattr(torch, "save", full)
-    sentence = refused(ltsi, arguments("lstm", "trainer.max_epochs=5", "optimizer.lr=0.01"), 1)
+    sentence = refused(*arguments("lstm", "trainer.max_epochs=5", "optimizer.lr=0.01"))
     assert "No space left on device" in sentence
     assert "could not be written" in sentence
     run = RunFolder(Path("run"))
