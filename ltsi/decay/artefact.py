@@ -28,7 +28,7 @@ class DecayArtefact:
         part: what it was fitted on: `train` or `all`.
         split: the resolved configuration of the split whose training part that is.
         fingerprint: of the store.
-        rate_per_day: `λ` by label, of the entities that have one of their own or borrow one.
+        rate_per_day: `λ` by label, of the entities that have one, after borrowing.
         pooled_rate_per_day: `λ` of all entities taken as one; where their form has none, which happens where many rates
             mix, the geometric mean of those that fall.
     """
@@ -43,9 +43,9 @@ class DecayArtefact:
     pooled_rate_per_day: float
 
     def rates_per_day(self, labels: list[str]) -> NDArray[np.float64]:
-        """Returns `λ` by label, `(E,)`: an entity's own, else the pooled one."""
-        own = [self.rate_per_day.get(label, self.pooled_rate_per_day) for label in labels]
-        return np.array(own, dtype=np.float64)
+        """Returns `λ` by label, `(E,)`: that of the entity, else that of all."""
+        found = [self.rate_per_day.get(label, self.pooled_rate_per_day) for label in labels]
+        return np.array(found, dtype=np.float64)
 
     def item_rates_per_day(self, store: Store) -> NDArray[np.float64]:
         """Returns `λ` of each item of a store, `(items,)`.

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import logging
 import math
+from collections.abc import Sequence
 from dataclasses import dataclass, field
 
 import numpy as np
@@ -206,11 +207,17 @@ class DecayFit:
             An entity's own rate, else what it borrows, else that of all taken as one, or the fastest that visits can
             show if that is too fast, else `default`.
         """
+        return self._rates([(one.rate_per_day, one.pooled_rate_per_day) for one in self.entities], default)
+
+    def common_rate_per_day(self, default: float = 0.0) -> NDArray[np.float64]:
+        """Returns the `λ` of all taken as one for each entity, `(E,)`, per day; see `rates_per_day`."""
+        return self._rates([()] * len(self.entities), default)
+
+    def _rates(self, of_each: Sequence[tuple[float | None, ...]], default: float) -> NDArray[np.float64]:
         together = self.pooled.rate_per_day
         if together is None and self.pooled.form is not None and has_half_life(FORMS[self.pooled.form]):
             together = rate_bounds(self.statistics.edges)[1]
-        own = [(one.rate_per_day, one.pooled_rate_per_day, together) for one in self.entities]
-        found = np.array([next((rate for rate in rates if rate is not None), np.nan) for rates in own])
+        found = np.array([next((rate for rate in (*rates, together) if rate is not None), np.nan) for rates in of_each])
         without = np.isnan(found)
         if without.any():
             why = self.pooled.note or f"{self.pooled.form} has none"

@@ -7,6 +7,8 @@ Sources: the project's design, section 1; Ding & Li 2005, "Time Weight Collabora
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+
 import numpy as np
 import torch
 from numpy.typing import NDArray
@@ -36,10 +38,11 @@ class ExpDecay(InterestModel):
     `p(i) ∝ Σ_j exp(−λ_j · age_j) · [a · 1(i = i_j) + b · pop(i | c(j))] + pop(i)`, over the events j of the history.
     With no evidence left this is popularity; with fresh evidence it is the user's own items and categories.
 
-    `λ` of an item is the return decay of its category (its own, where there are no categories), fitted on the training
-    part (`ltsi.decay`), or that of a decay-fit; `a` and `b` are fitted by maximum likelihood of each user's last
-    training event, given the ones before it. In a log without a clock, age is counted in events and one `λ` is fitted
-    together with `a` and `b`.
+    `λ` of an item is the return decay of its category, fitted on the training part (`ltsi.decay`), or that of a
+    decay-fit. Without categories an interest is an interest in the item itself, and all items share one rate: few of
+    them have returns enough for one of their own (on UCI Online Retail 19 % do, and ranking by such rates loses a sixth
+    of validation NDCG@10). `a` and `b` are fitted by maximum likelihood of each user's last training event, given the
+    ones before it. In a log without a clock, age is counted in events and one `λ` is fitted together with `a` and `b`.
 
     Args:
         n_items: size of the catalogue.
@@ -82,10 +85,7 @@ class ExpDecay(InterestModel):
         if given is not None:
             rate_I = given.item_rates_per_day(store) / SECONDS_PER_DAY
         elif store.has_clock:
-            # Without categories an interest is an interest in the item itself.
-            entity, names = (codes, labels) if len(labels) > 1 else (np.arange(store.n_items), store.items["item"])
-            fit = fit_return_decay(split, entity, list(names), FitOptions(replicates=0))
-            rate_I = fit.rates_per_day()[entity] / SECONDS_PER_DAY
+            rate_I = _fit_rates(split, codes, labels)
         item, category, rate = _fit_weights(split, codes, rate_I, count_I.numpy())
         self.weight_item = torch.tensor(item, device=device)
         self.weight_category = torch.tensor(category, device=device)
@@ -113,6 +113,17 @@ class ExpDecay(InterestModel):
             category_BC.scatter_add_(1, self.category_J[histories.item_BL], left_BL)
             score_BI += category_BC[:, self.category_J[:-1]] * (self.within_I * self.weight_category)
         return (score_BI + self.prior_I).log()
+
+
+def _fit_rates(split: Split, category_I: NDArray[np.int32], labels: Sequence[str]) -> NDArray[np.float64]:
+    """Returns `λ` of each item, `(I,)`, per second."""
+    options = FitOptions(replicates=0)
+    if len(labels) > 1:
+        rate_I = fit_return_decay(split, category_I, labels, options).rates_per_day()[category_I]
+    else:
+        items = split.store.items["item"].cast(str).to_list()
+        rate_I = fit_return_decay(split, np.arange(len(items)), items, options).common_rate_per_day()
+    return rate_I / SECONDS_PER_DAY
 
 
 def _fit_weights(

@@ -127,9 +127,13 @@ def _read_document(path: Path) -> tuple[bytes, dict[str, Any]]:
 
 
 def _rates(table: pl.DataFrame) -> dict[str, float]:
-    """Returns the rate of each entity that has one of its own, or else borrows one."""
-    own = pl.col("rate_per_day")
-    rate = pl.coalesce(own, "pooled_rate_per_day") if "pooled_rate_per_day" in table.columns else own
+    """Returns the rate of each entity that has one: after borrowing where it borrowed, for its own may be mere noise.
+
+    What does not fade borrows no fading.
+    """
+    rate = own = pl.col("rate_per_day")
+    if "pooled_rate_per_day" in table.columns:
+        rate = pl.when(own == 0).then(own).otherwise(pl.coalesce("pooled_rate_per_day", own))
     return {str(label): _rate(value) for label, value in table.select("entity", rate).iter_rows() if value is not None}
 
 

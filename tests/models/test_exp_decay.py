@@ -4,6 +4,8 @@ import numpy as np
 import pytest
 import torch
 
+from ltsi.decay.result import FitOptions
+from ltsi.decay.return_decay import fit_return_decay
 from ltsi.histories import Histories
 from ltsi.models.exp_decay import ExpDecay
 from ltsi.sequences.leave_one_out import LeaveOneOut
@@ -83,6 +85,23 @@ def test_without_categories_all_items_are_of_one(
     model.fit_statistics(LeaveOneOut()(make_store(*users)))
     assert model.category_J.unique().tolist() == [0]
     assert model(make_histories([1, 2], n_items=5)).isfinite().all()
+
+
+def test_without_categories_all_items_fade_at_one_rate(make_store: Callable[..., Store]) -> None:
+    """Items whose returns die out fast and slowly, each with enough of them for a rate of its own."""
+    random, users = np.random.default_rng(0), []
+    for user in range(600):
+        item, days = user % 2, [18_500 + 60 * random.random()]
+        while random.random() < 0.7:
+            days.append(days[-1] + 0.6 + random.exponential((2, 10)[item]))
+        users.append([(item, int(day * DAY)) for day in days if day < 18_600])
+    split = LeaveOneOut()(make_store(*users, n_items=2))
+    fit = fit_return_decay(split, np.arange(2), ["0", "1"], FitOptions(replicates=0))
+    assert fit.rates_per_day()[0] != fit.rates_per_day()[1]
+    model = ExpDecay(2)
+    model.fit_statistics(split)
+    assert model.rate_J.tolist()[:2] == pytest.approx([float(fit.pooled.rate_per_day or 0) / DAY] * 2, rel=1e-5)
+    assert model.rate_J[0] > 0
 
 
 def test_without_a_clock_age_is_counted_in_events(

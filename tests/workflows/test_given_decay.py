@@ -167,7 +167,8 @@ def test_where_many_rates_mix_to_a_power_law_the_middle_of_those_that_fall_stand
     own, borrowed = [0.4, None, 0.0, None], [0.3, 0.1, 0.2, None]
     table: dict[str, list[Any]] = {"entity": list("abcd"), "rate_per_day": own, "pooled_rate_per_day": borrowed}
     rewrite(folder, {"form": "power", "rate_per_day": None}, **table)
-    assert read_artefact(folder).rates_per_day([*"abcd", "new"]) == pytest.approx([0.4, 0.1, 0.0, 0.2, 0.2])
+    middle = (0.3 * 0.1) ** 0.5
+    assert read_artefact(folder).rates_per_day([*"abcd", "new"]) == pytest.approx([0.3, 0.1, 0.0, middle, middle])
 
 
 @pytest.mark.parametrize("damage", DAMAGE)
