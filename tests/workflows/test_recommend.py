@@ -21,7 +21,7 @@ Ltsi = Callable[..., Result]
 Train = Callable[..., RunFolder]
 Refused = Callable[..., str]
 
-PARTS = ("short", "long", "linear", "transitions", "repeats", "trend")
+PARTS = ("short", "long", "linear", "transitions", "repeats", "returns", "trend")
 """Components of the hybrid."""
 
 
