@@ -17,6 +17,7 @@ OURS: Mapping[str, bool] = {
     "trend": False,
     "transitions": False,
     "exp_decay": False,
+    "return_hazard": False,
     "item_knn": False,
     "ease": False,
     "mf": True,
