@@ -20,13 +20,15 @@ from ltsi.decay.return_decay import fit_return_decay
 from ltsi.decay.statistics import SECONDS_PER_DAY
 from ltsi.histories import Histories
 from ltsi.models.interest import InterestModel
-from ltsi.models.popularity import count_items
+from ltsi.models.popularity import count_items, left_out_shares
 from ltsi.models.rates import AUTO, RateSource
+from ltsi.sequences.batches import history_positions
+from ltsi.sequences.last_targets import last_targets
 from ltsi.sequences.rows import ragged
 from ltsi.sequences.split import Split
 
 FITTED_USERS = 50_000
-"""Users whose last training event the weights are fitted on: two or three numbers need no more."""
+"""Users whose last training target the weights are fitted on: two or three numbers need no more."""
 
 FITTED_LENGTH = 50
 """Events before it that are looked at."""
@@ -41,8 +43,8 @@ class ExpDecay(InterestModel):
     `λ` of an item is the return decay of its category, fitted on the training part (`ltsi.decay`), or that of a
     decay-fit. Without categories an interest is an interest in the item itself, and all items share one rate: few of
     them have returns enough for one of their own (on UCI Online Retail 19 % do, and ranking by such rates loses a sixth
-    of validation NDCG@10). `a` and `b` are fitted by maximum likelihood of each user's last training event, given the
-    ones before it. In a log without a clock, age is counted in events and one `λ` is fitted together with `a` and `b`.
+    of validation NDCG@10). `a` and `b` are fitted by maximum likelihood of each user's last training target, given the
+    events before it. In a log without a clock, age is counted in events and one `λ` is fitted together with them.
 
     Args:
         n_items: size of the catalogue.
@@ -131,27 +133,26 @@ def _fit_weights(
 ) -> tuple[float, float, float]:
     """Fits the weights of item and category, and one rate where none are given, by maximum likelihood.
 
-    Each user's last training event is predicted from the events before it. It is left out of the counts behind its own
+    Each user's last training target is predicted from the events before it. It is left out of the counts behind its own
     prior; else the fit would learn to trust a count that contains the answer.
 
     Returns:
         Weight of the item, weight of the category, rate per unit of time (0 if `rate_I` was given). All are 0 where no
-        user has two training events: popularity is all there is.
+        training target has a history: popularity is all there is.
     """
-    store = split.store
-    user = np.flatnonzero(split.train_end - store.offsets[:-1] >= 2)
-    if not len(user):
+    store, roles = split.store, split.roles
+    targets = last_targets(split).spread(FITTED_USERS)
+    if not len(targets):
         return 0.0, 0.0, 0.0
-    user = user[np.linspace(0, len(user) - 1, min(len(user), FITTED_USERS)).astype(np.int64)]
-    last_N = split.train_end[user] - 1
-    row_M, past_M = ragged(np.maximum(store.offsets[:-1][user], last_N - FITTED_LENGTH), last_N)
+    last_N = targets.event
+    start, end = history_positions(store, targets, roles)
+    row_M, position_M = ragged(np.maximum(start, end - FITTED_LENGTH), end)
+    past_M = roles.row(position_M)
     target_N, item_M = store.item[last_N], store.item[past_M]
     age_M = np.maximum(store.time[last_N][row_M] - store.time[past_M], 0).astype(np.float64)
     same_item_M = item_M == target_N[row_M]
     same_category_M = category_I[item_M] == category_I[target_N][row_M]
-    count_C = np.bincount(category_I, weights=count_I)
-    prior_N = np.maximum(count_I[target_N] - 1, 0.5) / count_I.sum()
-    within_N = np.maximum(count_I[target_N] - 1, 0.5) / np.maximum(count_C[category_I[target_N]] - 1, 1)
+    prior_N, within_N = left_out_shares(split, targets, count_I, category_I)
 
     def loss(theta: NDArray[np.float64]) -> float:
         weight_item, weight_category = np.exp(theta[:2])

@@ -19,8 +19,8 @@ from ltsi.histories import Histories
 from ltsi.models.fading import Fading
 from ltsi.models.interest import InterestModel
 from ltsi.models.popularity import count_items
-from ltsi.sequences.batches import RankingBatches, history_positions
-from ltsi.sequences.rows import last_rows
+from ltsi.sequences.batches import RankingBatches
+from ltsi.sequences.last_targets import last_targets
 from ltsi.sequences.split import Split, Targets
 
 LEFT_OUT_USERS = 1_000
@@ -108,17 +108,9 @@ class LeftOut:
 
 def leave_out(split: Split) -> LeftOut:
     """Chooses users to leave out, spread evenly over those with a training target that an input precedes."""
-    store, roles = split.store, split.roles
-    offsets = np.asarray(store.offsets)
-    (event,) = last_rows(offsets, split.train_end, lambda rows: roles.is_target(store.behavior[rows]), (1,))
-    user = np.flatnonzero(event >= 0)
-    event = event[user]
-    targets = Targets(user, event, event, np.asarray(store.time[event]))
-    start, end = history_positions(store, targets, roles)
-    some = np.flatnonzero(end > start)
-    n_left_out = min(LEFT_OUT_USERS, len(some) // 2, max(100, LEFT_OUT_SCORES // store.n_items))
-    some = some[np.linspace(0, len(some) - 1, n_left_out).astype(np.int64)]
-    return LeftOut(split, Targets(user[some], event[some], event[some], targets.now[some]))
+    targets = last_targets(split)
+    n_left_out = min(LEFT_OUT_USERS, len(targets) // 2, max(100, LEFT_OUT_SCORES // split.store.n_items))
+    return LeftOut(split, targets.spread(n_left_out))
 
 
 def fit_sharpness(scores: Callable[[Histories], Tensor], batches: RankingBatches) -> float:

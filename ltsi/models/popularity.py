@@ -8,11 +8,12 @@ from __future__ import annotations
 
 import numpy as np
 import torch
+from numpy.typing import NDArray
 from torch import Tensor
 
 from ltsi.histories import Histories
 from ltsi.models.interest import InterestModel
-from ltsi.sequences.split import Split
+from ltsi.sequences.split import Split, Targets
 
 
 def count_items(split: Split) -> Tensor:
@@ -21,6 +22,29 @@ def count_items(split: Split) -> Tensor:
     for block in split.training_blocks():
         count_I += np.bincount(block.item, weight[block.behavior], minlength=len(count_I))
     return torch.from_numpy(count_I.astype(np.float32))
+
+
+def left_out_shares(
+    split: Split, targets: Targets, count_I: NDArray[np.float64], category_I: NDArray[np.integer]
+) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
+    """Returns the share that targets have in all events, and in those of their category, without themselves.
+
+    A fit that looked at counts which contain the answer would learn to trust them.
+
+    Args:
+        split: the split.
+        targets: `N` targets of its training part.
+        count_I: what `count_items` counted.
+        category_I: category of each item.
+
+    Returns:
+        `(N,)` each, above zero: an item of one event keeps half of it.
+    """
+    store = split.store
+    item_N, weight_N = store.item[targets.event], store.behavior_weight[store.behavior[targets.event]]
+    category_N, count_C = category_I[item_N], np.bincount(category_I, weights=count_I)
+    own_N = np.maximum(count_I[item_N] - weight_N, weight_N / 2)
+    return own_N / count_I.sum(), own_N / np.maximum(count_C[category_N] - weight_N, weight_N)
 
 
 class Popularity(InterestModel):

@@ -34,6 +34,14 @@ class Targets:
     def __len__(self) -> int:
         return len(self.user)
 
+    def take(self, which: NDArray[np.int64]) -> Targets:
+        """Returns some of the targets, by their places."""
+        return Targets(self.user[which], self.event[which], self.history_end[which], self.now[which])
+
+    def spread(self, count: int) -> Targets:
+        """Returns at most `count` of the targets, spread evenly over all."""
+        return self.take(np.linspace(0, len(self) - 1, min(len(self), count)).astype(np.int64))
+
     @classmethod
     def none(cls) -> Targets:
         """Returns no targets."""

@@ -1,6 +1,7 @@
 from collections.abc import Callable
 
 import numpy as np
+import polars as pl
 import pytest
 import torch
 from hypothesis import given
@@ -8,12 +9,12 @@ from hypothesis import strategies as st
 from scipy.optimize import check_grad
 
 from ltsi.histories import Histories
-from ltsi.models import return_hazard
 from ltsi.models.exp_decay import ExpDecay
-from ltsi.models.return_hazard import NEVER, ReturnHazard, interests
+from ltsi.models.return_hazard import NEVER, ReturnHazard, _Interests, _loss, interests
 from ltsi.sequences.leave_one_out import LeaveOneOut
 from ltsi.sequences.split import Split
-from ltsi.store import Store
+from ltsi.store import EncodedEvents, Store, store_path
+from ltsi.store_writer import write_store
 
 DAY = 86_400
 MakeHistories = Callable[..., Histories]
@@ -75,18 +76,21 @@ def test_an_interest_fades_into_popularity(model: ReturnHazard, make_histories: 
 
 
 def test_the_score_is_the_formula(model: ReturnHazard, make_histories: MakeHistories) -> None:
-    item_F, category_F = torch.tensor([-1.0, 0.5, -0.3, -0.2]), torch.tensor([-2.0, 0.1, -0.4, -0.1])
-    model.item_F, model.category_F, model.scale = item_F, category_F, torch.tensor([11.0, 2.0])
-    asked = make_histories([3, 8, 3], [4], n_items=20, step=2 * DAY, wait=DAY)
+    item_F, category_F = torch.tensor([-1.0, 0.5, -0.3, -0.2, -1.5]), torch.tensor([-2.0, 0.1, -0.4, -0.1, 0.3])
+    model.of_items.weight_F, model.of_categories.weight_F = item_F, category_F
+    for rates in (model.of_items, model.of_categories):
+        rates.age = torch.tensor([11.0, 2.0, -1.0, 0.5])  # from 2.3 hours up to 1.9 days
+    asked = make_histories([3, 8, 3], [4], [6], n_items=20, step=2 * DAY, wait=DAY)
+    asked.now_BL[2] = asked.time_BL[2]
     p_BI = model(asked).exp()
-    ages = [{3: (2, 1), 8: (1, 3)}, {4: (1, 1)}]  # moments, days since the last
-    categories = [{1: (2, 1), 0: (1, 3)}, {0: (1, 1)}]
+    ages: list[dict[int, tuple[int, float]]] = [{3: (2, 1), 8: (1, 3)}, {4: (1, 1)}, {6: (1, 0)}]  # moments, days
+    categories: list[dict[int, tuple[int, float]]] = [{1: (2, 1), 0: (1, 3)}, {0: (1, 1)}, {0: (1, 0)}]
 
     def rate(weight_F: torch.Tensor, moments: int, days: float) -> torch.Tensor:
-        z = (np.log(days * DAY) - 11.0) / 2.0
-        return (weight_F @ torch.tensor([1.0, np.log(moments), z, z**2]).float()).exp()
+        z = np.clip((np.log(max(days * DAY, 1)) - 11.0) / 2.0, -1.0, 0.5)
+        return (weight_F @ torch.tensor([1.0, np.log(moments), z, z**2, days == 0]).float()).exp()
 
-    for b in range(2):
+    for b in range(3):
         expected = model.prior_I.clone()
         for item, (moments, days) in ages[b].items():
             expected[item] += rate(item_F, moments, days)
@@ -97,18 +101,84 @@ def test_the_score_is_the_formula(model: ReturnHazard, make_histories: MakeHisto
 
 
 def test_events_of_one_moment_are_one_visit(model: ReturnHazard, make_histories: MakeHistories) -> None:
-    model.item_F = torch.tensor([-1.0, 2.0, 0.0, 0.0])
+    model.of_items.weight_F = torch.tensor([-1.0, 2.0, 0.0, 0.0, 0.0])
     once, twice = make_histories([3], n_items=20), make_histories([3, 3], n_items=20, step=0)
     torch.testing.assert_close(model(once), model(twice))
     assert model(make_histories([3, 3], n_items=20, step=1))[0, 3] > model(once)[0, 3]
 
 
-def test_the_gradient_of_the_fit_is_its_slope(split: Split) -> None:
-    asked = return_hazard._Asked.of(split, None, np.ones(20))
-    assert asked is not None
-    kinds = [asked.of_item, asked.of_item]
-    theta = np.array([-3.0, 0.4, -0.3, -0.2, -4.0, 0.2, 0.1, -0.1])
-    assert check_grad(lambda x: asked._loss(x, kinds)[0], lambda x: asked._loss(x, kinds)[1], theta) < 1e-5
+def test_the_gradient_of_the_fit_is_its_slope() -> None:
+    random = np.random.default_rng(0)
+    kinds = [
+        _Interests(random.integers(0, 30, 200), random.normal(0, 1, (200, 5)), random.random(200) * scale)
+        for scale in (1.0, 0.1)
+    ]
+    theta, prior_N = np.array([-3.0, 0.4, -0.3, -0.2, 1.0, -4.0, 0.2, 0.1, -0.1, -1.0]), random.random(30) / 30
+    difference = check_grad(lambda x: _loss(x, kinds, prior_N)[0], lambda x: _loss(x, kinds, prior_N)[1], theta)
+    assert difference < 1e-6
+
+
+def test_lines_of_a_basket_do_not_come_back_in_it(make_store: MakeStore) -> None:
+    """Baskets of five different items, and favourites that come back in the next one."""
+    random, users = np.random.default_rng(0), []
+    for _ in range(300):
+        favourites = random.choice(40, 2, replace=False)
+        baskets = [random.permutation([*favourites, *random.choice(40, 3, replace=False)]) for _ in range(4)]
+        weeks = [(week * 7 * DAY, dict.fromkeys(basket)) for week, basket in enumerate(baskets)]
+        users.append([(int(item), time) for time, basket in weeks for item in basket])
+    model = ReturnHazard(40)
+    model.fit_statistics(LeaveOneOut()(make_store(*users, n_items=40)))
+    time_BL = torch.tensor([[0, 0, 0, 7, 7, 7]]) * DAY
+
+    def share(day: int) -> float:
+        now_BL = torch.full_like(time_BL, day * DAY)
+        shown = Histories(torch.tensor([[1, 2, 3, 1, 4, 5]]), time_BL, torch.tensor([6]), now_BL)
+        return float(model(shown).softmax(1)[0, 1] / model.prior_I[1])
+
+    assert share(7) < 1.1
+    assert share(14) > 3
+
+
+def test_ages_that_hardly_differ_stay_harmless(make_store: MakeStore, make_histories: MakeHistories) -> None:
+    random = np.random.default_rng(0)
+    users = [[(user % 9, week * 7 * DAY + int(random.integers(-60, 60))) for week in range(5)] for user in range(300)]
+    model = ReturnHazard(9)
+    model.fit_statistics(LeaveOneOut()(make_store(*users)))
+    scores = [model(make_histories([3], n_items=9, wait=wait))[0] for wait in (0, 60, DAY, 100 * DAY, 100_000 * DAY)]
+    assert torch.stack(scores).isfinite().all()
+    torch.testing.assert_close(scores[1], scores[2])  # both are younger than anything that was seen
+
+
+@pytest.mark.parametrize("model", [ReturnHazard(20), ExpDecay(20)])
+def test_what_is_asked_for_is_a_target_after_inputs(
+    model: ReturnHazard | ExpDecay, make_histories: MakeHistories
+) -> None:
+    """Views that are bought a week later, and views of anything else: buys alone are asked for, from views alone."""
+    random, rows = np.random.default_rng(0), []
+    for _ in range(300):
+        for week in range(3):
+            wanted, day = int(random.integers(10)), 14 * week
+            rows += [(wanted, day, 0), (wanted, day + 7, 1)]
+            rows += [(int(random.integers(10, 20)), day + 8 + k, 0) for k in range(4)]
+    item, day, behavior = np.array(rows).T
+    events = EncodedEvents(
+        offsets=np.arange(301) * 18,
+        item=item.astype(np.int32),
+        time=day * DAY,
+        behavior=behavior.astype(np.uint8),
+        behaviors=("view", "buy"),
+    )
+    items, users = ({key: [str(i) for i in range(n)]} for key, n in (("item", 20), ("user", 300)))
+    store = write_store(
+        store_path("roles"),
+        events,
+        items=pl.DataFrame(items),
+        users=pl.DataFrame(users),
+        manifest={"time": {"clock": True}},
+    )
+    model.fit_statistics(LeaveOneOut(input_behaviors=["view"], target_behaviors=["buy"])(store))
+    asked = make_histories([3], n_items=20, wait=7 * DAY)
+    assert float(model(asked).softmax(1)[0, 3]) > 0.5
 
 
 def test_without_returns_popularity_is_all_there_is(make_store: MakeStore, make_histories: MakeHistories) -> None:
@@ -119,16 +189,4 @@ def test_without_returns_popularity_is_all_there_is(make_store: MakeStore, make_
     # One training moment each: nothing could have come back.
     nobody = ReturnHazard(9)
     nobody.fit_statistics(LeaveOneOut()(make_store(*[row[:3] for row in users], name="once")))
-    assert nobody.item_F.tolist()[0] == NEVER
-
-
-def test_the_last_moment_is_asked_for_from_what_came_before_it(make_store: MakeStore) -> None:
-    baskets = [
-        [(0, 0), (1, 0), (2, DAY), (3, DAY), (4, 2 * DAY), (5, 3 * DAY)],
-        [(0, 0), (1, 0), (2, DAY), (3, 2 * DAY)],
-    ]
-    split = LeaveOneOut()(make_store(*baskets, n_items=6))
-    targets = return_hazard._last_moments(split)
-    # The last two events of each user are held out; the second has one moment left.
-    assert targets.user.tolist() == [0]
-    assert (targets.event.tolist(), targets.history_end.tolist(), targets.now.tolist()) == ([2], [2], [DAY])
+    assert nobody.of_items.weight_F.tolist()[0] == NEVER
