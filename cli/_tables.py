@@ -6,17 +6,24 @@ import json
 import math
 import os
 import sys
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from enum import StrEnum
-from typing import Annotated, Any
+from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
 from ltsi.tables import Cell, Entry, Result, Scalar, Table
 
+if TYPE_CHECKING:
+    from rich.console import Console
+    from rich.table import Table as RichTable
+
 _MISSING = "–"
 _UNBOUNDED = 1000
 """A width in characters that no table reaches."""
+
+_READABLE = 24
+"""Characters of a text that a narrow terminal leaves on a line."""
 
 _LATEX = {
     "\\": r"\textbackslash{}",
@@ -73,9 +80,7 @@ def show(result: Result, format: Format, job: str | None = None) -> None:  # noq
 
 
 def _show_terminal(result: Result, job: str | None) -> None:
-    from rich.box import SIMPLE_HEAD
     from rich.console import Console
-    from rich.table import Table as RichTable
     from rich.text import Text
 
     # In a file or a pipe a table is as wide as it needs to be; rich would cut it to 80 characters.
@@ -84,18 +89,61 @@ def _show_terminal(result: Result, job: str | None) -> None:
         console.print(Text(job, style="bold"))
     for table in map(_for_people, result.tables):
         console.print(Text(table.title, style="bold"))
-        grid = RichTable(box=SIMPLE_HEAD, pad_edge=False)
-        for index, column in enumerate(table.columns):
-            numeric = _is_numeric(table, index)
-            grid.add_column(Text(column), justify="right" if numeric else "left", no_wrap=numeric)
-        for row in table.rows:
-            grid.add_row(*(Text(_text(entry), style="bold" if _is_bold(entry) else "") for entry in row))
-        console.print(grid)
+        for places in _blocks(table, console):
+            console.print(_grid(table, places))
         for note in table.notes:
             console.print(Text(note, style="dim"))
         console.print()
     for text in (*result.figures, *result.messages):
         typer.echo(text)
+
+
+def _grid(table: Table, places: Sequence[int]) -> "RichTable":
+    """Draw some columns of a table. Numbers never wrap, and of a text so much stays that it can be told from others."""
+    from rich.box import SIMPLE_HEAD
+    from rich.table import Table as RichTable
+    from rich.text import Text
+
+    grid = RichTable(box=SIMPLE_HEAD, pad_edge=False)
+    for index in places:
+        numeric = _is_numeric(table, index)
+        longest = max([len(table.columns[index]), *(len(_text(row[index])) for row in table.rows)])
+        grid.add_column(
+            Text(table.columns[index]),
+            justify="right" if numeric else "left",
+            no_wrap=numeric,
+            min_width=longest if numeric else min(longest, _READABLE),
+            overflow="fold",
+        )
+    for row in table.rows:
+        grid.add_row(*(Text(_text(row[i]), style="bold" if _is_bold(row[i]) else "") for i in places))
+    return grid
+
+
+def _blocks(table: Table, console: "Console") -> Iterator[list[int]]:
+    """Deal the columns of a table to as many blocks as the terminal asks for, each with what tells the rows apart."""
+    from rich.measure import Measurement
+
+    def fits(places: Sequence[int]) -> bool:
+        unbounded = console.options.update(max_width=_UNBOUNDED)
+        return Measurement.get(console, unbounded, _grid(table, places)).minimum <= console.width
+
+    every = list(range(len(table.columns)))
+    if fits(every):
+        yield every
+        return
+    texts = [index for index in every if not _is_numeric(table, index)]
+    first = texts[0] if texts else 0
+    names = [index for index in every if index <= first or all(place in texts for place in every[first : index + 1])]
+    while len(names) > 1 and not fits(names):
+        names.pop()
+    block = list(names)
+    for index in (index for index in every if index not in names):
+        if len(block) > len(names) and not fits([*block, index]):
+            yield block
+            block = list(names)
+        block.append(index)
+    yield block
 
 
 def _document(result: Result) -> dict[str, Any]:

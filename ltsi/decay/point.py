@@ -6,7 +6,7 @@ from dataclasses import replace
 
 import numpy as np
 
-from ltsi.decay.forms import AMPLITUDE, FLOOR, FORMS, LN2, RATE, Floats, Form, bounds, has_half_life, values
+from ltsi.decay.forms import AMPLITUDE, EXPONENT, FLOOR, FORMS, LN2, RATE, Floats, Form, bounds, has_half_life, values
 from ltsi.decay.result import EntityDecay
 
 NO_FALL = "the return rate does not fall with age"
@@ -28,12 +28,15 @@ def with_point(row: EntityDecay, form: Form, theta: Floats, exposure: Floats, ed
         edges: edges of the age bins in days.
     """
     given = values(form, theta)
-    low, high = (end[0, 0] for end in bounds(form, np.ones((1, 1)), np.ones((1, 1)), edges))
+    low_K, high_K = (end[0] for end in bounds(form, np.ones((1, 1)), np.ones((1, 1)), edges))
+    # A power law with a cut-off falls by either of them.
+    falls = [place for place, name in enumerate(form.parameters) if name in (RATE, EXPONENT)]
+    flat = bool(np.all(theta[falls] <= low_K[falls] + AT_BOUND))
     # A fading part that not one return is expected of has a rate of its own only by chance.
-    if theta[0] <= low + AT_BOUND or (FLOOR in given and _fading_returns(form, theta, exposure, edges) < 1):
+    if flat or (FLOOR in given and _fading_returns(form, theta, exposure, edges) < 1):
         overall = row.returns / row.exposure
         return replace(row, form=form.name, rate_per_day=0.0, amplitude=0.0, floor=overall, note=NO_FALL)
-    if theta[0] >= high - AT_BOUND:
+    if theta[0] >= high_K[0] - AT_BOUND:
         return replace(row, form=form.name, note=TOO_FAST)
     return replace(
         row,

@@ -134,7 +134,8 @@ def add_partial_pooling(
 ) -> list[EntityDecay]:
     """Adds to every entity the rate that is believed after borrowing; thin ones then have one too.
 
-    Only rates of one form, the one most entities have, mean the same and are pooled.
+    Only rates of one form, the one most entities have, mean the same and are pooled. An entity of another form, or that
+    does not fade at all, keeps its own; one whose half-life is bounded from below alone is as unsure as that end says.
 
     Args:
         rows: rows of all entities.
@@ -147,8 +148,9 @@ def add_partial_pooling(
     estimate, error = np.zeros(len(rows)), np.full(len(rows), np.inf)
     for at, row in enumerate(rows):
         low, high = row.half_life_low_days or row.profile_low_days, row.half_life_high_days or row.profile_high_days
-        if row.form == common and row.half_life_days and low and high:
-            estimate[at], error[at] = -np.log(row.half_life_days), np.log(high / low) / (2 * quantile)
+        if row.form == common and row.half_life_days and low:
+            reach = np.log(high / low) / 2 if high else np.log(row.half_life_days / low)
+            estimate[at], error[at] = -np.log(row.half_life_days), reach / quantile
     usable = np.isfinite(error) & (error > 0)
     if usable.sum() < 2:
         return rows
@@ -165,5 +167,7 @@ def add_partial_pooling(
             pooled_high_days=float(half_life[at] * reach[at]),
             own_weight=float(found.own_weight[at]),
         )
+        if usable[at] or row.rate_per_day is None
+        else row
         for at, row in enumerate(rows)
     ]

@@ -82,7 +82,8 @@ def judge(
     rate_S = _rate_now(segments, final_S, turning, fitted_S, state_S, bins)
     smooth_ST = _smoothed(x_ST)
     peak_rate_S = smooth_ST.max(axis=1)
-    faded = _faded(turning, fitted_S & (turning.fall_S > 0), options)
+    turned_S = _turned(turning, fitted_S, options)
+    faded = _faded(turning, turned_S, options)
     columns: dict[str, NDArray[np.generic]] = {
         "state_S": state_S,
         "score_S": np.clip(rate_S * scale_S / peak_rate_S, 0.0, 1.0),
@@ -90,7 +91,7 @@ def judge(
         "rate_S": rate_S * scale_S,
         "peak_S": smooth_ST.argmax(axis=1),
         "peak_rate_S": peak_rate_S,
-        "turn_S": np.where(_turned(turning, fitted_S, options), turning.at_S, -1),
+        "turn_S": np.where(turned_S, turning.at_S, -1),
         "turn_evidence_S": np.where(fitted_S, turning.evidence_S, 0.0),
         **faded,
         **dormant,

@@ -52,6 +52,27 @@ def test_terminal_table_in_a_pipe_is_not_cut(printed: pytest.CaptureFixture[str]
     assert any(line.split() == columns for line in printed.readouterr().out.splitlines())
 
 
+@pytest.mark.parametrize("width", [40, 60, 80])
+def test_a_narrow_terminal_shows_all_of_a_table_with_its_names(
+    printed: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch, width: int
+) -> None:
+    monkeypatch.setenv("COLUMNS", str(width))
+    numbers = [f"number_{index}" for index in range(9)]
+    rows = [[user, entity, *(1000 * n + index for index in range(9)), "a note of some length that goes on"]
+            for n, (user, entity) in enumerate([("ann", "coffee"), ("bob", "garden")], start=1)]  # fmt: skip
+    show(Result([Table("Wide", ["user", "entity", *numbers, "note"], rows)]), Format.terminal)
+    lines = printed.readouterr().out.splitlines()
+    assert max(map(len, lines)) <= width
+    told = [line.split() for line in lines]
+    heads = [line for line in told if line[:2] == ["user", "entity"]]
+    assert [name for line in heads for name in line[2:]] == [*numbers, "note"]
+    for user, entity, *values, note in rows:
+        mine = [line[2:] for line in told if line[:2] == [user, entity]]
+        assert len(mine) == len(heads) > 1, "every block says whose its rows are"
+        assert [word for line in mine for word in line][:9] == [f"{value:,}" for value in values]
+        assert str(note).split()[0] in mine[-1]
+
+
 def test_json_holds_raw_values(printed: pytest.CaptureFixture[str]) -> None:
     show(RESULT, Format.json)
     captured = printed.readouterr()

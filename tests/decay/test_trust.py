@@ -9,7 +9,7 @@ from scipy import integrate, stats
 
 from ltsi.decay.estimate import fit_statistics
 from ltsi.decay.families import POISSON
-from ltsi.decay.forms import FORMS, has_half_life
+from ltsi.decay.forms import FORMS, LN2, has_half_life
 from ltsi.decay.frailty import fit_frailty, marginal
 from ltsi.decay.goodness import dispersion, goodness_of_fit
 from ltsi.decay.heterogeneity import explained_floors
@@ -239,11 +239,27 @@ def test_of_forms_that_are_as_frequent_the_first_is_pooled_whatever_strings_hash
     names = [name for name, form in FORMS.items() if has_half_life(form)]
     for first, second in itertools.combinations(names, 2):
         rows = [
-            EntityDecay("x", 9, 9, 9, 9.0, form, None, days, half_life_low_days=days / 2, half_life_high_days=2 * days)
+            EntityDecay(
+                "x", 9, 9, 9, 9.0, form, LN2 / days, days, half_life_low_days=days / 2, half_life_high_days=2 * days
+            )
             for form, days in ((second, 50.0), (first, 5.0), (second, 50.0), (first, 5.0))
         ]
         pooled = [one.pooled_half_life_days for one in add_partial_pooling(rows, None, 0.95)]
-        assert pooled == pytest.approx([5.0] * 4)
+        assert pooled == [None, pytest.approx(5.0)] * 2, "an entity of another form keeps its own"
+
+
+def test_what_is_well_known_is_not_given_up_for_what_others_are() -> None:
+    def row(days: float | None, low: float, high: float | None, form: str = "exponential") -> EntityDecay:
+        rate = 0.0 if days is None else np.log(2) / days
+        return EntityDecay("x", 9, 9, 9, 9.0, form, rate, days, half_life_low_days=low, half_life_high_days=high)
+
+    slow, flat = row(110.0, 34.0, None), row(None, 1.0, None)
+    rows = [*(row(days, days / 1.2, days * 1.2) for days in (4.0, 5.0, 6.0, 5.0)), slow, flat]
+    *_, slow_found, flat_found = add_partial_pooling(rows, None, 0.95)
+    # Its lower end lies far above the others: their mean is no answer for it.
+    assert slow_found.pooled_half_life_days is not None
+    assert slow_found.pooled_half_life_days > 20
+    assert flat_found == flat
 
 
 def test_a_thin_entity_has_a_pooled_rate_in_the_table(planted: Planted) -> None:
