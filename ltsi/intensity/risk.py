@@ -1,4 +1,4 @@
-"""How likely users are to fall silent, put right by what came of earlier ones.
+"""How likely users are to fall silent and what is to come of interests, put right by what came of earlier ones.
 
 Shape suffixes: S series, U users, C what is known of a user.
 Sources: Fader, Hardie & Lee 2005, "Counting Your Customers the Easy Way" (recency, frequency and age are what is to be
@@ -16,9 +16,9 @@ from scipy.optimize import minimize
 from scipy.special import expit, logit
 
 from ltsi.intensity.churn import Churn, churn
-from ltsi.intensity.options import StateOptions
+from ltsi.intensity.options import STATES, StateOptions
 from ltsi.intensity.series import IntensitySeries, intensity_series
-from ltsi.intensity.states import states_of
+from ltsi.intensity.states import InterestStates, states_of
 from ltsi.store import Store
 
 Floats = NDArray[np.float64]
@@ -26,22 +26,25 @@ Floats = NDArray[np.float64]
 PENALTY = 1.0
 """Of the square of each standardised weight, in nats: a log of few users has no say against it."""
 
+PRIOR_EVENTS = 20.0
+"""Events that a state is as good as known to bring at the rate of all, beside those that came of it."""
+
 SURE = 1e-6
 """Stated risks are at least so far from certainty before they are put right."""
 
 
 def calibrated(
-    found: Churn,
+    states: InterestStates,
     series: IntensitySeries,
     store: Store,
     entity: str,
     options: StateOptions,
     weights: Mapping[str, float] | None = None,
-) -> tuple[Churn, list[str]]:
-    """Puts risks right by what came of the risks of one horizon before; see `calibrated_risk`.
+) -> tuple[InterestStates, Churn, list[str]]:
+    """Puts forecasts and risks right by what came of those of one horizon before.
 
     Args:
-        found: users at risk.
+        states: interests as they are now.
         series: what they came from, of all users.
         store: what was counted.
         entity: as `series` was asked for.
@@ -49,22 +52,57 @@ def calibrated(
         weights: as `series` was asked for.
 
     Returns:
-        The same with other risks, and sentences on how they were put right.
+        The same with other forecasts (see `forecast_factors`), users at risk (see `calibrated_risk`), and sentences on
+        how they were put right.
     """
     bins = series.bins
     if bins.count <= options.horizon + 1:
-        return found, ["The log is too short to look one horizon back: risks are not calibrated."]
+        said = "The log is too short to look one horizon back: risks and forecasts are not calibrated."
+        return states, churn(states), [said]
     then = bins.now - options.horizon * bins.seconds
     earlier = intensity_series(store, entity, unit=bins.unit, now=then, weights=weights)
-    before = churn(states_of(earlier, options))
-    active = np.unique(np.repeat(series.user_S, np.diff(series.offsets))[series.bin_M >= bins.count - options.horizon])
-    quiet_U = ~np.isin(before.user_U, active)
-    risk_U = calibrated_risk(before, earlier, quiet_U, found, series)
+    before = states_of(earlier, options)
+    came_S = _came(earlier, series, options.horizon)
+    factor_S = forecast_factors(before, came_S)[states.state_S]
+    forecasts = {name: getattr(states, name) * factor_S for name in ("forecast_S", "forecast_low_S", "forecast_high_S")}
+    states = replace(states, **forecasts)
+    users, found = churn(before), churn(states)
+    late_M = series.bin_M >= bins.count - options.horizon
+    active = np.unique(np.repeat(series.user_S, np.diff(series.offsets))[late_M])
+    quiet_U = ~np.isin(users.user_U, active)
+    risk_U = calibrated_risk(users, earlier, quiet_U, found, series)
     said = (
         f"Risks are calibrated on the {options.horizon} {bins.unit}s before now, in which {quiet_U.mean():.1%} of "
-        f"{len(quiet_U):,} users did nothing."
+        f"{len(quiet_U):,} users did nothing; forecasts on the {came_S.sum():,.0f} events that then came of their "
+        f"interests, of which {before.forecast_S.sum():,.0f} were expected."
     )
-    return replace(found, risk_U=risk_U), [said]
+    return states, replace(found, risk_U=risk_U), [said]
+
+
+def forecast_factors(before: InterestStates, came_S: Floats) -> Floats:
+    """Returns for each state how many events came for one that was expected, `(states,)`.
+
+    A forecast is of an interest that lives; how many of those in a state have ended unseen, an earlier moment tells.
+
+    Args:
+        before: interests as they stood at the earlier moment.
+        came_S: events that came of each over the horizon.
+    """
+    came, expected = (
+        np.bincount(before.state_S, weights=values, minlength=len(STATES)) for values in (came_S, before.forecast_S)
+    )
+    overall = came.sum() / expected.sum() if expected.sum() > 0 else 1.0
+    return np.asarray((came + PRIOR_EVENTS * overall) / (expected + PRIOR_EVENTS))
+
+
+def _came(earlier: IntensitySeries, series: IntensitySeries, horizon: int) -> Floats:
+    """Returns how many events came of each earlier series in the last `horizon` bins, `(S,)`."""
+    late_M = np.where(series.bin_M >= series.bins.count - horizon, series.value_M, 0.0)
+    late_S = np.add.reduceat(late_M, series.offsets[:-1])
+    n_entities = len(series.entities.labels)
+    key_S, asked_S = (one.user_S.astype(np.int64) * n_entities + one.entity_S for one in (series, earlier))
+    order = np.argsort(key_S)
+    return np.asarray(late_S[order][np.searchsorted(key_S[order], asked_S)])
 
 
 def calibrated_risk(

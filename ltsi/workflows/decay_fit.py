@@ -114,6 +114,9 @@ def _refuse_of_a_log(cfg: DictConfig) -> None:
         if cfg[key]:
             value = "true" if cfg[key] is True else cfg[key]
             raise ConfigError(f"{key}={value} asks a log, not a model: set data=STORE instead of run=DIR.")
+    for typed in HydraConfig.get().overrides.task:
+        if typed.partition("=")[0] in ("data", "part", "split"):
+            raise ConfigError(f"{typed} has no meaning beside run=DIR, which has its store and split; leave it out.")
 
 
 def _refuse_future(store: Store) -> None:

@@ -10,7 +10,7 @@ import polars as pl
 from ltsi.decay.page import decay_page
 from ltsi.decay.report import decay_table
 from ltsi.decay.result import DecayFit
-from ltsi.intensity.churn import churn, churn_table
+from ltsi.intensity.churn import churn_table
 from ltsi.intensity.options import StateOptions
 from ltsi.intensity.risk import calibrated
 from ltsi.intensity.series import intensity_series
@@ -53,7 +53,7 @@ def _interests(store: Store, entity: str) -> list[Table]:
     interests = states_table(found, store)
     revived = interests.filter(pl.col("state") == "revived").sort("revived_evidence", descending=True, nulls_last=True)
     revivals = revived.select(REVIVALS).head(ROWS).with_columns(pl.col("returned").dt.strftime("%Y-%m-%d"))
-    leaving, told = calibrated(churn(found), series, store, entity, options)
+    found, leaving, told = calibrated(found, series, store, entity, options)
     people = churn_table(leaving, found, store)
     # Whose interests have all been dormant has left already.
     still = people.filter(pl.col("interests") > pl.col("dormant"))

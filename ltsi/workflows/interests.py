@@ -18,7 +18,7 @@ from numpy.typing import NDArray
 from omegaconf import DictConfig, OmegaConf
 
 from ltsi.errors import ConfigError, DataError
-from ltsi.intensity.churn import churn, churn_table
+from ltsi.intensity.churn import churn_table
 from ltsi.intensity.options import STATES, StateOptions
 from ltsi.intensity.risk import calibrated
 from ltsi.intensity.series import intensity_series
@@ -52,7 +52,7 @@ def run(cfg: DictConfig) -> Result:
     states = states_of(series, options, users)
     if not len(states):
         raise DataError(f"User '{cfg.user}' of store '{store.name}' did nothing that counts before now.")
-    found, told = calibrated(churn(states), series, store, str(cfg.entity), options, weights)
+    states, found, told = calibrated(states, series, store, str(cfg.entity), options, weights)
     interests, people = states_table(states, store), churn_table(found, states, store)
     folder = Path(HydraConfig.get().runtime.output_dir)
     written = [_write(interests, folder / "interests.parquet"), _write(people, folder / "users.parquet")]

@@ -2,13 +2,17 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 import numpy as np
 import pytest
 
 from ltsi.entities import Entities
 from ltsi.intensity.churn import Churn
-from ltsi.intensity.risk import calibrated_risk
+from ltsi.intensity.options import DORMANT, FALLING, REVIVED, STEADY, StateOptions
+from ltsi.intensity.risk import calibrated_risk, forecast_factors
 from ltsi.intensity.series import Bins, IntensitySeries
+from ltsi.intensity.states import states_of
 
 USERS, BINS = 4_000, 40
 
@@ -61,3 +65,25 @@ def test_where_all_are_alike_risks_are_sure_and_finite(everybody: bool) -> None:
     risk = calibrated_risk(before, then, np.full(USERS, everybody), before, then)
     assert np.isfinite(risk).all()
     assert (risk > 0.99).all() if everybody else (risk < 0.01).all()
+
+
+def test_a_state_brings_what_it_brought_before() -> None:
+    _, series, _ = planted(1)
+    states = states_of(series, StateOptions())
+    few = np.array([STEADY] * 500 + [DORMANT] * 500 + [REVIVED] + [FALLING] * (USERS - 1001))
+    before = replace(states, state_S=few, forecast_S=np.full(USERS, 4.0))
+    came_S = np.select([few == STEADY, few == DORMANT, few == REVIVED], [4.0, 0.0, 400.0], 1.0)
+    factors = forecast_factors(before, came_S)
+    assert factors[STEADY] == pytest.approx(1, abs=0.01)
+    assert factors[DORMANT] == pytest.approx(0, abs=0.01)
+    assert factors[FALLING] == pytest.approx(0.25, abs=0.01)
+    overall = came_S.sum() / (4.0 * USERS)
+    assert factors[REVIVED] == pytest.approx((400 + 20 * overall) / 24), "one interest is not all there is to know"
+    untold = np.setdiff1d(np.arange(len(factors)), few)
+    assert factors[untold] == pytest.approx(overall)
+
+
+def test_where_nothing_was_expected_forecasts_stay() -> None:
+    _, series, _ = planted(1)
+    before = replace(states_of(series, StateOptions()), forecast_S=np.zeros(USERS))
+    assert forecast_factors(before, np.zeros(USERS)) == pytest.approx(1.0)

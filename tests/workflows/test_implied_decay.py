@@ -16,6 +16,7 @@ from ltsi.training.checkpoints import read_checkpoint
 
 Ltsi = Callable[..., Result]
 Train = Callable[..., RunFolder]
+Refused = Callable[..., str]
 
 
 def test_exp_decay_over_items_gives_its_own_rate_back(ltsi: Ltsi, train: Train, shop: Path) -> None:
@@ -48,6 +49,13 @@ def test_where_every_history_holds_everything_there_is_nothing_to_compare(ltsi: 
     shown = ltsi("decay-fit", "run=run", "entity=all", "hydra.run.dir=implied", exit_code=2)
     assert "entity=all: every history holds every one, so there is nothing to compare an interest with" in shown.stderr
     assert not Path("implied").exists()
+
+
+@pytest.mark.parametrize("typed", ["data=shop", "part=train", "split=global_time"])
+def test_a_run_is_of_its_own_store_and_split(refused: Refused, trained: Train, typed: str) -> None:
+    trained("popularity")
+    sentence = refused("decay-fit", "run=run", typed, "hydra.run.dir=implied", exit_code=2)
+    assert f"{typed} has no meaning beside run=DIR" in sentence
 
 
 def test_the_page_lies_in_the_run_folder(ltsi: Ltsi, shop: Path) -> None:

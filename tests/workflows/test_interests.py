@@ -38,6 +38,11 @@ def test_interests_are_counted_and_written(ltsi: Ltsi, shop: Path) -> None:
     user = np.repeat(np.arange(store.n_users), np.diff(store.offsets))
     known = np.unique(user[earlier])
     assert f"{np.mean(~np.isin(known, user[later])):.1%} of {len(known)} users did nothing" in told
+    # And forecasts by what came of the interests of then.
+    category = store.items["category"].to_numpy()[store.item]
+    pairs = np.array([f"{u} {c}" for u, c in zip(user, category, strict=True)])
+    came = np.isin(pairs[later], np.unique(pairs[earlier])).sum()
+    assert f"forecasts on the {came:,} events that then came of their interests" in told
     assert users["risk"].is_between(0, 1).all()
     floats = [name for name in interests.columns if interests[name].dtype.is_float()]
     assert not any(interests[name].is_nan().any() for name in floats)
