@@ -2,8 +2,9 @@
 
 Log-rates are normal around those of the level above, `θ_e ~ N(θ_parent(e), τ²)`, with one spread `τ²` for each level,
 estimated from the entities themselves (empirical Bayes: Efron & Morris 1975, "Data analysis using Stein's estimator and
-its generalizations"; the spread by DerSimonian & Laird 1986, "Meta-analysis in clinical trials"). What an entity's own
-data say is then weighed against its parent by how sure either is; with no data of its own it is its parent.
+its generalizations"; the spread by Paule & Mandel 1982, "Consensus values and weighting factors": one entity that is
+unlike the others counts, however unsure it is). What an entity's own data say is then weighed against its parent by how
+sure either is; with no data of its own it is its parent.
 """
 
 from __future__ import annotations
@@ -13,6 +14,7 @@ from dataclasses import dataclass
 
 import numpy as np
 from numpy.typing import NDArray
+from scipy import optimize
 
 from ltsi.decay.forms import Floats
 
@@ -79,13 +81,19 @@ def _shrink(estimate: Floats, variance: Floats, parents: list[NDArray[np.integer
 
 
 def _spread(estimate: Floats, variance: Floats, code: NDArray[np.int64]) -> float:
-    """Returns `τ²` of entities around their parents, by moments."""
+    """Returns `τ²` of entities around their parents: where their scatter is what it should be, else 0."""
     known = np.isfinite(variance)
-    weight, value, code = 1.0 / variance[known], estimate[known], code[known]
+    value, variance, code = estimate[known], variance[known], code[known]
     _, place = np.unique(code, return_inverse=True)
-    summed = np.bincount(place, weight)
-    mean = np.bincount(place, weight * value) / summed
-    scatter = float((weight * (value - mean[place]) ** 2).sum())
-    freedom = len(value) - len(summed)
-    scale = float((summed - np.bincount(place, weight**2) / summed).sum())
-    return max((scatter - freedom) / scale, 0.0) if scale > 0 else 0.0
+
+    def excess(spread: float) -> float:
+        weight = 1.0 / (variance + spread)
+        mean = np.bincount(place, weight * value) / np.bincount(place, weight)
+        return float((weight * (value - mean[place]) ** 2).sum()) - freedom
+
+    freedom = len(value) - int(place.max()) - 1
+    if freedom < 1 or excess(0.0) <= 0:
+        return 0.0
+    # With this spread alone no scatter is larger than the freedom.
+    largest = float(((value - value.mean()) ** 2).sum()) + 1.0
+    return float(optimize.brentq(excess, 0.0, largest, rtol=1e-6))
