@@ -47,6 +47,11 @@ class Composition:
         groups, values = self._defaults()
         return [*groups, *values]
 
+    def options(self, group: str) -> list[str]:
+        """List the options of a group."""
+        with self.loader() as (loader, _):
+            return loader.get_group_options(group)
+
     def mistyped(self) -> tuple[str, str] | None:
         """Find an override that puts a text where the default is a number, and name that default."""
         from hydra.core.override_parser.overrides_parser import OverridesParser

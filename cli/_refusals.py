@@ -17,6 +17,7 @@ _UNKNOWN_KEY = re.compile(
     r"Could not (?:override '(?P<set>.*)'\.|delete from config\. '(?P<deleted>.*)' does not exist)"
 )
 _UNKNOWN_OPTION = re.compile(r"Could not find '(?P<choice>.*)'\s+Available options in '(?P<group>.*)':")
+_NOT_LOADED = re.compile(r"Could not load '(?P<group>[^']+)/(?P<choice>[^'/]+)'")
 _NO_CHOICE = re.compile(r"You must specify '(?P<group>.*)', e\.g")
 _NO_ROOT = re.compile(r"Cannot find primary config '(?P<name>.*)'\.")
 _SWEEP = re.compile(r"(?:Ambiguous value for argument|Sweep parameters) '(?P<override>.*)'")
@@ -67,6 +68,8 @@ def _explain_composition(error: Exception, composition: Composition | None) -> s
         return _unknown_key(match["set"] or match["deleted"], composition)
     if match := _UNKNOWN_OPTION.search(text):
         return _unknown_option(match["group"], match["choice"], _OPTION.findall(text))
+    if (match := _NOT_LOADED.search(text)) and composition is not None:
+        return _unknown_option(match["group"], match["choice"], composition.options(match["group"]))
     if match := _NO_CHOICE.search(text):
         return f"choose a {match['group']}: {match['group']}=NAME, one of {', '.join(_OPTION.findall(text))}"
     if match := _NO_ROOT.search(text):

@@ -175,6 +175,7 @@ def test_a_training_that_early_stopping_ended_stays_ended(curve: Curve, state: S
             "trainer.devices=20 is more than the 15 histories in a batch",
         ),
         ("lstn", "seed=1", 2, "there is no model 'lstn': did you mean model=lstm?"),
+        ("lstm", "augmentation=[crop,maks]", 2, "there is no augmentation 'maks': did you mean augmentation=mask?"),
         ("lstm", "data=nowhere", 1, r"There is no store 'nowhere'.*ltsi prepare source="),
         ("lstm", "+trainer.check_val_every_n_epoch=2", 2, "trainer.check_val_every_n_epoch leaves epochs without"),
         ("lstm", "+trainer.limit_val_batches=0", 2, "trainer.limit_val_batches=0 leaves epochs without validation"),
