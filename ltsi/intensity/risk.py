@@ -26,6 +26,9 @@ Floats = NDArray[np.float64]
 PENALTY = 1.0
 """Of the square of each standardised weight, in nats: a log of few users has no say against it."""
 
+MIN_USERS = 10
+"""Fewer users tell nothing of what becomes of a user."""
+
 PRIOR_EVENTS = 20.0
 """Events that a state is as good as known to bring at the rate of all, beside those that came of it."""
 
@@ -61,6 +64,13 @@ def calibrated(
         return states, churn(states), [said]
     then = bins.now - options.horizon * bins.seconds
     earlier = intensity_series(store, entity, unit=bins.unit, now=then, weights=weights)
+    n_users = len(np.unique(earlier.user_S))
+    if n_users < MIN_USERS:
+        said = (
+            f"Users who were there {options.horizon} {bins.unit}s before now: {n_users}, too few to learn from; risks "
+            "and forecasts are not calibrated."
+        )
+        return states, churn(states), [said]
     before = states_of(earlier, options)
     came_S = _came(earlier, series, options.horizon)
     factor_S = forecast_factors(before, came_S)[states.state_S]

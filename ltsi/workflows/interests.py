@@ -121,11 +121,10 @@ def _at_risk(people: pl.DataFrame, ahead: str) -> Table:
     columns = ["user", "risk", "interests", *STATES, "forecast"]
     rows = [[_cell(row[column]) for column in columns] for row in top.iter_rows(named=True)]
     gone = people.height - still.height
-    note = (
-        f"risk: probability of no event at all in the {ahead}. {gone:,} of {people.height:,} users are not shown: all "
-        "of their interests are dormant."
-    )
-    return Table("Users at risk", columns, rows, notes=[note])
+    notes = [f"risk: probability of no event at all in the {ahead}."]
+    if gone:
+        notes.append(f"{gone:,} of {people.height:,} users are not shown: all of their interests are dormant.")
+    return Table("Users at risk", columns, rows, notes=notes)
 
 
 def _of_user(interests: pl.DataFrame, user: str, ahead: str, risk: float) -> Table:

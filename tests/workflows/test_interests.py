@@ -12,7 +12,7 @@ import pytest
 from typer.testing import Result
 
 from ltsi.intensity.options import STATES
-from ltsi.store import open_store
+from ltsi.store import Store, open_store
 
 Ltsi = Callable[..., Result]
 DAY = 86_400
@@ -58,6 +58,13 @@ def test_a_user_is_shown_alone(ltsi: Ltsi, shop: Path) -> None:
     assert {row["entity"]: row["state"] for row in table["rows"]} == dict(
         zip(every["entity"].to_list(), every["state"].to_list(), strict=True)
     )
+
+
+def test_too_few_users_to_learn_from_are_said_to_be(ltsi: Ltsi, make_store: Callable[..., Store]) -> None:
+    store = make_store(*[[(place % 3, place * DAY) for place in range(90)]] * 9)
+    shown = ltsi("interests", f"data={store.path}").stdout
+    assert "Users who were there 4 weeks before now: 9, too few to learn from; risks and forecasts are not cal" in shown
+    assert "are not shown" not in shown, "nobody is left out"
 
 
 @pytest.mark.parametrize(
