@@ -140,7 +140,9 @@ def _for_one(trained: Trained, recommender: Recommender, user: str, index: int) 
     ]
     if not length:
         notes = [f"The user has no event before {when}: this is what everybody takes, by {name}."]
-    if len(rows) < recommender.k:
+    if len(rows) == store.n_items < recommender.k:
+        notes.append(f"These are all items of the catalogue, {len(rows)} and not {recommender.k}.")
+    elif len(rows) < recommender.k:
         notes.append(f"{name} gives no other item a probability, so there are {len(rows)} and not {recommender.k}.")
     if answer.recommended.part_P:
         notes.append("The parts of a score add up to it.")

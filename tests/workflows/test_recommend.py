@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Callable
+from itertools import pairwise
 from pathlib import Path
 from typing import Any
 
@@ -53,6 +54,20 @@ def test_a_place_is_the_rank_that_evaluation_found(train: Train, ltsi: Ltsi, mod
         else:
             assert row["target"] not in place
     assert hits >= 2
+
+
+def test_fewer_items_than_were_asked_for_are_explained(trained: Train, ltsi: Ltsi, shop: Path) -> None:
+    trained("popularity")
+    store = open_store(str(shop))
+    counted = len(np.unique(np.concatenate([store.item[a : b - 2] for a, b in pairwise(store.offsets)])))
+    said = " ".join(ltsi("recommend", "run", "--user", "u10", "--k", "1000").stdout.split())
+    if counted == store.n_items:
+        assert f"These are all items of the catalogue, {store.n_items} and not 1000." in said
+    else:
+        assert f"popularity gives no other item a probability, so there are {counted} and not 1000." in said
+    ltsi("train", "model=popularity", f"data={shop}", "seen=hide", "hydra.run.dir=hide")
+    said = " ".join(ltsi("recommend", "hide", "--user", "u10", "--k", "1000").stdout.split())
+    assert "popularity gives no other item a probability, so there are" in said
 
 
 def test_all_users_get_what_each_would_get(trained: Train, ltsi: Ltsi, shop: Path) -> None:
