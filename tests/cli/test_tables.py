@@ -7,7 +7,7 @@ import json
 import pytest
 
 from ltsi.cli._tables import Format, show
-from ltsi.tables import Cell, Result, Table
+from ltsi.tables import Cell, Entry, Result, Table
 
 NAN = float("nan")
 RESULT = Result(
@@ -58,19 +58,22 @@ def test_a_narrow_terminal_shows_all_of_a_table_with_its_names(
 ) -> None:
     monkeypatch.setenv("COLUMNS", str(width))
     numbers = [f"number_{index}" for index in range(9)]
-    rows = [[user, entity, *(1000 * n + index for index in range(9)), "a note of some length that goes on"]
-            for n, (user, entity) in enumerate([("ann", "coffee"), ("bob", "garden")], start=1)]  # fmt: skip
+    note = "a note of some length that goes on"
+    rows: list[list[Entry]] = [
+        [user, entity, *(1000 * n + index for index in range(9)), note]
+        for n, (user, entity) in enumerate([("ann", "coffee"), ("bob", "garden")], start=1)
+    ]
     show(Result([Table("Wide", ["user", "entity", *numbers, "note"], rows)]), Format.terminal)
     lines = printed.readouterr().out.splitlines()
     assert max(map(len, lines)) <= width
     told = [line.split() for line in lines]
     heads = [line for line in told if line[:2] == ["user", "entity"]]
     assert [name for line in heads for name in line[2:]] == [*numbers, "note"]
-    for user, entity, *values, note in rows:
+    for user, entity, *values, _ in rows:
         mine = [line[2:] for line in told if line[:2] == [user, entity]]
         assert len(mine) == len(heads) > 1, "every block says whose its rows are"
         assert [word for line in mine for word in line][:9] == [f"{value:,}" for value in values]
-        assert str(note).split()[0] in mine[-1]
+        assert note.split()[0] in mine[-1]
 
 
 def test_json_holds_raw_values(printed: pytest.CaptureFixture[str]) -> None:
