@@ -129,7 +129,7 @@ def _blocks(table: Table, console: "Console") -> Iterator[list[int]]:
         return Measurement.get(console, unbounded, _grid(table, places)).minimum <= console.width
 
     every = list(range(len(table.columns)))
-    if fits(every):
+    if console.width == _UNBOUNDED or fits(every):
         yield every
         return
     texts = [index for index in every if not _is_numeric(table, index)]

@@ -104,6 +104,16 @@ class FitOptions:
             )
 
 
+def rate_to_use(own: float | None, borrowed: float | None) -> float | None:
+    """Returns the rate of an entity for those who act on it: after borrowing, for its own may be mere noise.
+
+    Args:
+        own: as fitted on the entity alone; None: it has none. What does not fade (0) borrows no fading.
+        borrowed: after borrowing from the levels above; None: it did not.
+    """
+    return own if own == 0 or borrowed is None else borrowed
+
+
 @dataclass(frozen=True, slots=True)
 class EntityDecay:
     """The decay of one entity. What could not be estimated is None, and `note` says why.
@@ -204,20 +214,21 @@ class DecayFit:
             default: the rate where even all entities together hold too little evidence; that it is taken is logged.
 
         Returns:
-            An entity's own rate, else what it borrows, else that of all taken as one, or the fastest that visits can
-            show if that is too fast, else `default`.
+            An entity's `rate_to_use`, else that of all taken as one, or the fastest that visits can show if that is too
+            fast, else `default`.
         """
-        return self._rates([(one.rate_per_day, one.pooled_rate_per_day) for one in self.entities], default)
+        return self._rates([rate_to_use(one.rate_per_day, one.pooled_rate_per_day) for one in self.entities], default)
 
     def common_rate_per_day(self, default: float = 0.0) -> NDArray[np.float64]:
         """Returns the `λ` of all taken as one for each entity, `(E,)`, per day; see `rates_per_day`."""
-        return self._rates([()] * len(self.entities), default)
+        return self._rates([None] * len(self.entities), default)
 
-    def _rates(self, of_each: Sequence[tuple[float | None, ...]], default: float) -> NDArray[np.float64]:
+    def _rates(self, of_each: Sequence[float | None], default: float) -> NDArray[np.float64]:
         together = self.pooled.rate_per_day
         if together is None and self.pooled.form is not None and has_half_life(FORMS[self.pooled.form]):
             together = rate_bounds(self.statistics.edges)[1]
-        found = np.array([next((rate for rate in (*rates, together) if rate is not None), np.nan) for rates in of_each])
+        first = [together if rate is None else rate for rate in of_each]
+        found = np.array([np.nan if rate is None else rate for rate in first])
         without = np.isnan(found)
         if without.any():
             why = self.pooled.note or f"{self.pooled.form} has none"

@@ -100,9 +100,9 @@ class ExpDecay(InterestModel):
         left_BL = torch.exp(-self.rate_J[histories.item_BL] * age_BL)
         return left_BL * histories.real_BL()
 
-    def evidence(self, score_BI: Tensor) -> Tensor:
+    def evidence(self, score_BI: Tensor, mass_B: Tensor) -> Tensor:  # noqa: ARG002 - the sum says it all
         """Returns the logarithm of what is left of the user's past, beside a prior of one, `(B,)`."""
-        return score_BI.logsumexp(dim=1)
+        return mass_B
 
     def forward(self, histories: Histories) -> Tensor:
         """Scores the catalogue; see `InterestModel.forward`."""

@@ -122,8 +122,9 @@ class Hybrid(InterestModel):
         scores, evidence = [], []
         for model in self._models():
             score_BI = model(histories)
-            evidence.append(model.evidence(score_BI))
-            scores.append(score_BI.sub_(score_BI.logsumexp(dim=1, keepdim=True)))
+            mass_B = score_BI.logsumexp(dim=1)
+            evidence.append(model.evidence(score_BI, mass_B))
+            scores.append(score_BI.sub_(mass_B[:, None]))
         seen = [*evidence, histories.length_B.float().log1p()]
         if self.time:
             gap_B = (histories.now_B - histories.last(histories.time_BL)).clamp(min=0).float()

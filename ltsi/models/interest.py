@@ -63,16 +63,17 @@ class InterestModel(nn.Module, ABC):
         """
         return self(histories), {}
 
-    def evidence(self, score_BI: Tensor) -> Tensor:
+    def evidence(self, score_BI: Tensor, mass_B: Tensor) -> Tensor:
         """Says how much the model knows about each user, for a gate to weigh it by.
 
         Args:
             score_BI: what `forward` returned.
+            mass_B: its `logsumexp`, which whoever wants probabilities has at hand.
 
         Returns:
             `(B,)`, any monotone scale; by default the log-probability of the item it is surest of.
         """
-        return score_BI.amax(dim=1) - score_BI.logsumexp(dim=1)
+        return score_BI.amax(dim=1) - mass_B
 
     def fit_statistics(self, split: Split) -> None:
         """Counts what the model needs on the training part of a split, into buffers."""

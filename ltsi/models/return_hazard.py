@@ -95,9 +95,9 @@ class ReturnHazard(InterestModel):
             score_BI += rate_BC[:, self.category_J[:-1]] * self.within_I
         return (score_BI + self.prior_I).log()
 
-    def evidence(self, score_BI: Tensor) -> Tensor:
+    def evidence(self, score_BI: Tensor, mass_B: Tensor) -> Tensor:  # noqa: ARG002 - the sum says it all
         """Returns the logarithm of all rates of return beside a prior of one, `(B,)`."""
-        return score_BI.logsumexp(dim=1)
+        return mass_B
 
 
 class ReturnRates(nn.Module):
@@ -131,7 +131,7 @@ class ReturnRates(nn.Module):
 
     def parts(self, age: Tensor, moments: Tensor) -> Tensor:
         """Returns what a log-rate is a weighted sum of, float32 `(..., F)`."""
-        mean, spread, lowest, highest = self.age.tolist()
+        mean, spread, lowest, highest = self.age.double().unbind()
         z = ((age.clamp(min=1).double().log() - mean) / spread).clamp(lowest, highest)
         return torch.stack([torch.ones_like(z), moments.double().log(), z, z**2, (age <= 0).double()], dim=-1).float()
 

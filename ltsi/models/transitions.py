@@ -74,11 +74,11 @@ class Transitions(InterestModel):
             add_votes(votes_BI, row_R, item_R, say_R, self.offset_I, self.next_E, self.count_E)
         return votes_BI
 
-    def evidence(self, score_BI: Tensor) -> Tensor:
+    def evidence(self, score_BI: Tensor, mass_B: Tensor) -> Tensor:
         """Returns the logarithm of the weighted counts behind each row, one more than counted, `(B,)`."""
         # Rows without a vote are all zeros, the logarithm of a uniform distribution's common factor.
         voted_B = score_BI.ne(0).any(dim=1)
-        return torch.where(voted_B, score_BI.logsumexp(dim=1).exp().log1p(), 0.0)
+        return torch.where(voted_B, mass_B.exp().log1p(), 0.0)
 
     def forward(self, histories: Histories) -> Tensor:
         """Scores the catalogue; see `InterestModel.forward`."""

@@ -102,12 +102,12 @@ class Trend(InterestModel):
                 left_I.index_add_(0, self.item_E[pairs], self.count_E[pairs]).mul_(self.left_after_step)
         return recent_BI.mul_(faded_B[:, None])
 
-    def evidence(self, score_BI: Tensor) -> Tensor:
+    def evidence(self, score_BI: Tensor, mass_B: Tensor) -> Tensor:  # noqa: ARG002 - scores say nothing here
         """Returns zeros, `(B,)`: what is left goes by the clock alone, the same for everybody who asks at a time.
 
         A gate that learned from it on held-out events would meet values it has never seen in all questions after them.
         """
-        return score_BI.new_zeros(len(score_BI))
+        return torch.zeros_like(mass_B)
 
     def forward(self, histories: Histories) -> Tensor:
         """Scores the catalogue; see `InterestModel.forward`."""

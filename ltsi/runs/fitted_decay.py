@@ -17,6 +17,7 @@ import numpy as np
 import polars as pl
 
 from ltsi.decay.artefact import DecayArtefact
+from ltsi.decay.result import rate_to_use
 from ltsi.errors import RunError
 from ltsi.store import Store
 
@@ -127,14 +128,10 @@ def _read_document(path: Path) -> tuple[bytes, dict[str, Any]]:
 
 
 def _rates(table: pl.DataFrame) -> dict[str, float]:
-    """Returns the rate of each entity that has one: after borrowing where it borrowed, for its own may be mere noise.
-
-    What does not fade borrows no fading.
-    """
-    rate = own = pl.col("rate_per_day")
-    if "pooled_rate_per_day" in table.columns:
-        rate = pl.when(own == 0).then(own).otherwise(pl.coalesce("pooled_rate_per_day", own))
-    return {str(label): _rate(value) for label, value in table.select("entity", rate).iter_rows() if value is not None}
+    """Returns the rate of each entity that has one."""
+    borrowed = table["pooled_rate_per_day"] if "pooled_rate_per_day" in table.columns else [None] * len(table)
+    rates = map(rate_to_use, table["rate_per_day"], borrowed)
+    return {str(label): _rate(rate) for label, rate in zip(table["entity"], rates, strict=True) if rate is not None}
 
 
 def _rate(value: float) -> float:

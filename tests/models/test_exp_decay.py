@@ -72,8 +72,8 @@ def test_the_score_is_the_formula(model: ExpDecay, make_histories: MakeHistories
 
 def test_what_was_planted_is_worth_fitting(model: ExpDecay, split: Split, make_histories: MakeHistories) -> None:
     assert model.weight_item > 10 * model.prior_I.max()
-    fresh, old = model.evidence(model(make_histories([1], [1], n_items=20, wait=0))).tolist()[0], 0.0
-    old = float(model.evidence(model(make_histories([1], n_items=20, wait=1_000 * DAY)))[0])
+    scores = [model(make_histories([1], n_items=20, wait=wait)) for wait in (0, 1_000 * DAY)]
+    fresh, old = (float(model.evidence(score_BI, score_BI.logsumexp(1))) for score_BI in scores)
     assert fresh > old
 
 
