@@ -7,6 +7,7 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
+from ltsi.errors import DataError
 from ltsi.store import Store
 
 CATEGORY = "category"
@@ -45,5 +46,11 @@ class Entities:
             return cls(ALL, np.zeros(store.n_items, dtype=np.int32), ["any event"])
         if wanted == ITEM:
             return cls(ITEM, np.arange(store.n_items, dtype=np.int32), [str(item) for item in store.items["item"]])
+        if wanted not in store.items.columns:
+            known = ", ".join(column for column in store.items.columns if column != ITEM)
+            raise DataError(
+                f"The items of store '{store.name}' have no column '{wanted}'; they have: {known or 'none'}. '{ITEM}' "
+                f"stands for each item by itself, '{ALL}' for everything that a user does."
+            )
         codes, labels = store.item_codes(wanted)
         return cls(wanted, codes, labels)

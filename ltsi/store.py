@@ -176,7 +176,8 @@ class Store:
             column: a categorical column of `items`.
 
         Returns:
-            int32 `(items,)` codes and the label of each code, sorted; missing values are labelled "(none)".
+            int32 `(items,)` codes and the label of each code, sorted; missing values are labelled "(none)", and a list
+            of values is one label, such as "Comedy, Drama".
 
         Raises:
             DataError: the item table has no such column.
@@ -184,7 +185,7 @@ class Store:
         if column not in self.items.columns:
             known = ", ".join(self.items.columns)
             raise DataError(f"The items of store '{self.name}' have no column '{column}'; they have: {known}.")
-        text = [("(none)" if value is None else str(value)) for value in self.items[column].to_list()]
+        text = [_label(value) for value in self.items[column].to_list()]
         labels, codes = np.unique(np.asarray(text, dtype=np.str_), return_inverse=True)
         return codes.astype(np.int32), [str(label) for label in labels]
 
@@ -289,6 +290,13 @@ def _read_table(file: Path) -> pl.DataFrame:
         return pl.read_parquet(file)
     except (OSError, pl.exceptions.PolarsError) as error:
         raise DataError(f"{file} cannot be read ({str(error).splitlines()[0]}); {DAMAGED}.") from error
+
+
+def _label(value: object) -> str:
+    """Returns what a value of a categorical column is called."""
+    if isinstance(value, list):
+        return ", ".join(map(str, value)) or "(none)"
+    return "(none)" if value is None else str(value)
 
 
 def _missing_store(name: str, path: Path) -> str:

@@ -31,7 +31,8 @@ def write(name: str = "tiny", *, clock: bool = True, item: tuple[int, ...] = (0,
         value=np.array([1, 2, np.nan, 4, 5], dtype=np.float32),
         behaviors=("buy", "view"),
     )
-    items = pl.DataFrame({"item": ["a", "b", "c"], "category": ["x", None, "x"]})
+    tags = [["old", "rare"], [], None]
+    items = pl.DataFrame({"item": ["a", "b", "c"], "category": ["x", None, "x"], "tags": tags})
     users = pl.DataFrame({"user": ["ann", "bob"]})
     return write_store(store_path(name), events, items=items, users=users, manifest={"time": {"clock": clock}})
 
@@ -75,6 +76,11 @@ def test_writing_again_replaces_the_store_and_leaves_nothing_beside_it() -> None
 def test_item_codes_label_missing_values() -> None:
     codes, labels = write().item_codes("category")
     assert [labels[code] for code in codes] == ["x", "(none)", "x"]
+
+
+def test_item_codes_take_a_list_for_one_label() -> None:
+    codes, labels = write().item_codes("tags")
+    assert [labels[code] for code in codes] == ["old, rare", "(none)", "(none)"]
 
 
 def test_item_codes_name_the_columns_that_there_are() -> None:

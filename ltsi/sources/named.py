@@ -114,7 +114,7 @@ class Named:
             raw = self.reader(path=str(adapted), **settings).load(engine)
         except DataError as error:
             raise DataError(str(error).replace(str(adapted), published)) from error
-        return replace(raw, notes=[note.replace(str(adapted), published) for note in raw.notes])
+        return replace(raw, notes=[note.replace(str(adapted), f"{published} (made a table)") for note in raw.notes])
 
     def fetch(self) -> Path:
         """Returns the folder of the set's files below the data root, and fetches them unless the log is there.

@@ -73,7 +73,7 @@ def test_too_few_users_to_learn_from_are_said_to_be(ltsi: Ltsi, make_store: Call
         (["user=u99"], 1, "has no user 'u99'. Did you mean"),
         (["now=yesterday"], 2, "now=yesterday is no date such as 2011-09-01"),
         (["now=1999-01-01"], 1, "is before the first event"),
-        (["entity=colour"], 1, "have no column 'colour'"),
+        (["entity=user"], 1, "have no column 'user'; they have: category, brand, price. 'item' stands for each item"),
         (["bin=month"], 2, "bin=month must be one of: day, week"),
         (["share=2"], 2, "share=2.0 must lie between 0 and 1"),
         (["weights={buy: -1}"], 2, "weights.buy=-1 must be a number from 0"),
