@@ -59,6 +59,11 @@ class Histories:
         position_L = torch.arange(self.item_BL.shape[1], device=self.item_BL.device)
         return position_L < self.length_B[:, None]
 
+    def taken(self) -> tuple[Tensor, Tensor]:
+        """Returns row and item of every event, int64 `(events,)` each: what the users have taken."""
+        real_BL = self.real_BL()
+        return real_BL.nonzero()[:, 0], self.item_BL[real_BL]
+
     def last(self, values_BLX: Tensor) -> Tensor:
         """Picks the values at each history's last real position; at the first one, of an empty history.
 

@@ -52,6 +52,7 @@ class ExpDecay(InterestModel):
         decay: `auto`: `λ` is fitted on the training part; else the folder of a decay-fit, see `ltsi.models.rates`.
     """
 
+    remembers = True
     category_J: Tensor
     rate_J: Tensor
     prior_I: Tensor

@@ -62,7 +62,8 @@ class Hybrid(InterestModel):
         for model in kept.values():
             if time and isinstance(model, SequenceNetwork):
                 model.mind_the_wait()
-        self.pool = Pool(len(kept) + 1 + time, floored=[not model.learns for model in kept.values()], gated=gate)
+        floored, remembering = zip(*((not model.learns, model.remembers) for model in kept.values()), strict=True)
+        self.pool = Pool(len(kept) + 1 + time, floored, remembering, gated=gate)
 
     def fit_statistics(self, split: Split) -> None:
         """Lets every component count what it needs."""
@@ -82,11 +83,12 @@ class Hybrid(InterestModel):
         """Takes the answer apart.
 
         Returns:
-            Each component's part `w_k · log(p_k + floor_k)`, `(B, I)`, which add up to the score; and the weights w_BK.
+            Each component's part `w_k · log(p_k + floor_k)`, `(B, I)`, zero where it is not heard (`Pool`), which add
+            up to the score; and the weights w_BK.
         """
         scores, feature_BF = self._views(histories)
         weight_BK = self.pool.gate(feature_BF)
-        return self.pool(scores, weight_BK), weight_BK
+        return self.pool(scores, weight_BK, histories), weight_BK
 
     def forward(self, histories: Histories) -> Tensor:
         """Scores the catalogue; see `InterestModel.forward`."""

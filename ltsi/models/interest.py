@@ -29,10 +29,12 @@ class InterestModel(nn.Module, ABC):
     Attributes:
         learns: whether gradients train it; if not, statistics are all there is.
         calibrates: whether it has mixing parameters to choose on the validation part.
+        remembers: whether it is about what the user has taken, and when that comes back.
     """
 
     learns: bool = False
     calibrates: ClassVar[bool] = False
+    remembers: ClassVar[bool] = False
 
     @abstractmethod
     def forward(self, histories: Histories) -> Tensor:

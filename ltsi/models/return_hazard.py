@@ -61,6 +61,7 @@ class ReturnHazard(InterestModel):
         category: column of the item table; without such a column there are no returns to categories.
     """
 
+    remembers = True
     category_J: Tensor
     prior_I: Tensor
     within_I: Tensor

@@ -168,6 +168,67 @@ def test_without_a_gate_the_weights_are_the_same_for_everybody(split: Split) -> 
     assert np.ptp(weights(model, split), axis=0).max() < 1e-6
 
 
+class Past(InterestModel):
+    """Remembers: what was taken comes back, the oldest most of all."""
+
+    remembers = True
+
+    def forward(self, histories: Histories) -> Tensor:
+        score_BJ = torch.full((len(histories), ITEMS + 1), -4.0)
+        for step in reversed(range(histories.item_BL.shape[1])):
+            score_BJ.scatter_(1, histories.item_BL[:, step : step + 1], 4.0 - step)
+        return score_BJ[:, :ITEMS]
+
+
+def returning(make_store: Callable[..., Store], offsets: list[int]) -> Split:
+    """Write a log whose users take five items and then some of these again, by their places in the last five."""
+    users = []
+    for user in range(300):
+        items = [(7 * user + 11 * place) % ITEMS for place in range(5)]
+        for offset in offsets:
+            items.append(items[-5:][offset])
+        users.append([(item, i * 86_400) for i, item in enumerate(items)])
+    return LeaveOneOut()(make_store(*users, n_items=ITEMS))
+
+
+def test_what_was_taken_is_left_to_memory_where_the_others_know_no_better(make_store: Callable[..., Store]) -> None:
+    split = returning(make_store, [0, 0])
+    parts = {"past": Past(), "noise": Noise(), "popularity": Popularity(ITEMS)}
+    model = calibrated(split, **parts)
+    assert model.pool.memory_alone
+    assert ndcg(model, split) > 0.99
+    histories = next(iter(batches(split, "test"))).histories
+    row_N, item_N = histories.taken()
+    with torch.no_grad():
+        score_BI, of = model.scores_and_parts(histories)
+    torch.testing.assert_close(score_BI[row_N, item_N], of["past"][row_N, item_N])
+    assert not of["noise"][row_N, item_N].any()
+    assert of["noise"].any(), "what would be new is told apart by all"
+
+
+def test_all_are_heard_about_what_was_taken_where_that_ranks_better(make_store: Callable[..., Store]) -> None:
+    """The item before the last one comes back, which only the component without a memory knows."""
+
+    class Again(Past):
+        remembers = False
+
+        def forward(self, histories: Histories) -> Tensor:
+            place_B1 = (histories.length_B[:, None] - 2).clamp(min=0)
+            return torch.zeros(len(histories), ITEMS).scatter_(1, histories.item_BL.gather(1, place_B1), 6.0)
+
+    split = returning(make_store, [3, 3])
+    model = calibrated(split, past=Past(), again=Again())
+    assert not model.pool.memory_alone
+    assert ndcg(model, split) > 0.99 > ndcg(Past(), split) + 0.2
+
+
+def test_a_target_that_is_not_ranked_tells_nothing(make_store: Callable[..., Store]) -> None:
+    split = returning(make_store, [0, 0])
+    model = Hybrid({"past": Past(), "popularity": Popularity(ITEMS)}).eval()
+    model.calibrate(RankingBatches(split.store, split.valid, 5, hide_seen=True))
+    assert not model.pool.chosen, "every target is of the history, and hidden"
+
+
 def test_components_can_be_left_out() -> None:
     components = {"up": Follows(1), "down": Follows(-1)}
     assert list(Hybrid(components, without=["up"]).components) == ["down"]
