@@ -160,7 +160,7 @@ def collect_evidence(parts: Iterable[tuple[Sequence[Tensor], Tensor, RankingBatc
 def _candidates(
     scores: Sequence[Tensor], feature_BF: Tensor, batch: RankingBatch
 ) -> tuple[Tensor, Tensor, Tensor, Tensor]:
-    """Returns score_BCK, feature_BF, real_BC, taken_BC: of what was taken and is ranked, and of the best of the rest."""
+    """Returns score_BCK, feature_BF, real_BC, taken_BC: of what was taken and is ranked, and the best of the rest."""
     taken, target_B1 = batch.histories.taken(), batch.target_B[:, None]
     hidden_BI = torch.zeros_like(scores[0], dtype=torch.bool)
     taken_BI = hidden_BI.clone()
