@@ -57,9 +57,7 @@ class Pool(nn.Module):
     What a user has taken may be left to the components that remember: the parts of the others are zero there, and only
     tell the items apart that would be new. On validation events the others look better at it than they are: the
     histories before these end where training ends, so everything in them has been learned by heart, of this very user.
-    Later histories hold events that nobody has learned from. (Taobao and Online Retail, cut a part earlier: with all
-    heard NDCG@10 falls from 0.0687 to 0.0640 and from 0.0887 to 0.0857 on the part after the one that the pool was
-    chosen on, with memory alone from 0.0682 to 0.0670, and from 0.0780 up to 0.0943.)
+    Later histories hold events that nobody has learned from; docs/models.md has the measurement.
 
     It is chosen, not trained: its numbers are buffers.
 
