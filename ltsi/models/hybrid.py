@@ -26,9 +26,11 @@ class Hybrid(InterestModel):
     """`log p(item) = Σ_k w_k · log p_k(item) + constant`: every score is the sum of its components' parts.
 
     An item must be plausible to all components at once, which ranks better than a linear mixture, where one component
-    is enough. Networks learn on training positions; gate and floors are chosen for ranking on validation events,
-    because on training positions the networks remember and the counts contain the answer. Until then the networks
-    answer alone, with equal weights: by them the best epoch is found.
+    is enough. What the user has taken may be left to those that remember (`ltsi.models.pooling.Pool`).
+
+    Networks learn on training positions; gate and floors are chosen for ranking on validation events, because on
+    training positions the networks remember and the counts contain the answer. Until then the networks answer alone,
+    with equal weights: by them the best epoch is found.
 
     Args:
         components: models by name; those that learn are trained, each for itself, the others counted.
@@ -83,8 +85,8 @@ class Hybrid(InterestModel):
         """Takes the answer apart.
 
         Returns:
-            Each component's part `w_k · log(p_k + floor_k)`, `(B, I)`, zero where it is not heard (`Pool`), which add
-            up to the score; and the weights w_BK.
+            Each component's part `w_k · log(p_k + floor_k)`, `(B, I)`, or `w_k · known_k` where it is not heard (see
+            `Pool`), which add up to the score; and the weights w_BK.
         """
         scores, feature_BF = self._views(histories)
         weight_BK = self.pool.gate(feature_BF)

@@ -132,7 +132,7 @@ class ReturnRates(nn.Module):
 
     def parts(self, age: Tensor, moments: Tensor) -> Tensor:
         """Returns what a log-rate is a weighted sum of, float32 `(..., F)`."""
-        mean, spread, lowest, highest = self.age.double().unbind()
+        mean, spread, lowest, highest = self.age.to(age.device).double().unbind()
         z = ((age.clamp(min=1).double().log() - mean) / spread).clamp(lowest, highest)
         return torch.stack([torch.ones_like(z), moments.double().log(), z, z**2, (age <= 0).double()], dim=-1).float()
 

@@ -80,7 +80,7 @@ def load_model(model: nn.Module, path: Path) -> None:
     try:
         model.load_state_dict(weights)
     except RuntimeError as error:
-        first = str(error).split("\n\t")[1].rstrip(".") if "\n\t" in str(error) else str(error)
+        first = (str(error).split("\n\t")[1] if "\n\t" in str(error) else str(error)).rstrip(". ")
         raise RunError(
             f"{path} does not fit the model in the run's config.yaml: {first}. One of them was changed, or another "
             "version of ltsi wrote them; train again."

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import copy
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -305,18 +306,22 @@ def test_the_parts_of_a_pool_add_up_to_its_score(fitted: InterestModel, shown: H
 
 
 @pools
-def test_a_part_is_its_weight_times_what_its_component_says(fitted: InterestModel, shown: Histories) -> None:
-    pool = fitted
+@pytest.mark.parametrize("alone", [False, True])
+def test_a_part_is_its_weight_times_what_its_component_says(
+    fitted: InterestModel, shown: Histories, alone: bool
+) -> None:
+    pool = copy.deepcopy(fitted)
     assert isinstance(pool, Hybrid)
+    pool.pool.memory_alone.fill_(alone)
     with torch.no_grad():
         parts, weight_BK = pool.parts(shown)
-    floors = pool.pool.floor_K.tolist()
+    floors, known = pool.pool.floor_K.tolist(), pool.pool.known_K.tolist()
     for place, model in enumerate(pool.components.values()):
         assert isinstance(model, InterestModel)
-        part_BI = weight_BK[:, place, None] * (distribution(model, shown) + floors[place]).log()
-        if pool.pool.memory_alone and not model.remembers:
-            part_BI[shown.taken()] = 0.0
-        torch.testing.assert_close(parts[place].double(), part_BI, rtol=1e-3, atol=1e-3)
+        log_BI = (distribution(model, shown) + floors[place]).log()
+        if alone and not model.remembers:
+            log_BI[shown.taken()] = known[place]
+        torch.testing.assert_close(parts[place].double(), weight_BK[:, place, None] * log_BI, rtol=1e-3, atol=1e-3)
 
 
 @calibrated_models
