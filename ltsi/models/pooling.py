@@ -133,7 +133,7 @@ class Evidence:
         score_NCK: log-probabilities of the candidates; candidate 0 is the target.
         feature_NF: what the gate sees.
         real_NC: which candidates count: the others are repetitions.
-        taken_NC: which of them the user has taken.
+        taken_NC: which of them the user has taken, among the events that are shown.
     """
 
     score_NCK: Tensor
@@ -177,6 +177,7 @@ def _candidates(
     recent = real_Bn.nonzero()[:, 0], recent_Bn[real_Bn]
     best = []
     for score_BI in scores:
+        # What was taken last is a candidate of itself: it does not keep others out of the best.
         kept = score_BI[recent]
         score_BI[recent] = -torch.inf
         score_BI[batch.hidden_row, batch.hidden_item] = -torch.inf
