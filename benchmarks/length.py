@@ -1,6 +1,6 @@
-"""Histories of ten thousand events and catalogues of ten million items: memory and time as each grows tenfold.
+"""Histories of ten thousand events and catalogues of a million items: memory and time as each grows tenfold.
 
-    python benchmarks/length.py [--longest 10000] [--items 10000000] [--plot FILE]
+    python benchmarks/length.py [--longest 10000] [--items 1000000] [--plot FILE]
 
 Each row is one `ltsi train` of one epoch, with its ranking of the validation part, in a process of its own. Logs are
 generated: the next item is the last one plus a small step, so there is something to learn. First users grow, then the
@@ -143,7 +143,7 @@ def questions(models: Sequence[str], longest: int, items: int) -> Iterator[tuple
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--longest", type=int, default=10_000)
-    parser.add_argument("--items", type=int, default=10_000_000)
+    parser.add_argument("--items", type=int, default=1_000_000)
     parser.add_argument("--models", default="gru,lru,transformer window=50,transformer")
     parser.add_argument("--plot", type=Path, help="picture to write, such as length.svg")
     given = parser.parse_args()
