@@ -151,7 +151,8 @@ def _facts(cell: Cell, configuration: str, run: RunFolder, seconds: float) -> Fa
         "versions": environment["versions"],
         "git_commit": environment["git_commit"],
         "device": environment["device"],
-        "cpu_count": os.cpu_count(),
+        # Of those that this process may use: `taskset` measures a cell on one core.
+        "cpu_count": len(os.sched_getaffinity(0)),
         "finished": environment["finished"],
         "commands": [written(words) for words in (prepare(cell.data), cell.train, cell.evaluate)],
     }

@@ -106,7 +106,7 @@ def measured_with(results: Results) -> str:
     if not every:
         return "No cell has been measured yet."
     machines = _distinct(
-        f"{cell['cpu_count']} cores, {'no GPU' if cell['device'] == 'cpu' else cell['device']}" for cell in every
+        f"{_cores(cell['cpu_count'])}, {'no GPU' if cell['device'] == 'cpu' else cell['device']}" for cell in every
     )
     commits = _distinct(f"`{str(cell['git_commit'])[:9]}`" for cell in every)
     versions = _distinct(
@@ -121,14 +121,25 @@ def measured_with(results: Results) -> str:
 def _numbers(cells: Sequence[Facts]) -> list[str]:
     if not cells:
         return ["", "not measured yet", "", "", ""]
-    minutes = math.fsum(float(facts["train_seconds"]) for facts in cells) / len(cells) / 60
     return [
         str(len(cells)),
         _mean(_metric(cells, HR)),
         _mean(_metric(cells, NDCG)),
-        f"{minutes:,.1f}" if minutes >= 0.05 else "under 0.1",
+        _minutes(cells),
         f"{cells[0]['n_parameters']:,}",
     ]
+
+
+def _minutes(cells: Sequence[Facts]) -> str:
+    cores = max(facts["cpu_count"] for facts in cells)
+    seconds = [float(facts["train_seconds"]) for facts in cells if facts["cpu_count"] == cores]
+    minutes = math.fsum(seconds) / len(seconds) / 60
+    said = f"{minutes:,.1f}" if minutes >= 0.05 else "under 0.1"
+    return f"{said}, one core" if cores == 1 else said
+
+
+def _cores(count: int) -> str:
+    return "one core" if count == 1 else f"{count} cores"
 
 
 def _metric(cells: Iterable[Facts], name: str) -> list[float]:

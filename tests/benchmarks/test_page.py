@@ -30,6 +30,7 @@ def cell(model: str, seed: int, ndcg: float, configuration: str = "c1", finished
         "train_seconds": 90.0,
         "seconds": 100.0,
         "n_parameters": 1_234_567,
+        "cpu_count": 2,
         "order_warning": None,
     }
 
@@ -56,6 +57,14 @@ def test_a_row_has_means_over_seeds_minutes_and_parameters(log: Data, results: R
     keep(results, *(cell("lstm", seed, ndcg) for seed, ndcg in ((1, 0.05), (2, 0.06), (3, 0.07))))
     # 4.302653 * 0.01 / sqrt(3) = 0.0248.
     assert "| `lstm` | 3 | 0.1200 ± 0.0497 | 0.0600 ± 0.0248 | 1.5 | 1,234,567 |" in section(log, results)
+
+
+def test_minutes_are_of_the_seeds_that_had_most_cores(log: Data, results: Results) -> None:
+    alone = {**cell("lstm", 2, 0.06), "cpu_count": 1, "train_seconds": 300.0}
+    keep(results, alone)
+    assert "| 5.0, one core | 1,234,567 |" in section(log, results)
+    keep(results, cell("lstm", 1, 0.06))
+    assert "| 1.5 | 1,234,567 |" in section(log, results)
 
 
 def test_reference_rows_and_commands_stand_in_a_section(log: Data, results: Results) -> None:
