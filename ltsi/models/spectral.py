@@ -1,6 +1,6 @@
 """Vectors of items to begin with: what is taken together lies together before the first step of learning.
 
-Letters of the shapes: I items, D width.
+Letters of the shapes: I items, C items with company, D width.
 Source: Levy & Goldberg 2014, "Neural Word Embedding as Implicit Matrix Factorization": the positive pointwise mutual
 information of what occurs in one window, and the factors of its largest eigenvalues.
 """
@@ -29,16 +29,21 @@ def spectral_vectors(split: Split, dim: int) -> NDArray[np.float32]:
         `(I, D)`.
     """
     information = _positive_information(_count_pairs(split))
-    n_items = information.shape[0]
-    if not information.nnz:
-        return np.zeros((n_items, dim), dtype=np.float32)
+    spectral_ID = np.zeros((information.shape[0], dim), dtype=np.float32)
+    # Of a catalogue of millions most may have no company: the others alone are decomposed.
+    company_C = np.flatnonzero(np.diff(information.indptr))
+    if not len(company_C):
+        return spectral_ID
+    information = information[company_C][:, company_C]
+    # The diagonal is zero, so the values add up to zero: the smallest is never among those that count.
+    n_values = min(dim, len(company_C) - 1)
     # A fixed start, for the same vectors every time.
-    start_I = np.random.default_rng(0).normal(size=n_items)
-    value_D, vector_ID = eigsh(information, k=dim, which="LA", v0=start_I, tol=1e-3)
-    vector_ID = vector_ID * np.sqrt(np.maximum(value_D, 0.0))
-    length_I1 = np.linalg.norm(vector_ID, axis=1, keepdims=True)
-    vector_ID = np.where(length_I1 > 1e-6, vector_ID / np.maximum(length_I1, 1e-6), 0.0)
-    return np.ascontiguousarray(vector_ID, dtype=np.float32)
+    start_C = np.random.default_rng(0).normal(size=len(company_C))
+    value_D, vector_CD = eigsh(information, k=n_values, which="LA", v0=start_C, tol=1e-3)
+    vector_CD = vector_CD * np.sqrt(np.maximum(value_D, 0.0))
+    length_C1 = np.linalg.norm(vector_CD, axis=1, keepdims=True)
+    spectral_ID[company_C, :n_values] = np.where(length_C1 > 1e-6, vector_CD / np.maximum(length_C1, 1e-6), 0.0)
+    return spectral_ID
 
 
 def _count_pairs(split: Split) -> sparse.csr_array:

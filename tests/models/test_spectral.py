@@ -80,6 +80,23 @@ def test_an_item_without_company_is_zero_and_keeps_its_random_vector(make_store:
         torch.testing.assert_close(now_ID[ITEMS - 1 :], earlier_ID[ITEMS - 1 :])
 
 
+def test_an_item_without_company_changes_nothing_for_the_others(make_store: MakeStore) -> None:
+    users = [[(item, i) for i, item in enumerate(user)] for user in np.random.default_rng(0).integers(0, 20, (40, 9))]
+    small, large = (LeaveOneOut()(make_store(*users, n_items=n, name=str(n))) for n in (20, 200_000))
+    vector_ID = spectral_vectors(large, 4)
+    # A dense decomposition of so many items would need 320 GB.
+    np.testing.assert_allclose(vector_ID[:20] @ vector_ID[:20].T, (v := spectral_vectors(small, 4)) @ v.T, atol=2e-3)
+    assert not vector_ID[20:].any()
+
+
+def test_fewer_items_with_company_than_the_vectors_are_wide(make_store: MakeStore) -> None:
+    users = [[(0, 0), (1, 1), (2, 2), (3, 3), (3, 4)], [(1, 0), (2, 1), (0, 2), (3, 3), (3, 4)]]
+    vector_ID = spectral_vectors(LeaveOneOut()(make_store(*users, n_items=40)), 8)
+    assert vector_ID.shape == (40, 8)
+    assert not vector_ID[:, 3:].any()
+    assert not vector_ID[4:].any()
+
+
 def test_a_catalogue_hardly_larger_than_the_vectors_are_wide_stays_at_random(make_store: MakeStore) -> None:
     items = Items(ITEMS, ITEMS // 2, start="counts")
     before = items.embedding.weight.clone()
