@@ -24,6 +24,10 @@ from ltsi.store import Store
 SCORE_BUDGET = 16_000_000
 """Scores (histories times items) held at a time when ranking: 64 MB of float32."""
 
+FEWEST_RANKED = 16
+"""Histories ranked at a time at least, even in a catalogue so large that their scores take more: each batch reads the
+vectors of all items, which then take four times as much."""
+
 POSITION_BUDGET = 65_536
 """Positions, padding included, that are encoded at a time when ranking."""
 
@@ -204,7 +208,7 @@ class RankingBatches:
                 f"trainer.devices={shard.world} is more than the {len(chosen)} targets to rank; use fewer devices."
             )
         # A process without a batch would not take part in bringing the ranks together, and the others would wait.
-        batch_size = max(1, min(1024, SCORE_BUDGET // store.n_items, len(chosen) // shard.world))
+        batch_size = max(1, min(1024, max(FEWEST_RANKED, SCORE_BUDGET // store.n_items), len(chosen) // shard.world))
         self.bounds = history_positions(store, targets, roles)
         length = np.minimum(self.bounds[1] - self.bounds[0], max_length)[chosen]
         order = chosen[np.argsort(length, kind="stable")]

@@ -269,6 +269,7 @@ def test_ranks_do_not_depend_on_the_batch(
     split = LeaveOneOut()(log(name="other"))
     whole = ranks(fitted, split)
     monkeypatch.setattr("ltsi.sequences.batches.SCORE_BUDGET", 1)
+    monkeypatch.setattr("ltsi.sequences.batches.FEWEST_RANKED", 1)
     assert ranks(fitted, split) == whole
 
 
@@ -283,6 +284,7 @@ def test_pieces_of_a_batch_are_ranked_as_the_whole(
     with torch.no_grad():
         whole = task.answers(fitted, batch)
         monkeypatch.setattr("ltsi.objectives.next_item.PIECE_SCORES", 3 * split.store.n_items)
+        monkeypatch.setattr("ltsi.objectives.next_item.PIECE_ROWS", 1)
         pieces = task.answers(fitted, batch)
     score_BI = fitted(batch.histories).detach()
     rank_B = target_ranks(score_BI, batch.target_B, batch.hidden_row, batch.hidden_item)

@@ -201,10 +201,12 @@ def test_everything_before_a_target_is_hidden_however_little_is_shown(
 
 def test_scores_held_at_a_time_are_bounded(make_store: MakeStore, monkeypatch: pytest.MonkeyPatch) -> None:
     split = split_of(make_store, [5] * 30)
+    monkeypatch.setattr(batches, "FEWEST_RANKED", 3)
     monkeypatch.setattr(batches, "SCORE_BUDGET", 4 * split.store.n_items)
     assert {len(batch.target_B) for batch in ranked(split)} == {4, 2}
+    # However large the catalogue.
     monkeypatch.setattr(batches, "SCORE_BUDGET", 1)
-    assert {len(batch.target_B) for batch in ranked(split)} == {1}
+    assert {len(batch.target_B) for batch in ranked(split)} == {3}
 
 
 def test_positions_encoded_at_a_time_are_bounded(make_store: MakeStore, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -112,6 +112,7 @@ def test_ranks_do_not_depend_on_the_batch_size(
     ltsi("eval", "run=run")
     ranks = run.per_user("test")
     monkeypatch.setattr("ltsi.sequences.batches.SCORE_BUDGET", 7 * 60)
+    monkeypatch.setattr("ltsi.sequences.batches.FEWEST_RANKED", 1)
     ltsi("eval", "run=run")
     assert run.per_user("test").equals(ranks)
 
