@@ -13,6 +13,9 @@ from ltsi.errors import ConfigError
 WARM_UP = 10
 """The average starts short: after `n` steps it keeps (1 + n) / (10 + n) of itself, and `keep` at most."""
 
+STRETCH = 2**20
+"""Numbers that change places at a time."""
+
 LEARNING = "learning_weights"
 """What a checkpoint calls the weights that learning goes on with; its `state_dict` holds the average."""
 
@@ -81,10 +84,13 @@ class WeightAverage(Callback):
     def _swap(self, module: LightningModule) -> None:
         weights = _learned(module)
         for name, average in self._average.items():
-            # Numbers, not tensors: on a GPU recurrent layers keep all their weights in one piece.
-            before = weights[name].detach().clone()
-            weights[name].copy_(average)
-            average.copy_(before)
+            # Numbers, not tensors: on a GPU recurrent layers keep all their weights in one piece. In stretches: a second
+            # copy of millions of vectors may not fit.
+            stretches = (values.detach().view(-1).split(STRETCH) for values in (weights[name], average))
+            for weight_N, average_N in zip(*stretches, strict=True):
+                before_N = weight_N.clone()
+                weight_N.copy_(average_N)
+                average_N.copy_(before_N)
 
 
 def _learned(module: LightningModule) -> dict[str, Tensor]:

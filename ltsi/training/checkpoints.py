@@ -57,7 +57,8 @@ def read_checkpoint(path: Path) -> dict[str, Any]:
         RunError: the file is damaged or is not a checkpoint of this tool.
     """
     try:
-        checkpoint: dict[str, Any] = torch.load(path, map_location="cpu", weights_only=True)
+        # Mapped: what an optimiser left there is several times the weights, and stays on the disk.
+        checkpoint: dict[str, Any] = torch.load(path, map_location="cpu", weights_only=True, mmap=True)
         if "state_dict" in checkpoint:
             return checkpoint
     except pickle.UnpicklingError as error:

@@ -96,6 +96,11 @@ class InterestModule(LightningModule):
         # Devices average gradients; the parts of the batch must add up.
         return loss * self.trainer.world_size
 
+    def on_validation_epoch_start(self) -> None:
+        """Lets go of the gradients of the last step: of a large catalogue they take as much room as the weights."""
+        if self.trainer.accumulate_grad_batches == 1:
+            self.zero_grad()
+
     def validation_step(self, batch: Any, batch_idx: int) -> None:
         """Answers a batch."""
         self._parts.append(self.task.answers(self.model, batch))

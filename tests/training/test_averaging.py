@@ -35,6 +35,7 @@ class Witness(Callback):
     def __init__(self) -> None:
         self.steps: list[Weights] = []
         self.validated: list[Weights] = []
+        self.gradients: list[Tensor | None] = []
 
     def on_train_start(self, trainer: Trainer, module: LightningModule) -> None:
         self.steps.append(weights(module))
@@ -44,6 +45,7 @@ class Witness(Callback):
 
     def on_validation_batch_end(self, trainer: Trainer, module: LightningModule, *_: Any) -> None:
         self.validated.append(weights(module))
+        self.gradients += [weight.grad for weight in module.parameters()]
 
 
 def weights(module: LightningModule) -> Weights:
@@ -85,8 +87,9 @@ def running_average(steps: list[Weights], keep: float) -> Weights:
 
 @pytest.mark.parametrize("keep", [0.0, 0.5, 0.9])
 def test_validation_and_checkpoint_hold_the_average_and_learning_its_weights(
-    make_store: Callable[..., Store], tmp_path: Path, keep: float
+    make_store: Callable[..., Store], tmp_path: Path, monkeypatch: pytest.MonkeyPatch, keep: float
 ) -> None:
+    monkeypatch.setattr("ltsi.training.averaging.STRETCH", 3)
     witness, module = fitted(make_store, tmp_path, keep)
     expected = running_average(witness.steps, keep)
     checkpoint = read_checkpoint(tmp_path / "checkpoints" / "last.ckpt")
@@ -103,6 +106,12 @@ def test_who_evaluates_after_training_brings_the_weights(make_store: Callable[..
     witness, module = fitted(make_store, tmp_path, keep=0.9, validate=True)
     for name, now in weights(module).items():
         torch.testing.assert_close(witness.validated[-1][name], now)
+
+
+def test_validation_needs_the_room_of_the_gradients(make_store: Callable[..., Store], tmp_path: Path) -> None:
+    witness, _ = fitted(make_store, tmp_path, keep=0.5)
+    assert witness.gradients
+    assert all(gradient is None for gradient in witness.gradients)
 
 
 @pytest.mark.parametrize("keep", [-0.1, 1.0])
