@@ -134,10 +134,11 @@ def questions(models: Sequence[str], longest: int, items: int) -> Iterator[tuple
             if length <= (LONGEST_SQUARE if label == "transformer" else longest):
                 settings = [f"model={name}", *(f"model.{key}" for key in rest)]
                 yield "length", label, settings, EVENTS // length, length, 1_000
-    for n_items in (10_000, 100_000, 1_000_000, 10_000_000):
-        if n_items <= items:
-            settings = ["model=gru", "loss=sampled_softmax"]
-            yield "n_items", "gru, sampled softmax", settings, EVENTS // 100, 100, n_items
+    for optimizer in ("adamw", "lazy_adamw"):
+        for n_items in (10_000, 100_000, 1_000_000, 10_000_000):
+            if n_items <= items:
+                settings = ["model=gru", "loss=sampled_softmax", f"optimizer={optimizer}"]
+                yield "n_items", f"gru, sampled softmax, {optimizer}", settings, EVENTS // 100, 100, n_items
 
 
 def main() -> None:

@@ -8,7 +8,6 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import Protocol
 
-import torch
 from torch import Tensor
 from torch.nn import functional
 
@@ -36,7 +35,7 @@ class Catalogue:
     log_popularity_I: Tensor
 
     def look_up(self, item_X: Tensor) -> tuple[Tensor, Tensor]:
-        """Asks once for the vectors of items, however often they are named: each request costs a dense gradient.
+        """Asks once for the vectors of items, however often they are named: each request costs a gradient.
 
         Args:
             item_X: int64.
@@ -46,10 +45,8 @@ class Catalogue:
         """
         if item_X.numel() >= self.n_items:
             return self.vectors(), item_X
-        named_I = torch.zeros(self.n_items, dtype=torch.bool, device=item_X.device)
-        named_I[item_X] = True
-        vector_UE = self.vectors(named_I.nonzero().squeeze(1))
-        return vector_UE, (named_I.cumsum(0) - 1)[item_X]
+        item_U, place_X = item_X.unique(return_inverse=True)
+        return self.vectors(item_U), place_X
 
 
 class NextItemLoss(Protocol):

@@ -21,7 +21,6 @@ from ltsi.examples import Examples
 from ltsi.features.encoder import Layout
 from ltsi.histories import Histories
 from ltsi.losses.click import ClickLoss
-from ltsi.models.encoding import encode
 from ltsi.models.feature_embedding import FeatureEmbedding
 from ltsi.models.interest import InterestModel
 from ltsi.models.layers import Dropout
@@ -106,14 +105,16 @@ class ClickNetwork(ClickModel):
         # Who has no history yet is shown as one event of padding.
         histories = [replace(each.histories, length_B=each.histories.length_B.clamp(min=1)) for each in groups]
         if torch.is_grad_enabled():
-            state_ND = encode(self.network.answers, histories, list(self.network.parameters()))
+            state_ND = self.network.encoded(self.network.answers, histories)
         else:
             state_ND = torch.cat([self.network.answers(each)[each.real_BL()] for each in histories])
         starts = accumulate((int(each.length_B.sum()) for each in histories), initial=0)
         asked = zip(starts, histories, groups, strict=False)
         place_E = torch.cat([start + _place(shown, group) for start, shown, group in asked])
         state_ED = state_ND[place_E]
-        item_ED = self.network.items(torch.cat([group.item_E for group in groups]))
+        item_E = torch.cat([group.item_E for group in groups])
+        self.network.items.catch_up(item_E)
+        item_ED = self.network.items(item_E)
         feature_EW = torch.cat([self.features(group.features) for group in groups])
         logit_E1: Tensor = self.dense(torch.cat([state_ED, item_ED, state_ED * item_ED, feature_EW], dim=1))
         return logit_E1.squeeze(1).float()

@@ -17,7 +17,6 @@ from torch.nn import functional
 
 from ltsi.histories import Histories, TrainingBatch
 from ltsi.losses.next_item import NextItemLoss
-from ltsi.models.encoding import encode
 from ltsi.models.items import Items
 from ltsi.models.network import Encoder, SequenceNetwork
 from ltsi.models.pair_score import PairScore
@@ -83,7 +82,7 @@ class Clsr(SequenceNetwork):
     def training_loss(self, batch: TrainingBatch, loss: NextItemLoss) -> Tensor:
         """Adds the contrast, weighted; a mean over targets, too. See `InterestModel.training_loss`."""
         groups = [group.histories for group in batch.groups]
-        seen_NX = encode(self._answers_and_views, groups, list(self.parameters()))
+        seen_NX = self.encoded(self._answers_and_views, groups)
         state_ND, long_ND, short_ND, all_ND, recent_ND, old_N1 = seen_NX.split([*[self.items.dim] * 5, 1], dim=1)
         old_N = (old_N1.squeeze(1) > 0) & (batch.real_targets() < self.items.n_items)
         apart_N = contrast(*(part_ND[old_N] for part_ND in (long_ND, short_ND, all_ND, recent_ND)))

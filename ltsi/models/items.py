@@ -6,6 +6,8 @@ width, E width of what is compared: D, and one more where items have a bias.
 
 from __future__ import annotations
 
+from collections.abc import Callable
+
 import torch
 from torch import Tensor, nn
 from torch.nn import functional
@@ -59,6 +61,7 @@ class Items(nn.Module):
             raise ValueError(f"temperature={temperature} must be above 0")
         self.n_items, self.dim, self.cosine, self.initial_temperature = n_items, dim, cosine, temperature
         self.start = start
+        self.settle: Callable[[Tensor], None] | None = None
         self.embedding = nn.Embedding(n_items + 1, dim, padding_idx=n_items)
         nn.init.normal_(self.embedding.weight, std=dim**-0.5)
         with torch.no_grad():
@@ -83,9 +86,22 @@ class Items(nn.Module):
             if weight_ID is not None:
                 weight_ID.copy_(torch.where(counted_I1, vector_ID, weight_ID))
 
+    def wait_for(self, settle: Callable[[Tensor], None] | None) -> None:
+        """Lets an optimiser move the vectors of items when they are asked for; only their gradients are computed then.
+
+        Args:
+            settle: brings rows, int64 `(U,)`, up to date; None: all are.
+        """
+        self.settle, self.embedding.sparse = settle, settle is not None
+
+    def catch_up(self, item_X: Tensor) -> None:
+        """Brings the vectors of items up to date, before they are looked up to learn from them."""
+        if self.settle is not None and self.training:
+            self.settle(item_X.unique())
+
     def forward(self, item_BL: Tensor) -> Tensor:
         """Embeds items, `(B, L, D)`; padding is zero."""
-        return looked_up(item_BL, self.embedding.weight, self.n_items)
+        return looked_up(item_BL, self.embedding.weight, self.n_items, self.embedding.sparse)
 
     @property
     def temperature(self) -> float | Tensor:
@@ -96,8 +112,12 @@ class Items(nn.Module):
 
     def outputs(self, item_U: Tensor | None = None) -> Tensor:
         """Returns the vectors on the way out, before they are normalised, `(I, D)`; of some items, `(U, D)`."""
-        weight = self.embedding.weight if self.output_ID is None else self.output_ID
-        return weight[: self.n_items] if item_U is None else functional.embedding(item_U, weight)
+        if self.output_ID is not None:
+            return self.output_ID if item_U is None else functional.embedding(item_U, self.output_ID)
+        self.catch_up(torch.arange(self.n_items, device=self.embedding.weight.device) if item_U is None else item_U)
+        if item_U is None:
+            return self.embedding.weight[: self.n_items]
+        return looked_up(item_U, self.embedding.weight, self.n_items, self.embedding.sparse)
 
     def biases(self, item_U: Tensor | None = None) -> Tensor | None:
         """Returns the bias of each item, `(I,)`, or of some, `(U,)`, if they have one."""

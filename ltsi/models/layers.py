@@ -42,15 +42,16 @@ def sparse_gradients() -> Iterator[None]:
         _thread.sparse = False
 
 
-def looked_up(row_X: Tensor, table: Tensor, padding: int) -> Tensor:
-    """Looks up rows of a table, `(..., D)`; its gradient fills the whole table with zeros, or see `sparse_gradients`.
+def looked_up(row_X: Tensor, table: Tensor, padding: int, sparse: bool = False) -> Tensor:
+    """Looks up rows of a table, `(..., D)`; its gradient fills the whole table with zeros, unless it is sparse.
 
     Args:
         row_X: int64.
         table: one vector a row.
         padding: a row that gets no gradient.
+        sparse: whether the gradient is; it also is inside `sparse_gradients`.
     """
-    return functional.embedding(row_X, table, padding, sparse=getattr(_thread, "sparse", False))
+    return functional.embedding(row_X, table, padding, sparse=sparse or getattr(_thread, "sparse", False))
 
 
 class Dropout(nn.Module):

@@ -7,6 +7,7 @@ N real positions of a batch.
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
+from collections.abc import Sequence
 from dataclasses import replace
 
 import torch
@@ -14,7 +15,7 @@ from torch import Tensor, nn
 
 from ltsi.histories import Histories, TrainingBatch
 from ltsi.losses.next_item import Catalogue, NextItemLoss
-from ltsi.models.encoding import encode
+from ltsi.models.encoding import Encode, encode
 from ltsi.models.interest import InterestModel
 from ltsi.models.items import Items
 from ltsi.models.layers import Dropout
@@ -104,7 +105,13 @@ class SequenceNetwork(InterestModel):
     def training_loss(self, batch: TrainingBatch, loss: NextItemLoss) -> Tensor:
         """Sums the loss over the positions of all groups that have a target; see `InterestModel.training_loss`."""
         groups = [group.histories for group in batch.groups]
-        return self.loss_of(encode(self.answers, groups, list(self.parameters())), batch, loss)
+        return self.loss_of(self.encoded(self.answers, groups), batch, loss)
+
+    def encoded(self, encoder: Encode, groups: Sequence[Histories]) -> Tensor:
+        """Encodes the real positions of all groups to learn from them; see `encode`."""
+        self.items.catch_up(torch.cat([histories.item_BL.flatten() for histories in groups]))
+        table = self.items.embedding
+        return encode(encoder, groups, list(self.parameters()), [table.weight] if table.sparse else [])
 
     def loss_of(self, state_ND: Tensor, batch: TrainingBatch, loss: NextItemLoss) -> Tensor:
         """Returns the loss of a batch whose real positions have been encoded, group after group; a scalar."""

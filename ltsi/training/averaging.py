@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+import math
 from typing import Any
 
 import torch
 from pytorch_lightning import Callback, LightningModule, Trainer
 from torch import Tensor
+from torch.optim import Optimizer
 
 from ltsi.errors import ConfigError
 
@@ -15,6 +17,12 @@ WARM_UP = 10
 
 STRETCH = 2**20
 """Numbers that change places at a time."""
+
+ROWS = 2**17
+"""Rows of a table that are brought up to date at a time."""
+
+LEAST = 1e-30
+"""What counts as nothing of the average."""
 
 LEARNING = "learning_weights"
 """What a checkpoint calls the weights that learning goes on with; its `state_dict` holds the average."""
@@ -40,11 +48,25 @@ class WeightAverage(Callback):
             raise ConfigError(f"weight_average={keep} must be at least 0 (the weights as they are) and below 1.")
         self.keep = keep
         self._average: dict[str, Tensor] = {}
+        # Of tables with sparse gradients, whose rows rest between two steps: what is left of the average since training
+        # began, as a logarithm, and what it was when a row of the average was last brought up to date.
+        self._kept = 0.0
+        self._kept_I: dict[str, Tensor] = {}
 
     def on_fit_start(self, trainer: Trainer, module: LightningModule) -> None:
         """Begins with the weights, unless a checkpoint brought an average."""
         for name, weight in _learned(module).items():
             self._average[name] = self._average.get(name, weight).detach().to(weight.device, copy=True)
+
+    @torch.no_grad()
+    def on_before_optimizer_step(self, trainer: Trainer, module: LightningModule, optimizer: Optimizer) -> None:
+        """Brings the averages of the rows that are about to move up to date, where gradients are sparse."""
+        for name, weight in _learned(module).items():
+            if weight.grad is not None and weight.grad.is_sparse:
+                if name not in self._kept_I:
+                    started = torch.full((len(weight),), self._kept, dtype=torch.float64, device=weight.device)
+                    self._kept_I[name] = started
+                self._catch_up(name, weight, weight.grad.coalesce().indices()[0])
 
     @torch.no_grad()
     def on_train_batch_end(
@@ -53,11 +75,13 @@ class WeightAverage(Callback):
         """Takes a step's weights into the average."""
         step = trainer.global_step
         keep = min(self.keep, (1 + step) / (WARM_UP + step))
-        weights = [weight.detach() for weight in _learned(module).values()]
-        torch._foreach_lerp_(list(self._average.values()), weights, 1 - keep)
+        weights = {name: weight for name, weight in _learned(module).items() if name not in self._kept_I}
+        torch._foreach_lerp_([self._average[name] for name in weights], list(weights.values()), 1 - keep)
+        self._kept += math.log(max(keep, LEAST))
 
     def on_validation_epoch_start(self, trainer: Trainer, module: LightningModule) -> None:
         """Puts the average in the place of the weights."""
+        self._catch_up_all(module)
         self._swap(module)
 
     def on_validation_epoch_end(self, trainer: Trainer, module: LightningModule) -> None:
@@ -66,10 +90,11 @@ class WeightAverage(Callback):
 
     def on_fit_end(self, trainer: Trainer, module: LightningModule) -> None:
         """Forgets the average: who evaluates later brings the weights."""
-        self._average = {}
+        self._average, self._kept_I = {}, {}
 
     def on_save_checkpoint(self, trainer: Trainer, module: LightningModule, checkpoint: dict[str, Any]) -> None:
         """Lets the checkpoint hold the average where a model is looked for, and the weights beside it."""
+        self._catch_up_all(module)
         checkpoint[LEARNING] = {name: checkpoint["state_dict"][name] for name in self._average}
         checkpoint["state_dict"] = {**checkpoint["state_dict"], **self._average}
 
@@ -81,11 +106,24 @@ class WeightAverage(Callback):
             weight.copy_(checkpoint[LEARNING][name])
 
     @torch.no_grad()
+    def _catch_up_all(self, module: LightningModule) -> None:
+        weights = _learned(module)
+        for name in self._kept_I:
+            for row_R in torch.arange(len(weights[name]), device=weights[name].device).split(ROWS):
+                self._catch_up(name, weights[name], row_R)
+
+    def _catch_up(self, name: str, weight: Tensor, row_R: Tensor) -> None:
+        """Takes the steps into the average for which rows have rested: `w + (average − w) · what is left of it`."""
+        left_R = (self._kept - self._kept_I[name][row_R]).exp().to(weight.dtype)
+        self._average[name][row_R] = torch.lerp(weight[row_R], self._average[name][row_R], left_R[:, None])
+        self._kept_I[name][row_R] = self._kept
+
+    @torch.no_grad()
     def _swap(self, module: LightningModule) -> None:
         weights = _learned(module)
         for name, average in self._average.items():
-            # Numbers, not tensors: on a GPU recurrent layers keep all their weights in one piece. In stretches: a second
-            # copy of millions of vectors may not fit.
+            # Numbers, not tensors: on a GPU recurrent layers keep all their weights in one piece. In stretches: a
+            # second copy of millions of vectors may not fit.
             stretches = (values.detach().view(-1).split(STRETCH) for values in (weights[name], average))
             for weight_N, average_N in zip(*stretches, strict=True):
                 before_N = weight_N.clone()

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from functools import partial
 from typing import Any
 
 import numpy as np
@@ -18,7 +19,9 @@ from ltsi.errors import ConfigError
 from ltsi.models.click import ClickModel
 from ltsi.models.forecaster import Forecaster
 from ltsi.models.interest import InterestModel
+from ltsi.models.items import Items
 from ltsi.objectives.objective import Task
+from ltsi.training.lazy_adamw import LazyAdamW
 
 
 class InterestModule(LightningModule):
@@ -51,6 +54,10 @@ class InterestModule(LightningModule):
         self.metrics = task.objective.monitored(task.objective.checked_metrics(metrics))
         self.answered: dict[str, NDArray[Any]] = {}
         self._parts: list[dict[str, Tensor]] = []
+        self._lazy: LazyAdamW | None = None
+
+    def _catalogues(self) -> Iterator[Items]:
+        return (each for each in self.model.modules() if isinstance(each, Items))
 
     def configure_optimizers(self) -> Optimizer:
         """Hands the trainable parameters to the optimiser.
@@ -59,9 +66,14 @@ class InterestModule(LightningModule):
             ConfigError: the optimiser refuses its settings.
         """
         try:
-            return self.make_optimizer(parameter for parameter in self.model.parameters() if parameter.requires_grad)
+            optimizer = self.make_optimizer(each for each in self.model.parameters() if each.requires_grad)
         except (TypeError, ValueError) as error:
             raise ConfigError(f"The optimizer cannot be built: {error}.") from error
+        self._lazy = optimizer if isinstance(optimizer, LazyAdamW) else None
+        if self._lazy is not None:
+            for items in self._catalogues():
+                items.wait_for(partial(self._lazy.settle, items.embedding.weight))
+        return optimizer
 
     def configure_gradient_clipping(
         self,
@@ -74,6 +86,9 @@ class InterestModule(LightningModule):
         Raises:
             ConfigError: the optimiser undoes the scaling of gradients by itself, too late to clip them.
         """
+        if self._lazy is not None:
+            self._lazy.clip(gradient_clip_val or 0.0)
+            return
         plugin = self.trainer.precision_plugin
         if isinstance(plugin, MixedPrecision) and plugin.scaler is None:
             algorithm = GradClipAlgorithmType(gradient_clip_algorithm or "norm")
@@ -95,6 +110,17 @@ class InterestModule(LightningModule):
         loss = self.task.loss(self.model, batch, self.loss)
         # Devices average gradients; the parts of the batch must add up.
         return loss * self.trainer.world_size
+
+    def on_validation_start(self) -> None:
+        """Brings the vectors of all items up to date, before the average takes their place."""
+        if self._lazy is not None:
+            self._lazy.settle_all()
+
+    def on_fit_end(self) -> None:
+        """Lets go of the optimiser: what is read from a checkpoint later waits for nothing."""
+        self._lazy = None
+        for items in self._catalogues():
+            items.wait_for(None)
 
     def on_validation_epoch_start(self) -> None:
         """Lets go of the gradients of the last step: of a large catalogue they take as much room as the weights."""

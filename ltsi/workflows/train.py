@@ -24,6 +24,7 @@ from ltsi.training.averaging import WeightAverage
 from ltsi.training.callbacks import EpochLog
 from ltsi.training.checkpoints import MovableCheckpoint, load_model, read_checkpoint
 from ltsi.training.compiling import compile_encoders
+from ltsi.training.lazy_adamw import LazyAdamW
 from ltsi.training.module import InterestModule
 from ltsi.workflows.build import build
 from ltsi.workflows.experiment import (
@@ -155,7 +156,11 @@ def _require_training(trainer: Trainer, module: InterestModule, data: SplitDataM
         raise ConfigError(
             f"trainer.{setting} leaves epochs without validation, by which the best one is chosen; leave it out."
         )
-    module.configure_optimizers()
+    if isinstance(module.configure_optimizers(), LazyAdamW) and trainer.world_size > 1:
+        raise ConfigError(
+            "optimizer=lazy_adamw moves the vectors of items when they are looked at, and each of "
+            f"trainer.devices={trainer.world_size} looks at others; choose optimizer=adamw."
+        )
     # The loaders refuse more devices than there are histories.
     data.trainer = trainer
     n_batches = len(data.train_dataloader())

@@ -29,11 +29,16 @@ def assert_equal(one: dict[str, Tensor], other: dict[str, Tensor]) -> None:
     assert [key for key in one if not torch.equal(one[key], other[key])] == []
 
 
-@pytest.mark.parametrize("model", ["lstm", "transformer", "hybrid"])
-def test_a_resumed_run_equals_the_uninterrupted_one(curve: Curve, state: State, train: Train, model: str) -> None:
-    whole = train(model, "trainer.max_epochs=4", "hydra.run.dir=whole")
-    train(model, "trainer.max_epochs=2", "test=true")
-    resumed = train(model, "trainer.max_epochs=4", "resume=true")
+LAZY = ("optimizer=lazy_adamw", "loss=sampled_softmax", "loss.negatives=2", "batch_size=2")
+
+
+@pytest.mark.parametrize(("model", "how"), [("lstm", ()), ("transformer", ()), ("hybrid", ()), ("gru", LAZY)])
+def test_a_resumed_run_equals_the_uninterrupted_one(
+    curve: Curve, state: State, train: Train, model: str, how: tuple[str, ...]
+) -> None:
+    whole = train(model, *how, "trainer.max_epochs=4", "hydra.run.dir=whole")
+    train(model, *how, "trainer.max_epochs=2", "test=true")
+    resumed = train(model, *how, "trainer.max_epochs=4", "resume=true")
     assert curve(resumed) == curve(whole)
     assert_equal(state(resumed, "last"), state(whole, "last"))
     assert_equal(state(resumed), state(whole))

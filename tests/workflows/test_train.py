@@ -116,6 +116,17 @@ def test_the_same_command_gives_the_same_numbers(
     assert one.per_user("valid").equals(other.per_user("valid"))
 
 
+@pytest.mark.parametrize("model", ["gru", "hybrid"])
+def test_rows_that_wait_are_trained_as_if_they_did_not(train: Train, model: str) -> None:
+    # In some batches more items are drawn than there are, in others fewer: gradients are sparse in these only.
+    drawn = ["loss=sampled_softmax", "loss.negatives=2", "batch_size=2", "trainer.max_epochs=3", "weight_average=0"]
+    plain = train(model, *drawn, "hydra.run.dir=plain")
+    lazy = train(model, *drawn, "optimizer=lazy_adamw")
+    for one, other in zip(plain.epochs(), lazy.epochs(), strict=True):
+        assert float(other["loss"]) == pytest.approx(float(one["loss"]), rel=1e-5)
+        assert float(other["ndcg@10"]) == pytest.approx(float(one["ndcg@10"]), abs=0.01)
+
+
 def test_an_epoch_cut_short_is_no_epoch(refused: Refused, ltsi: Ltsi, arguments: Arguments) -> None:
     assert "trainer.max_steps=1 ends before the first epoch" in refused(
         *arguments("lstm", "+trainer.max_steps=1"), exit_code=2
@@ -173,6 +184,12 @@ def test_a_training_that_early_stopping_ended_stays_ended(curve: Curve, state: S
             "trainer=ddp_cpu trainer.devices=20",
             2,
             "trainer.devices=20 is more than the 15 histories in a batch",
+        ),
+        (
+            "lstm",
+            "trainer=ddp_cpu optimizer=lazy_adamw",
+            2,
+            "optimizer=lazy_adamw moves the vectors of items when they are looked at, and each of trainer.devices=2",
         ),
         ("lstn", "seed=1", 2, "there is no model 'lstn': did you mean model=lstm?"),
         ("lstm", "augmentation=[crop,maks]", 2, "there is no augmentation 'maks': did you mean augmentation=mask?"),
