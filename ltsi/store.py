@@ -48,6 +48,7 @@ TIES = {"file": "the file's", "shuffle": "random (ties=shuffle)", "item": "that 
 
 DAMAGED = "the store is damaged; prepare it again"
 NO_CLOCK = "this log has an order but no clock"
+NO_LABEL = "(none)"
 
 
 @dataclass(frozen=True)
@@ -295,8 +296,8 @@ def _read_table(file: Path) -> pl.DataFrame:
 def _label(value: object) -> str:
     """Returns what a value of a categorical column is called."""
     if isinstance(value, list):
-        return ", ".join(map(str, value)) or "(none)"
-    return "(none)" if value is None else str(value)
+        return ", ".join(map(str, value)) or NO_LABEL
+    return NO_LABEL if value is None else str(value)
 
 
 def _missing_store(name: str, path: Path) -> str:

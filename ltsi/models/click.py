@@ -25,6 +25,7 @@ from ltsi.models.feature_embedding import FeatureEmbedding
 from ltsi.models.interest import InterestModel
 from ltsi.models.layers import Dropout
 from ltsi.models.network import SequenceNetwork
+from ltsi.models.traces import Traces
 
 if TYPE_CHECKING:
     from ltsi.sequences.split import Split
@@ -66,10 +67,11 @@ class ClickModel(nn.Module, ABC):
 
 
 class ClickNetwork(ClickModel):
-    """Dense layers over the user's state, the item, their product and the features; one logit.
+    """Dense layers over the user's state, the item, their product, traces and features; one logit.
 
     The state is that of any network at the position and time that is asked about: the views of the user that were
-    concatenated or fused there. The item's vector is the one that histories are embedded with.
+    concatenated or fused there. The item's vector is the one that histories are embedded with. Traces are what earlier
+    events with the item, and with its category, still leave (`ltsi.models.traces`).
 
     Args:
         network: encodes histories.
@@ -77,12 +79,21 @@ class ClickNetwork(ClickModel):
         feature_dim: width of the embedding of a feature.
         hidden: widths of the dense layers.
         dropout: dropout before each dense layer after the first, and before the logit.
+        traces: half-lives of the traces; 0: there are none.
+        of_items: see `Traces`.
     """
 
     learns = True
 
     def __init__(
-        self, network: SequenceNetwork, layout: Layout, feature_dim: int, hidden: Sequence[int], dropout: float
+        self,
+        network: SequenceNetwork,
+        layout: Layout,
+        feature_dim: int,
+        hidden: Sequence[int],
+        dropout: float,
+        traces: int = 0,
+        of_items: bool = True,
     ) -> None:
         super().__init__()
         self.network = network
@@ -92,13 +103,17 @@ class ClickNetwork(ClickModel):
             if unused is not None:
                 unused.requires_grad_(False)
         self.features = FeatureEmbedding(layout, feature_dim)
-        widths = [3 * network.items.dim + self.features.width, *hidden]
+        self.traces = Traces(network.items.n_items, traces, of_items) if traces else None
+        width = 3 * network.items.dim + self.features.width + (0 if self.traces is None else self.traces.width)
+        widths = [width, *hidden]
         layers = [(nn.Linear(before, after), nn.ReLU(), Dropout(dropout)) for before, after in pairwise(widths)]
         self.dense = nn.Sequential(*(part for layer in layers for part in layer), nn.Linear(widths[-1], 1))
 
     def fit_statistics(self, split: Split) -> None:
-        """Lets the network count what it needs."""
+        """Lets the network and the traces count what they need."""
         self.network.fit_statistics(split)
+        if self.traces is not None:
+            self.traces.fit_statistics(split)
 
     def logits(self, groups: Sequence[Examples]) -> Tensor:
         """Returns the logits, `(E,)`; see `ClickModel.logits`."""
@@ -116,7 +131,10 @@ class ClickNetwork(ClickModel):
         self.network.items.catch_up(item_E)
         item_ED = self.network.items(item_E)
         feature_EW = torch.cat([self.features(group.features) for group in groups])
-        logit_E1: Tensor = self.dense(torch.cat([state_ED, item_ED, state_ED * item_ED, feature_EW], dim=1))
+        seen = [state_ED, item_ED, state_ED * item_ED, feature_EW]
+        if self.traces is not None:
+            seen.append(self.traces(groups))
+        logit_E1: Tensor = self.dense(torch.cat(seen, dim=1))
         return logit_E1.squeeze(1).float()
 
 

@@ -36,6 +36,7 @@ class Click(Objective):
         hidden: widths of the dense layers.
         dropout: dropout after each dense layer.
         feature_dim: width of the embedding of a feature.
+        traces: half-lives at which earlier events with the item, and with its category, fade; 0: none is looked at.
 
     Raises:
         ConfigError: a size makes no sense.
@@ -46,15 +47,17 @@ class Click(Objective):
     metrics: ClassVar[tuple[str, ...]] = ("accuracy", "precision", "recall", "f1", "auc", "gauc", "log_loss")
     reads: ClassVar[str] = LABELS
 
-    def __init__(self, labels: Labels, hidden: Sequence[int], dropout: float, feature_dim: int) -> None:
+    def __init__(self, labels: Labels, hidden: Sequence[int], dropout: float, feature_dim: int, traces: int) -> None:
         if any(isinstance(width, bool) or not isinstance(width, int) or width < 1 for width in [*hidden, feature_dim]):
             raise ConfigError(
                 f"objective.hidden={list(hidden)} and objective.feature_dim={feature_dim} must be whole numbers from 1."
             )
         if isinstance(dropout, bool) or not isinstance(dropout, (int, float)) or not 0 <= dropout < 1:
             raise ConfigError(f"objective.dropout={dropout} must be at least 0 and below 1.")
+        if isinstance(traces, bool) or not isinstance(traces, int) or traces < 0:
+            raise ConfigError(f"objective.traces={traces} must be a whole number from 0.")
         self.labels = labels
-        self.network = partial(ClickNetwork, feature_dim=feature_dim, hidden=hidden, dropout=dropout)
+        self.network = partial(ClickNetwork, feature_dim=feature_dim, hidden=hidden, dropout=dropout, traces=traces)
 
     def on(self, split: Split, features: FeatureSpace | None) -> ClickTask:
         """Puts the objective on a split; see `Objective.on`."""
@@ -87,7 +90,7 @@ class ClickTask(Task[ClickModel, ExampleBatch]):
                 "model.contrast=0."
             )
         if isinstance(model, SequenceNetwork):
-            return self.network(model, self.layout)
+            return self.network(model, self.layout, of_items=not self.maker.labeller.passes_over_taken)
         if model.learns:
             raise ConfigError(
                 f"objective=click has no use for {type(model).__name__}: it takes one network, such as model=lstm, or "

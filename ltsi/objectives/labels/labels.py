@@ -39,8 +39,10 @@ class Labeller(ABC):
     Attributes:
         per_event: examples that an event makes, at most.
         protocol: what is positive and what is negative, for people.
+        passes_over_taken: whether no item that the user has taken is ever negative.
     """
 
+    passes_over_taken: ClassVar[bool] = False
     per_event: int = 1
     protocol: str
 

@@ -59,6 +59,8 @@ class SampledLabeller(Labeller):
         drawn: the name of that.
     """
 
+    passes_over_taken = True
+
     def __init__(self, split: Split, negatives: int, weight_I: NDArray[np.generic], drawn: str) -> None:
         self.store, self.negatives, self.per_event = split.store, negatives, 1 + negatives
         by = "by popularity" if drawn == POPULARITY else "uniformly"
