@@ -134,12 +134,14 @@ class Evidence:
         feature_NF: what the gate sees.
         real_NC: which candidates count: the others are repetitions.
         taken_NC: which of them the user has taken, among the events that are shown.
+        user_N: int64, whose target it is.
     """
 
     score_NCK: Tensor
     feature_NF: Tensor
     real_NC: Tensor
     taken_NC: Tensor
+    user_N: Tensor
 
 
 def collect_evidence(parts: Iterable[tuple[Sequence[Tensor], Tensor, RankingBatch]]) -> Evidence:
@@ -150,24 +152,28 @@ def collect_evidence(parts: Iterable[tuple[Sequence[Tensor], Tensor, RankingBatc
             log-probabilities are changed.
     """
     columns = [_candidates(scores, feature_BF, batch) for scores, feature_BF, batch in parts]
-    width = max(real_BC.shape[1] for _, _, real_BC, _ in columns)
+    width = max(real_BC.shape[1] for _, _, real_BC, *_ in columns)
 
     def widened(x: Tensor) -> Tensor:
         return torch.cat([x, x.new_zeros(len(x), width - x.shape[1], *x.shape[2:])], dim=1)
 
-    score, feature, real, taken = zip(*columns, strict=True)
+    score, feature, real, taken, user = zip(*columns, strict=True)
     return Evidence(
         torch.cat(list(map(widened, score))),
         torch.cat(feature),
         torch.cat(list(map(widened, real))),
         torch.cat(list(map(widened, taken))),
+        torch.cat(user),
     )
 
 
 def _candidates(
     scores: Sequence[Tensor], feature_BF: Tensor, batch: RankingBatch
-) -> tuple[Tensor, Tensor, Tensor, Tensor]:
-    """Returns score_BCK, feature_BF, real_BC and taken_BC, of what was taken last and of the best of the rest."""
+) -> tuple[Tensor, Tensor, Tensor, Tensor, Tensor]:
+    """Returns score_BCK, feature_BF, real_BC, taken_BC and user_B, of what was taken last and of the best of the rest.
+
+    A target of nobody known counts as the only one of its user.
+    """
     target_B1 = batch.target_B[:, None]
     hidden_BI = torch.zeros_like(scores[0], dtype=torch.bool)
     taken_BI = hidden_BI.clone()
@@ -191,7 +197,9 @@ def _candidates(
     item_BC, real_BC = torch.cat([target_B1, item_BC], 1), torch.cat([torch.ones_like(real_BC[:, :1]), real_BC], 1)
     score_BCK = torch.stack([score_BI.gather(1, item_BC) for score_BI in scores], dim=2)
     ranked_B = ~hidden_BI.gather(1, target_B1)[:, 0]
-    return score_BCK[ranked_B], feature_BF[ranked_B], real_BC[ranked_B], taken_BI.gather(1, item_BC)[ranked_B]
+    taken_BC = taken_BI.gather(1, item_BC)
+    user_B = batch.index_B if batch.histories.user_B is None else batch.histories.user_B
+    return score_BCK[ranked_B], feature_BF[ranked_B], real_BC[ranked_B], taken_BC[ranked_B], user_B[ranked_B]
 
 
 def choose_pool(pool: Pool, evidence: Evidence) -> None:
@@ -213,10 +221,17 @@ def choose_pool(pool: Pool, evidence: Evidence) -> None:
         return
     heard = {name: value.clone() for name, value in pool.state_dict().items()}
     alone_N = _climb(pool, evidence, memory_alone=True)
-    further_N = gain_N - alone_N
-    surely = further_N.mean() > SURELY * further_N.std(correction=0) / len(further_N) ** 0.5
+    further = (gain_N - alone_N).mean()
+    surely = further > SURELY * standard_error(gain_N - alone_N, evidence.user_N)
     if surely and gain_N.mean() > CLEARLY * alone_N.mean():
         pool.load_state_dict(heard)
+
+
+def standard_error(value_N: Tensor, user_N: Tensor) -> Tensor:
+    """Returns the standard error of a mean of values, those of one user as alike as they may be; a scalar."""
+    _, of_N = user_N.unique(return_inverse=True)
+    apart_U = value_N.new_zeros(int(of_N.max()) + 1).index_add(0, of_N, value_N - value_N.mean())
+    return apart_U.square().sum().sqrt() / len(value_N)
 
 
 def _climb(pool: Pool, evidence: Evidence, memory_alone: bool) -> Tensor:

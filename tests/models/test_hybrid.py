@@ -16,7 +16,7 @@ from ltsi.models.hybrid import Hybrid
 from ltsi.models.interest import InterestModel
 from ltsi.models.items import Items
 from ltsi.models.lstm import Lstm
-from ltsi.models.pooling import collect_evidence
+from ltsi.models.pooling import collect_evidence, standard_error
 from ltsi.models.popularity import Popularity
 from ltsi.models.transitions import Transitions
 from ltsi.sequences.batches import RankingBatches, TrainingBatches
@@ -271,6 +271,14 @@ def test_candidates_of_short_and_long_histories_fit_together(
     assert len(evidence.score_NCK) == len(evidence.real_NC) == len(evidence.taken_NC) == 4
     taken = (evidence.taken_NC & evidence.real_NC).sum(1).tolist()
     assert taken == [1, 5, 1, 0], "item 1 of the first is hidden; 4 counts once; the target of the third was taken"
+
+
+def test_the_targets_of_a_user_are_not_independent() -> None:
+    value_N = torch.tensor([1.0, 2.0, 4.0, 7.0, 6.0])
+    alone = standard_error(value_N, torch.arange(5))
+    torch.testing.assert_close(alone, value_N.std(correction=0) / 5**0.5)
+    # Deviations from the mean of 4 are -3, -2, 0, 3, 2: together -5, 0 and 5.
+    torch.testing.assert_close(standard_error(value_N, torch.tensor([7, 7, 9, 2, 2])), torch.tensor(50**0.5 / 5))
 
 
 def test_a_target_that_is_not_ranked_tells_nothing(make_store: Callable[..., Store]) -> None:
