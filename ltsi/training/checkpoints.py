@@ -14,6 +14,8 @@ from torch import nn
 from ltsi.errors import RunError
 
 MODEL_PREFIX = "model."
+ZIP = b"PK"
+"""How every file begins that `torch.save` writes; no other can be mapped."""
 
 
 class AtomicCheckpointIO(TorchCheckpointIO):
@@ -57,8 +59,10 @@ def read_checkpoint(path: Path) -> dict[str, Any]:
         RunError: the file is damaged or is not a checkpoint of this tool.
     """
     try:
+        with path.open("rb") as file:
+            archive = file.read(len(ZIP)) == ZIP
         # Mapped: what an optimiser left there is several times the weights, and stays on the disk.
-        checkpoint: dict[str, Any] = torch.load(path, map_location="cpu", weights_only=True, mmap=True)
+        checkpoint: dict[str, Any] = torch.load(path, map_location="cpu", weights_only=True, mmap=archive)
         if "state_dict" in checkpoint:
             return checkpoint
     except pickle.UnpicklingError as error:

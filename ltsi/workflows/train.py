@@ -67,7 +67,8 @@ def run(cfg: DictConfig) -> Result:
     with open_dict(cfg):
         cfg.decay_digests = hand_over_decays(model, cfg, store)
     if resume:
-        _require_same_run(folder, cfg, store.fingerprint, "last" if model.learns else "best")
+        _require_same_run(folder, cfg, store.fingerprint)
+        load_model(model, folder.checkpoint("last" if model.learns else "best"))
     compile_encoders(model, cfg.compile)
     module = InterestModule(task, model, build(cfg.loss), build(cfg.optimizer), cfg.metrics, cfg.seed)
     trainer = build_trainer(cfg, _callbacks(cfg, task.objective.monitor, folder) if model.learns else ())
@@ -172,7 +173,7 @@ def _require_training(trainer: Trainer, module: InterestModule, data: SplitDataM
         )
 
 
-def _require_same_run(folder: RunFolder, cfg: DictConfig, fingerprint: str, checkpoint: str) -> None:
+def _require_same_run(folder: RunFolder, cfg: DictConfig, fingerprint: str) -> None:
     before, after = folder.config, OmegaConf.to_container(cfg, resolve=True)
     assert isinstance(after, dict)
     free = {"resume", "test", "trainer"}
@@ -184,7 +185,6 @@ def _require_same_run(folder: RunFolder, cfg: DictConfig, fingerprint: str, chec
         )
     if folder.environment.get("fingerprint") != fingerprint:
         raise RunError(f"resume=true: the store has changed since run {folder.path} began; train a new run.")
-    read_checkpoint(folder.checkpoint(checkpoint))
 
 
 def _learn(trainer: Trainer, module: InterestModule, data: SplitDataModule, folder: RunFolder, left: str) -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 import shutil
 import signal
 import subprocess
@@ -148,4 +149,19 @@ def test_resuming_a_damaged_checkpoint_is_refused(refused: Refused, trained: Tra
     best = run.checkpoint("best").read_bytes()
     assert "last.ckpt cannot be read as a checkpoint" in refused(*arguments("lstm", "resume=true"))
     assert run.checkpoint("best").read_bytes() == best
+    assert run.has_evaluation("valid")
+
+
+def test_resuming_a_checkpoint_of_another_model_is_refused(
+    refused: Refused, trained: Train, arguments: Arguments
+) -> None:
+    """As one of an earlier version of ltsi, whose model had other parts."""
+    run = trained("lstm")
+    checkpoint = torch.load(run.checkpoint("last"), weights_only=True)
+    checkpoint["state_dict"]["model.former"] = checkpoint["state_dict"].pop("model.items.embedding.weight")
+    torch.save(checkpoint, run.checkpoint("last"))
+    assert re.search(
+        r"last.ckpt does not fit the model in the run's config.yaml: .*version of ltsi wrote them; train again",
+        refused(*arguments("lstm", "resume=true")),
+    )
     assert run.has_evaluation("valid")
