@@ -62,11 +62,15 @@ class WeightAverage(Callback):
     def on_before_optimizer_step(self, trainer: Trainer, module: LightningModule, optimizer: Optimizer) -> None:
         """Brings the averages of the rows that are about to move up to date, where gradients are sparse."""
         for name, weight in _learned(module).items():
-            if weight.grad is not None and weight.grad.is_sparse:
-                if name not in self._kept_I:
-                    started = torch.full((len(weight),), self._kept, dtype=torch.float64, device=weight.device)
-                    self._kept_I[name] = started
+            if weight.grad is None or not (weight.grad.is_sparse or name in self._kept_I):
+                continue
+            if name not in self._kept_I:
+                started = torch.full((len(weight),), self._kept, dtype=torch.float64, device=weight.device)
+                self._kept_I[name] = started
+            if weight.grad.is_sparse:
                 self._catch_up(name, weight, weight.grad.coalesce().indices()[0])
+            else:
+                self._catch_up_table(name, weight)
 
     @torch.no_grad()
     def on_train_batch_end(
@@ -109,8 +113,11 @@ class WeightAverage(Callback):
     def _catch_up_all(self, module: LightningModule) -> None:
         weights = _learned(module)
         for name in self._kept_I:
-            for row_R in torch.arange(len(weights[name]), device=weights[name].device).split(ROWS):
-                self._catch_up(name, weights[name], row_R)
+            self._catch_up_table(name, weights[name])
+
+    def _catch_up_table(self, name: str, weight: Tensor) -> None:
+        for row_R in torch.arange(len(weight), device=weight.device).split(ROWS):
+            self._catch_up(name, weight, row_R)
 
     def _catch_up(self, name: str, weight: Tensor, row_R: Tensor) -> None:
         """Takes the steps into the average for which rows have rested: `w + (average − w) · what is left of it`."""

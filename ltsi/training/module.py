@@ -84,9 +84,12 @@ class InterestModule(LightningModule):
         """Clips gradients; in bfloat16 too, where nothing is scaled and Lightning still refuses fused optimisers.
 
         Raises:
-            ConfigError: the optimiser undoes the scaling of gradients by itself, too late to clip them.
+            ConfigError: the optimiser undoes the scaling of gradients by itself, too late to clip them, or clips in
+                another way than it is told to.
         """
         if self._lazy is not None:
+            if gradient_clip_val and gradient_clip_algorithm == "value":
+                raise ConfigError("optimizer=lazy_adamw clips gradients by their norm; leave out the algorithm.")
             self._lazy.clip(gradient_clip_val or 0.0)
             return
         plugin = self.trainer.precision_plugin
