@@ -70,6 +70,11 @@ class ContentItems(Items):
         self.trained_J = torch.from_numpy(trained_J).to(self.trained_J.device)
         self.content.fit(split, declarations, trained_J[:-1])
 
+    @property
+    def can_wait(self) -> bool:
+        """Whether gradients of the vectors can be sparse: those of the ids come with those of the content."""
+        return False
+
     def forward(self, item_BL: Tensor) -> Tensor:
         """Embeds items, `(B, L, D)`; padding is zero."""
         item_U, place_BL = item_BL.unique(return_inverse=True)

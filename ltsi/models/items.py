@@ -61,7 +61,7 @@ class Items(nn.Module):
             raise ValueError(f"temperature={temperature} must be above 0")
         self.n_items, self.dim, self.cosine, self.initial_temperature = n_items, dim, cosine, temperature
         self.start = start
-        self.settle: Callable[[Tensor], None] | None = None
+        self.settle: Callable[[Tensor | None], None] | None = None
         self.embedding = nn.Embedding(n_items + 1, dim, padding_idx=n_items)
         nn.init.normal_(self.embedding.weight, std=dim**-0.5)
         with torch.no_grad():
@@ -86,18 +86,23 @@ class Items(nn.Module):
             if weight_ID is not None:
                 weight_ID.copy_(torch.where(counted_I1, vector_ID, weight_ID))
 
-    def wait_for(self, settle: Callable[[Tensor], None] | None) -> None:
+    @property
+    def can_wait(self) -> bool:
+        """Whether gradients of the vectors can be sparse."""
+        return self.output_ID is None
+
+    def wait_for(self, settle: Callable[[Tensor | None], None] | None) -> None:
         """Lets an optimiser move the vectors of items when they are asked for; only their gradients are computed then.
 
         Args:
-            settle: brings rows, int64 `(U,)`, up to date; None: all are.
+            settle: brings rows up to date, int64 `(U,)`, or all, for None. None: nobody needs to.
         """
         self.settle, self.embedding.sparse = settle, settle is not None
 
-    def catch_up(self, item_X: Tensor) -> None:
-        """Brings the vectors of items up to date, before they are looked up to learn from them."""
+    def catch_up(self, item_X: Tensor | None) -> None:
+        """Brings the vectors of items, or of all, up to date, before they are looked up to learn from them."""
         if self.settle is not None and self.training:
-            self.settle(item_X.unique())
+            self.settle(None if item_X is None else item_X.unique())
 
     def forward(self, item_BL: Tensor) -> Tensor:
         """Embeds items, `(B, L, D)`; padding is zero."""
@@ -114,7 +119,7 @@ class Items(nn.Module):
         """Returns the vectors on the way out, before they are normalised, `(I, D)`; of some items, `(U, D)`."""
         if self.output_ID is not None:
             return self.output_ID if item_U is None else functional.embedding(item_U, self.output_ID)
-        self.catch_up(torch.arange(self.n_items, device=self.embedding.weight.device) if item_U is None else item_U)
+        self.catch_up(item_U)
         if item_U is None:
             return self.embedding.weight[: self.n_items]
         return looked_up(item_U, self.embedding.weight, self.n_items, self.embedding.sparse)

@@ -228,10 +228,16 @@ def choose_pool(pool: Pool, evidence: Evidence) -> None:
 
 
 def standard_error(value_N: Tensor, user_N: Tensor) -> Tensor:
-    """Returns the standard error of a mean of values, those of one user as alike as they may be; a scalar."""
+    """Returns the standard error of a mean of values, those of one user as alike as they may be; a scalar.
+
+    That of one user alone is infinite.
+    """
     _, of_N = user_N.unique(return_inverse=True)
-    apart_U = value_N.new_zeros(int(of_N.max()) + 1).index_add(0, of_N, value_N - value_N.mean())
-    return apart_U.square().sum().sqrt() / len(value_N)
+    n_users = int(of_N.max()) + 1
+    apart_U = value_N.new_zeros(n_users).index_add(0, of_N, value_N - value_N.mean())
+    if n_users == 1:
+        return value_N.new_tensor(torch.inf)
+    return (apart_U.square().sum() * n_users / (n_users - 1)).sqrt() / len(value_N)
 
 
 def _climb(pool: Pool, evidence: Evidence, memory_alone: bool) -> Tensor:

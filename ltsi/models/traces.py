@@ -32,22 +32,30 @@ class Traces(nn.Module):
 
     `log(1 + Σ_l 2^(−age_l / half_life_k))`, over the events l of the history with the item, and over those with its
     category. Where negatives are drawn among what a user has not taken, whether the item was taken gives the answer
-    away: there only the category is looked at.
+    away: there only other items of the category are looked at.
 
     Args:
         n_items: size of the catalogue.
         rates: K.
-        of_items: whether events with the item itself are looked at.
+        of_items: whether events with the item itself are looked at, as such and among those with its category.
     """
 
     category_J: Tensor
+    start_K: Tensor
 
     def __init__(self, n_items: int, rates: int, of_items: bool) -> None:
         super().__init__()
         self.n_items, self.rates, self.of_items = n_items, rates, of_items
         # Items without a category are of none: they match nothing.
         self.register_buffer("category_J", torch.full((n_items + 1,), -1))
-        self.log_half_life_K = nn.Parameter(torch.full((rates,), float(SECONDS_PER_DAY)).log())
+        self.register_buffer("start_K", torch.full((rates,), float(SECONDS_PER_DAY)).log())
+        # Relative to where they begin: weight decay pulls them there.
+        self.change_K = nn.Parameter(torch.zeros(rates))
+
+    @property
+    def half_life_K(self) -> Tensor:
+        """The half-lives in seconds, or in events where there is no clock, `(K,)`."""
+        return (self.start_K + self.change_K).exp()
 
     @property
     def width(self) -> int:
@@ -71,7 +79,7 @@ class Traces(nn.Module):
         gap = np.concatenate([*gaps, np.empty(0, dtype=np.int64)])
         shortest = min(float(np.quantile(gap, SHORT)) if len(gap) else 1.0, longest)
         half_life_K = torch.from_numpy(np.geomspace(shortest, longest, self.rates))
-        self.log_half_life_K.copy_(half_life_K.log())
+        self.start_K.copy_(half_life_K.log())
 
     def forward(self, groups: Sequence[Examples]) -> Tensor:
         """Returns the traces of the examples, `(E, 2K)`, group after group."""
@@ -88,13 +96,17 @@ class Traces(nn.Module):
         earlier_EL = torch.arange(item_EL.shape[1], device=item_EL.device) <= position_E[:, None]
         earlier_EL &= item_EL < self.n_items
         category_E1 = self.category_J[asked_E, None]
-        same_EL = earlier_EL & (self.category_J[item_EL] == category_E1) & (category_E1 >= 0)
+        same_EL = item_EL == asked_E[:, None]
+        alike_EL = (self.category_J[item_EL] == category_E1) & (category_E1 >= 0)
+        if not self.of_items:
+            alike_EL &= ~same_EL
+            same_EL.zero_()
         now_E = shown.now_BL[row_E, position_E.clamp(min=0)]
-        traces = []
-        for match_EL in (earlier_EL & (item_EL == asked_E[:, None]) & self.of_items, same_EL):
-            example_P, position_P = match_EL.nonzero(as_tuple=True)
+        half_life_K, traces = self.half_life_K, []
+        for match_EL in (same_EL, alike_EL):
+            example_P, position_P = (match_EL & earlier_EL).nonzero(as_tuple=True)
             age_P = (now_E[example_P] - shown.time_BL[row_E[example_P], position_P]).clamp(min=0)
-            left_PK = torch.exp2(-age_P[:, None].to(self.log_half_life_K.dtype) / self.log_half_life_K.exp())
+            left_PK = torch.exp2(-age_P[:, None].to(half_life_K.dtype) / half_life_K)
             trace_EK = left_PK.new_zeros(len(which_E), self.rates).index_add(0, example_P, left_PK)
             traces.append(trace_EK.log1p())
         return torch.cat(traces, dim=1)

@@ -36,7 +36,8 @@ class Click(Objective):
         hidden: widths of the dense layers.
         dropout: dropout after each dense layer.
         feature_dim: width of the embedding of a feature.
-        traces: half-lives at which earlier events with the item, and with its category, fade; 0: none is looked at.
+        traces: half-lives at which earlier events with the item, and with its category, fade; 0: none is looked at, as
+            in runs of before there were any.
 
     Raises:
         ConfigError: a size makes no sense.
@@ -47,7 +48,9 @@ class Click(Objective):
     metrics: ClassVar[tuple[str, ...]] = ("accuracy", "precision", "recall", "f1", "auc", "gauc", "log_loss")
     reads: ClassVar[str] = LABELS
 
-    def __init__(self, labels: Labels, hidden: Sequence[int], dropout: float, feature_dim: int, traces: int) -> None:
+    def __init__(
+        self, labels: Labels, hidden: Sequence[int], dropout: float, feature_dim: int, traces: int = 0
+    ) -> None:
         if any(isinstance(width, bool) or not isinstance(width, int) or width < 1 for width in [*hidden, feature_dim]):
             raise ConfigError(
                 f"objective.hidden={list(hidden)} and objective.feature_dim={feature_dim} must be whole numbers from 1."

@@ -8,6 +8,7 @@ nothing is dropped.
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable, Iterable, Iterator
 from typing import Any
 
@@ -15,8 +16,8 @@ import torch
 from torch import Tensor
 from torch.optim import AdamW
 
-COASTING = 256
-"""Steps that the momentum of a row carries it on without a gradient: 0.9^256 is 2e-12."""
+STOPPED = 1e-12
+"""What is left of the momentum when it no longer carries a row on: 262 steps without a gradient, for β1 = 0.9."""
 
 ROWS = 2**17
 """Rows of a table that are settled at a time."""
@@ -31,8 +32,9 @@ class LazyAdamW(AdamW):
         w_b = d^(b−a) · w_a − m_a / (√v_a + ε') · Σ_s lr · r^(s−a) · √(1 − β2^s) / (1 − β1^s) · d^(b−s)
 
     with `d = 1 − lr · weight_decay` and `r = β1 / √β2`; both moments have shrunk by their powers. That is what AdamW
-    does, but that ε', the mean of ε · √(1 − β2^s) over what is summed, stands for each of these, and as long as the
-    learning rate stays what it is. `settle` brings rows up to date, and must be called before they are looked up.
+    does, but that ε', the mean of ε · √(1 − β2^s) over what is summed, stands for each of these (where gradients are so
+    small that ε matters, a few percent of such a movement), and as long as the learning rate stays what it is.
+    `settle` brings rows up to date, and must be called before they are looked up.
 
     Args:
         params: what is learned.
@@ -63,7 +65,7 @@ class LazyAdamW(AdamW):
         rows = [(group, table, grad.coalesce()) for group, table, grad in given if grad.is_sparse]
         whole = [table for _, table, grad in given if not grad.is_sparse and "last" in self.state[table]]
         for table in whole:
-            self._settle_table(table)
+            self.settle(table)
         for _, table, _ in rows:
             table.grad = None
         super().step()
@@ -73,22 +75,24 @@ class LazyAdamW(AdamW):
             self._step_rows(group, table, grad.indices()[0], grad.values())
         return loss
 
-    def settle(self, table: Tensor, row_R: Tensor) -> None:
+    def settle(self, table: Tensor, row_R: Tensor | None = None) -> None:
         """Brings rows up to date.
 
         Args:
             table: a parameter.
-            row_R: int64, each row once.
+            row_R: int64, each row once; None: all.
         """
-        if "last" in self.state[table]:
-            group = next(group for group, each in self._tables() if each is table)
-            self._settle(group, table, row_R)
+        if "last" not in self.state[table]:
+            return
+        group = next(group for group, each in self._tables() if each is table)
+        stretches = torch.arange(len(table), device=table.device).split(ROWS) if row_R is None else [row_R]
+        for stretch_R in stretches:
+            self._settle(group, table, stretch_R)
 
     def settle_all(self) -> None:
         """Brings all rows of all tables up to date: before anybody reads them."""
         for _, table in self._tables():
-            if "last" in self.state[table]:
-                self._settle_table(table)
+            self.settle(table)
 
     @torch.no_grad()
     def clip(self, most: float) -> None:
@@ -108,10 +112,6 @@ class LazyAdamW(AdamW):
         for group in self.param_groups:
             for table in group["params"]:
                 yield group, table
-
-    def _settle_table(self, table: Tensor) -> None:
-        for row_R in torch.arange(len(table), device=table.device).split(ROWS):
-            self.settle(table, row_R)
 
     def _step_rows(self, group: dict[str, Any], table: Tensor, row_R: Tensor, grad_RD: Tensor) -> None:
         state = self.state[table]
@@ -141,13 +141,14 @@ class LazyAdamW(AdamW):
         beta1, beta2 = group["betas"]
         kept = 1 - group["lr"] * group["weight_decay"]
         last_A, of_R = last_R.double().unique(return_inverse=True)
-        steps_K = torch.arange(1, COASTING + 1, dtype=torch.float64, device=table.device)
+        steps_K = torch.arange(1, coasting(beta1) + 1, dtype=torch.float64, device=table.device)
         step_AK = last_A[:, None] + steps_K
         root_AK = (1 - beta2**step_AK).sqrt()
-        moved_AK = (beta1 / beta2**0.5) ** steps_K * root_AK / (1 - beta1**step_AK) * kept ** (step - step_AK)
+        moved_AK = (beta1 / beta2**0.5) ** steps_K * root_AK / (1 - beta1**step_AK)
         moved_AK = moved_AK.where(step_AK <= step, 0.0)
-        missed_A, epsilon_A = step - last_A, group["eps"] * (moved_AK * root_AK).sum(1) / moved_AK.sum(1)
-        moved_A = group["lr"] * moved_AK.sum(1)
+        missed_A = step - last_A
+        epsilon_A = group["eps"] * (moved_AK * root_AK).sum(1) / moved_AK.sum(1).clamp(min=1e-300)
+        moved_A = group["lr"] * (moved_AK * kept ** (step - step_AK).clamp(min=0)).sum(1)
 
         def of_rows(value_A: Tensor) -> Tensor:
             return value_A.to(table.dtype)[of_R][:, None]
@@ -159,3 +160,8 @@ class LazyAdamW(AdamW):
         state["exp_avg"][row_R] = m_RD.mul_(of_rows(beta1**missed_A))
         state["exp_avg_sq"][row_R] = v_RD.mul_(of_rows(beta2**missed_A))
         state["last"][row_R] = step
+
+
+def coasting(beta1: float) -> int:
+    """Returns after how many steps momentum no longer carries a row on."""
+    return 1 if beta1 == 0 else math.ceil(math.log(STOPPED) / math.log(beta1))

@@ -56,7 +56,8 @@ class InterestModule(LightningModule):
         self._parts: list[dict[str, Tensor]] = []
         self._lazy: LazyAdamW | None = None
 
-    def _catalogues(self) -> Iterator[Items]:
+    def catalogues(self) -> Iterator[Items]:
+        """Returns what the model has of items as vectors."""
         return (each for each in self.model.modules() if isinstance(each, Items))
 
     def configure_optimizers(self) -> Optimizer:
@@ -71,7 +72,7 @@ class InterestModule(LightningModule):
             raise ConfigError(f"The optimizer cannot be built: {error}.") from error
         self._lazy = optimizer if isinstance(optimizer, LazyAdamW) else None
         if self._lazy is not None:
-            for items in self._catalogues():
+            for items in self.catalogues():
                 items.wait_for(partial(self._lazy.settle, items.embedding.weight))
         return optimizer
 
@@ -84,12 +85,9 @@ class InterestModule(LightningModule):
         """Clips gradients; in bfloat16 too, where nothing is scaled and Lightning still refuses fused optimisers.
 
         Raises:
-            ConfigError: the optimiser undoes the scaling of gradients by itself, too late to clip them, or clips in
-                another way than it is told to.
+            ConfigError: the optimiser undoes the scaling of gradients by itself, too late to clip them.
         """
         if self._lazy is not None:
-            if gradient_clip_val and gradient_clip_algorithm == "value":
-                raise ConfigError("optimizer=lazy_adamw clips gradients by their norm; leave out the algorithm.")
             self._lazy.clip(gradient_clip_val or 0.0)
             return
         plugin = self.trainer.precision_plugin
@@ -122,7 +120,7 @@ class InterestModule(LightningModule):
     def on_fit_end(self) -> None:
         """Lets go of the optimiser: what is read from a checkpoint later waits for nothing."""
         self._lazy = None
-        for items in self._catalogues():
+        for items in self.catalogues():
             items.wait_for(None)
 
     def on_validation_epoch_start(self) -> None:

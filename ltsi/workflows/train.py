@@ -14,6 +14,7 @@ from omegaconf import DictConfig, OmegaConf, open_dict
 from pytorch_lightning import Callback, Trainer, seed_everything
 
 from ltsi.errors import ConfigError, RunError
+from ltsi.losses.softmax import Softmax
 from ltsi.metrics import parse
 from ltsi.objectives.objective import Task
 from ltsi.runs.environment import describe_environment, now
@@ -157,11 +158,8 @@ def _require_training(trainer: Trainer, module: InterestModule, data: SplitDataM
         raise ConfigError(
             f"trainer.{setting} leaves epochs without validation, by which the best one is chosen; leave it out."
         )
-    if isinstance(module.configure_optimizers(), LazyAdamW) and trainer.world_size > 1:
-        raise ConfigError(
-            "optimizer=lazy_adamw moves the vectors of items when they are looked at, and each of "
-            f"trainer.devices={trainer.world_size} looks at others; choose optimizer=adamw."
-        )
+    if isinstance(module.configure_optimizers(), LazyAdamW):
+        _require_rows(trainer, module)
     # The loaders refuse more devices than there are histories.
     data.trainer = trainer
     n_batches = len(data.train_dataloader())
@@ -170,6 +168,26 @@ def _require_training(trainer: Trainer, module: InterestModule, data: SplitDataM
         raise ConfigError(
             f"trainer.max_steps={trainer.max_steps} ends before the first epoch, which has {n_batches} steps and after "
             "which a model is first kept; give more steps."
+        )
+
+
+def _require_rows(trainer: Trainer, module: InterestModule) -> None:
+    """Refuses what an optimiser that lets rows wait cannot do, or what leaves none that could wait."""
+    reason = ""
+    if trainer.world_size > 1:
+        reason = f"each of trainer.devices={trainer.world_size} looks at others"
+    elif isinstance(module.loss, Softmax):
+        reason = "loss=softmax looks at all of them at every step"
+    elif not all(items.can_wait for items in module.catalogues()):
+        reason = "those of model/items=free and content do not wait"
+    elif str(trainer.precision) in {"16-true", "bf16-true"}:
+        reason = f"trainer.precision={trainer.precision} cannot hold at which step that was"
+    elif trainer.gradient_clip_val and trainer.gradient_clip_algorithm == "value":
+        reason = "it clips gradients by their norm, not by value"
+    if reason:
+        raise ConfigError(
+            f"optimizer=lazy_adamw moves the vectors of items when they are looked at, and {reason}; choose "
+            "optimizer=adamw."
         )
 
 

@@ -34,6 +34,7 @@ TRUSTED = (
     "ltsi.objectives.",
     "ltsi.sequences.",
     "ltsi.preparation.",
+    "ltsi.training.",
     "torch.optim.",
     "pytorch_lightning.",
 )

@@ -276,9 +276,10 @@ def test_candidates_of_short_and_long_histories_fit_together(
 def test_the_targets_of_a_user_are_not_independent() -> None:
     value_N = torch.tensor([1.0, 2.0, 4.0, 7.0, 6.0])
     alone = standard_error(value_N, torch.arange(5))
-    torch.testing.assert_close(alone, value_N.std(correction=0) / 5**0.5)
+    torch.testing.assert_close(alone, value_N.std() / 5**0.5)
     # Deviations from the mean of 4 are -3, -2, 0, 3, 2: together -5, 0 and 5.
-    torch.testing.assert_close(standard_error(value_N, torch.tensor([7, 7, 9, 2, 2])), torch.tensor(50**0.5 / 5))
+    torch.testing.assert_close(standard_error(value_N, torch.tensor([7, 7, 9, 2, 2])), torch.tensor(75**0.5 / 5))
+    assert standard_error(value_N, torch.zeros(5)) == torch.inf
 
 
 def test_a_target_that_is_not_ranked_tells_nothing(make_store: Callable[..., Store]) -> None:

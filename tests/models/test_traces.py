@@ -50,7 +50,7 @@ def fitted(make_store: Callable[..., Store]) -> Traces:
 
 
 def naive(traces: Traces, group: Examples) -> Tensor:
-    shown, half_life_K = group.histories, traces.log_half_life_K.exp().tolist()
+    shown, half_life_K = group.histories, traces.half_life_K.tolist()
     rows = []
     for row, position, item in zip(group.row_E.tolist(), group.position_E.tolist(), group.item_E.tolist(), strict=True):
         now = int(shown.now_BL[row, max(position, 0)])
@@ -60,6 +60,7 @@ def naive(traces: Traces, group: Examples) -> Tensor:
             now - time
             for other, time in events
             if other < ITEMS and CATEGORIES[item] and CATEGORIES[other] == CATEGORIES[item]
+            if traces.of_items or other != item
         ]
         rows.append([np.log1p(sum(2 ** (-age / h) for age in ages)) for ages in (same, alike) for h in half_life_K])
     return torch.tensor(rows, dtype=torch.float32)
@@ -82,15 +83,24 @@ def test_traces_are_what_a_loop_over_the_events_finds(
 
 def test_half_lives_begin_between_the_gaps_and_the_span(fitted: Traces) -> None:
     # One event a day; the last two of eight are held out: the training part spans five days.
-    assert fitted.log_half_life_K.exp().tolist() == pytest.approx([DAY, DAY * 5**0.5, DAY * 5])
+    assert fitted.half_life_K.tolist() == pytest.approx([DAY, DAY * 5**0.5, DAY * 5])
 
 
 def test_half_lives_learn(fitted: Traces, make_histories: MakeHistories) -> None:
     group = examples(make_histories([0, 1, 0], n_items=ITEMS), [(0, 2, 0)])
     fitted([group]).sum().backward()
-    gradient = fitted.log_half_life_K.grad
+    gradient = fitted.change_K.grad
     assert gradient is not None
     assert bool((gradient > 0).all()), "the longer it lasts, the more is left"
+
+
+def test_weight_decay_pulls_half_lives_to_where_they_began(fitted: Traces) -> None:
+    began = fitted.half_life_K.detach()
+    optimizer = torch.optim.AdamW(fitted.parameters(), lr=0.1, weight_decay=1.0)
+    for _ in range(50):
+        fitted.change_K.grad = torch.zeros(3)
+        optimizer.step()
+    torch.testing.assert_close(fitted.half_life_K.detach(), began)
 
 
 @pytest.mark.parametrize(("users", "clock"), [([[(0, 5), (1, 5), (2, 5)]], True), ([[(0, 0), (1, 1), (2, 2)]], False)])
@@ -99,7 +109,7 @@ def test_a_log_of_one_moment_or_without_a_clock(
 ) -> None:
     traces = Traces(3, 4, of_items=True)
     traces.fit_statistics(LeaveOneOut()(make_store(*users, n_items=3, clock=clock)))
-    assert bool(torch.isfinite(traces.log_half_life_K).all())
+    assert bool(torch.isfinite(traces.half_life_K).all())
     assert bool((traces.category_J < 0).all()), "there is no such column"
 
 

@@ -8,8 +8,12 @@ import numpy as np
 import pytest
 
 from ltsi.errors import ConfigError, DataError
+from ltsi.models.click import ClickNetwork
+from ltsi.models.items import Items
+from ltsi.models.lstm import Lstm
+from ltsi.objectives.click import Click
 from ltsi.objectives.labels.behavior import Behavior
-from ltsi.objectives.labels.labels import Labelled
+from ltsi.objectives.labels.labels import Labelled, Labels
 from ltsi.objectives.labels.sampled import Sampled, uniform
 from ltsi.objectives.labels.value import Value
 from ltsi.sequences.leave_one_out import LeaveOneOut
@@ -150,3 +154,12 @@ def test_a_part_of_one_class_is_refused(make_log: MakeLog) -> None:
 def test_settings_of_sampling_are_checked(random_log: Store, settings: dict[str, object], said: str) -> None:
     with pytest.raises(ConfigError, match=said):
         Sampled(**settings).on(LeaveOneOut()(random_log))  # type: ignore[arg-type]
+
+
+@pytest.mark.parametrize(("labels", "of_items"), [(Sampled(3), False), (Behavior(("buy",)), True)])
+def test_traces_of_the_item_do_not_give_drawn_negatives_away(random_log: Store, labels: Labels, of_items: bool) -> None:
+    task = Click(labels, [4], 0.0, 2, traces=2).on(Ratio(target="all")(random_log), None)
+    model = task.model(Lstm(Items(random_log.n_items, 4), 4, 4, 1, 0.0, 0.0))
+    assert isinstance(model, ClickNetwork)
+    assert model.traces is not None
+    assert model.traces.of_items == of_items

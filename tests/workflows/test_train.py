@@ -117,11 +117,13 @@ def test_the_same_command_gives_the_same_numbers(
 
 
 @pytest.mark.parametrize("model", ["gru", "hybrid"])
-def test_rows_that_wait_are_trained_as_if_they_did_not(train: Train, model: str) -> None:
+def test_rows_that_wait_are_trained_as_if_they_did_not(train: Train, ltsi: Ltsi, model: str) -> None:
     # In some batches more items are drawn than there are, in others fewer: gradients are sparse in these only.
     drawn = ["loss=sampled_softmax", "loss.negatives=2", "batch_size=2", "trainer.max_epochs=3", "weight_average=0"]
     plain = train(model, *drawn, "hydra.run.dir=plain")
     lazy = train(model, *drawn, "optimizer=lazy_adamw")
+    ltsi("eval", "run=run")
+    assert lazy.has_evaluation("test")
     for one, other in zip(plain.epochs(), lazy.epochs(), strict=True):
         assert float(other["loss"]) == pytest.approx(float(one["loss"]), rel=1e-5)
         assert float(other["ndcg@10"]) == pytest.approx(float(one["ndcg@10"]), abs=0.01)
@@ -191,6 +193,21 @@ def test_a_training_that_early_stopping_ended_stays_ended(curve: Curve, state: S
             2,
             "optimizer=lazy_adamw moves the vectors of items when they are looked at, and each of trainer.devices=2",
         ),
+        (
+            "lstm",
+            "optimizer=lazy_adamw",
+            2,
+            "and loss=softmax looks at all of them at every step; choose optimizer=adamw",
+        ),
+        *[
+            ("lstm", f"loss=sampled_softmax optimizer=lazy_adamw {override}", 2, f"{reason}; choose optimizer=adamw")
+            for override, reason in (
+                ("model/items=free", "those of model/items=free and content do not wait"),
+                ("model/items=content", "those of model/items=free and content do not wait"),
+                ("trainer.precision=bf16-true", "trainer.precision=bf16-true cannot hold at which step that was"),
+                ("+trainer.gradient_clip_algorithm=value", "it clips gradients by their norm, not by value"),
+            )
+        ],
         ("lstn", "seed=1", 2, "there is no model 'lstn': did you mean model=lstm?"),
         ("lstm", "augmentation=[crop,maks]", 2, "there is no augmentation 'maks': did you mean augmentation=mask?"),
         ("lstm", "data=nowhere", 1, r"There is no store 'nowhere'.*ltsi prepare source="),
