@@ -115,7 +115,7 @@ def draw(rows: Sequence[Row], place: Path) -> None:
             sizes = [getattr(row, growing) for row in line]
             axes[0, column].plot(sizes, [row.training for row in line], marker="o", label=label)
             axes[1, column].plot(sizes, [row.peak for row in line], marker="o", label=label)
-        axes[1, column].set(xscale="log", xlabel=GROWING[growing], ylim=(0, None))
+        axes[1, column].set(xscale="log", yscale="log", xlabel=GROWING[growing])
         axes[0, column].set(yscale="log")
         axes[0, column].legend(fontsize="small")
     axes[0, 0].set_ylabel("µs an event, training")
