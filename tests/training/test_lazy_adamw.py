@@ -12,7 +12,7 @@ import torch
 from pytorch_lightning import Callback, LightningModule, Trainer
 from torch import Tensor, nn
 from torch.nn import functional
-from torch.optim import SGD, AdamW
+from torch.optim import SGD, AdamW, Optimizer
 
 from ltsi.losses.sampled_softmax import SampledSoftmax
 from ltsi.models.items import Items
@@ -50,6 +50,12 @@ class Problem:
         found_RD = functional.embedding(row_R, table, sparse=sparse) @ matrix
         (scale * (found_RD - self.target[row_R]).square().sum()).backward()
 
+    def learn(self, parameters: list[nn.Parameter], optimizer: Optimizer, row_R: Tensor, sparse: bool = True) -> None:
+        if isinstance(optimizer, LazyAdamW):
+            optimizer.settle(parameters[0], row_R)
+        self.back(parameters, row_R, sparse)
+        optimizer.step()
+
 
 @pytest.fixture
 def problem() -> Problem:
@@ -86,11 +92,8 @@ def test_other_momenta(problem: Problem, betas: tuple[float, float]) -> None:
     plain, lazy = problem.parameters(), problem.parameters()
     one, other = AdamW(plain, **SETTINGS, betas=betas), LazyAdamW(lazy, **SETTINGS, betas=betas)
     for row_R in problem.rows(300):
-        other.settle(lazy[0], row_R)
-        problem.back(plain, row_R, sparse=False)
-        problem.back(lazy, row_R, sparse=True)
-        one.step()
-        other.step()
+        problem.learn(plain, one, row_R, sparse=False)
+        problem.learn(lazy, other, row_R)
     other.settle_all()
     assert largest(plain[0], lazy[0]) < 2e-4
 
@@ -102,10 +105,8 @@ def test_rows_are_settled_in_one_go_or_in_several(problem: Problem) -> None:
     twin = LazyAdamW(several, **SETTINGS)
     for row_R in problem.rows(40):
         twin.settle_all()
-        for parameters, each in ((lazy, optimizer), (several, twin)):
-            each.settle(parameters[0], row_R)
-            problem.back(parameters, row_R, sparse=True)
-            each.step()
+        problem.learn(lazy, optimizer, row_R)
+        problem.learn(several, twin, row_R)
     for each in (optimizer, twin):
         each.settle_all()
     assert largest(lazy[0], several[0]) < 1e-5
@@ -115,11 +116,8 @@ def test_a_gradient_of_the_whole_table_now_and_then(problem: Problem) -> None:
     plain, lazy = problem.parameters(), problem.parameters()
     one, other = AdamW(plain, **SETTINGS), LazyAdamW(lazy, **SETTINGS)
     for number, row_R in enumerate(problem.rows(40)):
-        other.settle(lazy[0], row_R)
-        problem.back(plain, row_R, sparse=False)
-        problem.back(lazy, row_R, sparse=number % 5 > 0)
-        one.step()
-        other.step()
+        problem.learn(plain, one, row_R, sparse=False)
+        problem.learn(lazy, other, row_R, sparse=number % 5 > 0)
     other.settle_all()
     assert largest(plain[0], lazy[0]) < 5e-5
 
@@ -129,18 +127,14 @@ def test_it_goes_on_from_a_checkpoint(problem: Problem) -> None:
     optimizer = LazyAdamW(lazy, **SETTINGS)
     rows = list(problem.rows(20))
 
-    def learn(parameters: list[nn.Parameter], each: LazyAdamW, which: list[Tensor]) -> None:
-        for row_R in which:
-            each.settle(parameters[0], row_R)
-            problem.back(parameters, row_R, sparse=True)
-            each.step()
-
-    learn(lazy, optimizer, rows[:10])
+    for row_R in rows[:10]:
+        problem.learn(lazy, optimizer, row_R)
     resumed = [nn.Parameter(each.detach().clone()) for each in lazy]
     second = LazyAdamW(resumed, **SETTINGS)
     second.load_state_dict(copy.deepcopy(optimizer.state_dict()))
     for parameters, each in ((lazy, optimizer), (resumed, second)):
-        learn(parameters, each, rows[10:])
+        for row_R in rows[10:]:
+            problem.learn(parameters, each, row_R)
         each.settle_all()
     assert torch.equal(lazy[0], resumed[0])
 
