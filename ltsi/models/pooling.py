@@ -19,6 +19,7 @@ from torch import Tensor, nn
 from torch.nn import functional
 
 from ltsi.histories import Histories, RankingBatch
+from ltsi.side_by_side import side_by_side
 
 log = logging.getLogger(__name__)
 
@@ -45,6 +46,12 @@ the best or within two percent of it.
 """
 
 STEPS = 100
+
+BLOCK = 512
+"""Targets that are looked at together: their candidates stay in a processor's cache."""
+
+LEAST = -60.0
+"""Log-probabilities are no lower: a probability of zero has no logarithm to weigh."""
 
 SURELY = 2.576
 """Standard errors by which all must rank better than memory alone to be heard about what was taken,"""
@@ -130,14 +137,14 @@ class Evidence:
     """What the components say about held-out targets, on the items that can matter.
 
     Attributes:
-        score_NCK: log-probabilities of the candidates; candidate 0 is the target.
+        score_KNC: log-probabilities of the candidates, at least `LEAST`; candidate 0 is the target.
         feature_NF: what the gate sees.
         real_NC: which candidates count: the others are repetitions.
         taken_NC: which of them the user has taken, among the events that are shown.
         user_N: int64, whose target it is.
     """
 
-    score_NCK: Tensor
+    score_KNC: Tensor
     feature_NF: Tensor
     real_NC: Tensor
     taken_NC: Tensor
@@ -155,11 +162,11 @@ def collect_evidence(parts: Iterable[tuple[Sequence[Tensor], Tensor, RankingBatc
     width = max(real_BC.shape[1] for _, _, real_BC, *_ in columns)
 
     def widened(x: Tensor) -> Tensor:
-        return torch.cat([x, x.new_zeros(len(x), width - x.shape[1], *x.shape[2:])], dim=1)
+        return functional.pad(x, (0, width - x.shape[-1]))
 
     score, feature, real, taken, user = zip(*columns, strict=True)
     return Evidence(
-        torch.cat(list(map(widened, score))),
+        torch.cat(list(map(widened, score)), dim=1),
         torch.cat(feature),
         torch.cat(list(map(widened, real))),
         torch.cat(list(map(widened, taken))),
@@ -170,7 +177,7 @@ def collect_evidence(parts: Iterable[tuple[Sequence[Tensor], Tensor, RankingBatc
 def _candidates(
     scores: Sequence[Tensor], feature_BF: Tensor, batch: RankingBatch
 ) -> tuple[Tensor, Tensor, Tensor, Tensor, Tensor]:
-    """Returns score_BCK, feature_BF, real_BC, taken_BC and user_B, of what was taken last and of the best of the rest.
+    """Returns score_KBC, feature_BF, real_BC, taken_BC and user_B, of what was taken last and of the best of the rest.
 
     A target of nobody known counts as the only one of its user.
     """
@@ -195,11 +202,11 @@ def _candidates(
     repeated_BC = torch.cat([item_BC[:, :1] < 0, item_BC[:, 1:] == item_BC[:, :-1]], dim=1)
     real_BC = ~repeated_BC & (item_BC != target_B1) & ~hidden_BI.gather(1, item_BC)
     item_BC, real_BC = torch.cat([target_B1, item_BC], 1), torch.cat([torch.ones_like(real_BC[:, :1]), real_BC], 1)
-    score_BCK = torch.stack([score_BI.gather(1, item_BC) for score_BI in scores], dim=2)
+    score_KBC = torch.stack([score_BI.gather(1, item_BC) for score_BI in scores])
     ranked_B = ~hidden_BI.gather(1, target_B1)[:, 0]
-    taken_BC = taken_BI.gather(1, item_BC)
+    taken_BC, score_KBC = taken_BI.gather(1, item_BC), score_KBC.clamp(min=LEAST)
     user_B = batch.index_B if batch.histories.user_B is None else batch.histories.user_B
-    return score_BCK[ranked_B], feature_BF[ranked_B], real_BC[ranked_B], taken_BC[ranked_B], user_B[ranked_B]
+    return score_KBC[:, ranked_B], feature_BF[ranked_B], real_BC[ranked_B], taken_BC[ranked_B], user_B[ranked_B]
 
 
 def choose_pool(pool: Pool, evidence: Evidence) -> None:
@@ -249,44 +256,47 @@ def _climb(pool: Pool, evidence: Evidence, memory_alone: bool) -> Tensor:
         NDCG@10 of each target in the end, `(N,)`.
     """
     seen_NF = pool.standardised(evidence.feature_NF)
-    floored_K = torch.tensor(pool.floored, device=seen_NF.device)
-    silent_K = ~torch.tensor(pool.remembering, device=seen_NF.device) & memory_alone
-    silent_NCK = evidence.taken_NC[:, :, None] & silent_K if memory_alone else None
-    n_components = len(pool.floored)
+    n_components, n_targets = len(pool.floored), len(seen_NF)
     weight_FK = torch.zeros_like(pool.weight_FK, requires_grad=pool.gated)
     bias_K = torch.full_like(pool.bias_K, _unsoftplus(3 / n_components)).requires_grad_()
     log_floor_K = torch.full_like(pool.floor_K, math.log(FLOOR)).requires_grad_()
     known_K = torch.full_like(pool.known_K, KNOWN, requires_grad=memory_alone)
-    climbing = [weight_FK, bias_K, log_floor_K, known_K]
-    optimizer = torch.optim.Adam([number for number in climbing if number.requires_grad], lr=0.05)
-    # A probability of zero has no logarithm to take a gradient of.
-    probability_NCK = evidence.score_NCK.exp()
-    log_NCK = evidence.score_NCK.clamp(min=-60.0)
-    penalty = GATE_PENALTY / len(seen_NF)
+    climbing = [number for number in (weight_FK, bias_K, log_floor_K, known_K) if number.requires_grad]
+    optimizer = torch.optim.Adam(climbing, lr=0.05)
+    blocks = [slice(start, start + BLOCK) for start in range(0, n_targets, BLOCK)]
 
-    def lead() -> Tensor:
-        """Returns how far each other candidate is ahead of the target, `(N, C - 1)`."""
-        w_NK = functional.softplus(seen_NF @ weight_FK + bias_K)
-        part_NCK = torch.where(floored_K, (probability_NCK + log_floor_K.exp()).log(), log_NCK)
-        if silent_NCK is not None:
-            part_NCK = torch.where(silent_NCK, known_K, part_NCK)
-        score_NC = (part_NCK @ w_NK[..., None]).squeeze(2)
-        return score_NC[:, 1:] - score_NC[:, :1]
+    def lead(rows: slice) -> Tensor:
+        """Returns how far each other candidate is ahead of the target, `(R, C - 1)`."""
+        w_RK = functional.softplus(seen_NF[rows] @ weight_FK + bias_K)
+        score_RC = torch.zeros_like(evidence.real_NC[rows], dtype=w_RK.dtype)
+        for place, (floored, remembers) in enumerate(zip(pool.floored, pool.remembering, strict=True)):
+            part_RC = evidence.score_KNC[place, rows]
+            if floored:
+                part_RC = (part_RC.exp() + log_floor_K[place].exp()).log()
+            if memory_alone and not remembers:
+                part_RC = torch.where(evidence.taken_NC[rows], known_K[place], part_RC)
+            score_RC = score_RC + w_RK[:, place, None] * part_RC
+        return score_RC[:, 1:] - score_RC[:, :1]
+
+    def uphill(rows: slice) -> tuple[Tensor, ...]:
+        """Returns the gradients of the summed smooth gain, less its share of the gate's penalty."""
+        above_RC = torch.sigmoid(lead(rows) / SMOOTHNESS) * evidence.real_NC[rows, 1:]
+        penalty = GATE_PENALTY * len(above_RC) / n_targets * weight_FK.square().sum()
+        gain = (1.0 / (2.0 + above_RC.sum(1)).log2()).sum() - penalty
+        return torch.autograd.grad(gain, climbing, materialize_grads=True)
 
     with torch.enable_grad():
         for _ in range(STEPS):
-            above_NC = torch.sigmoid(lead() / SMOOTHNESS) * evidence.real_NC[:, 1:]
-            gain = (1.0 / (2.0 + above_NC.sum(1)).log2()).mean()
-            loss = penalty * weight_FK.square().sum() - gain
-            optimizer.zero_grad()
-            loss.backward()
+            for number, grads in zip(climbing, zip(*side_by_side(uphill, blocks), strict=True), strict=True):
+                number.grad = -torch.stack(grads).sum(0) / n_targets
             optimizer.step()
     pool.weight_FK, pool.bias_K = weight_FK.detach(), bias_K.detach()
-    pool.floor_K = torch.where(floored_K, log_floor_K.detach().exp(), 0.0)
+    pool.floor_K = torch.where(torch.tensor(pool.floored, device=bias_K.device), log_floor_K.detach().exp(), 0.0)
     pool.known_K = known_K.detach()
     pool.memory_alone.fill_(memory_alone)
     with torch.no_grad():
-        rank_N = 1.0 + (lead().sign().add(1.0).div(2.0) * evidence.real_NC[:, 1:]).sum(1)
+        ahead = [(lead(rows).sign().add(1.0).div(2.0) * evidence.real_NC[rows, 1:]).sum(1) for rows in blocks]
+    rank_N = 1.0 + torch.cat(ahead)
     return torch.where(rank_N <= 10, 1.0 / (1.0 + rank_N).log2(), 0.0)
 
 

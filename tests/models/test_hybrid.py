@@ -169,6 +169,27 @@ def test_without_a_gate_the_weights_are_the_same_for_everybody(split: Split) -> 
     assert np.ptp(weights(model, split), axis=0).max() < 1e-6
 
 
+class Learnt(Follows):
+    """Would learn: nothing is left to others below what it says."""
+
+    learns = True
+
+
+def test_networks_alone_are_weighed_without_floors(split: Split) -> None:
+    model = calibrated(split, up=Learnt(1, range(30)), down=Learnt(-1, range(30, ITEMS)))
+    assert (model.pool.floor_K == 0).all()
+    assert ndcg(model, split) > 0.95
+
+
+def test_how_many_targets_are_looked_at_together_changes_nothing(split: Split, monkeypatch: pytest.MonkeyPatch) -> None:
+    whole = calibrated(split, up=Follows(1), down=Follows(-1), noise=Noise())
+    monkeypatch.setattr("ltsi.models.pooling.BLOCK", 7)
+    in_pieces = calibrated(split, up=Follows(1), down=Follows(-1), noise=Noise())
+    for name, number in whole.pool.state_dict().items():
+        torch.testing.assert_close(in_pieces.pool.state_dict()[name], number, rtol=1e-3, atol=1e-3)
+    assert whole.pool.weight_FK.abs().max() > 0.1
+
+
 class Past(InterestModel):
     """Remembers: what was taken comes back, the oldest most of all."""
 
@@ -268,7 +289,7 @@ def test_candidates_of_short_and_long_histories_fit_together(
         ([model(batch.histories).log_softmax(1) for model in (Past(), transitions)], torch.zeros(2, 1), batch)
         for batch in (asked([1, 2], [4, 4, 5, 1, 2, 8]), asked([1, 3], []))
     )
-    assert len(evidence.score_NCK) == len(evidence.real_NC) == len(evidence.taken_NC) == 4
+    assert evidence.score_KNC.shape[1] == len(evidence.real_NC) == len(evidence.taken_NC) == 4
     taken = (evidence.taken_NC & evidence.real_NC).sum(1).tolist()
     assert taken == [1, 5, 1, 0], "item 1 of the first is hidden; 4 counts once; the target of the third was taken"
 
