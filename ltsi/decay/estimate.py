@@ -66,7 +66,8 @@ def fit_statistics(
     rows, remarks = own.rows, []
     if options.replicates:
         rows = add_partial_pooling(rows, parents, options.confidence)
-        remarks = [*explained_floors(pooled.rows[0], statistics), *mixed_rates(rows, statistics)]
+        family = family_of(options.estimator)
+        remarks = [*explained_floors(pooled.rows[0], statistics), *mixed_rates(rows, statistics, family)]
         if own.contest and pooled.contest and all(row.aic for row in rows):
             remarks += false_tail(own.contest, pooled.contest)
     contests = own.contest, pooled.contest

@@ -28,10 +28,12 @@ class Family:
         name: name in configs.
         terms: from returns, exposure and mean hazard, each `(P, B)`, to the objective, its derivative by the mean
             hazard and its expected curvature, each `(P, B)`.
+        variance: of the returns per unit of exposure, from the mean hazard.
     """
 
     name: str
     terms: Callable[[Floats, Floats, Floats], Terms]
+    variance: Callable[[Floats], Floats]
 
 
 def _poisson(returns: Floats, exposure: Floats, mean: Floats) -> Terms:
@@ -56,11 +58,11 @@ def _least_squares(returns: Floats, exposure: Floats, mean: Floats) -> Terms:
     return -0.5 * weight * error**2, weight * error, weight
 
 
-POISSON = Family("poisson", _poisson)
+POISSON = Family("poisson", _poisson, lambda mean: mean)
 """Piecewise-exponential survival (Holford 1980, "The analysis of rates and survivorship using log-linear models")."""
 
-BINOMIAL = Family("binomial", _binomial)
+BINOMIAL = Family("binomial", _binomial, lambda mean: mean * (1.0 - np.minimum(mean, _CERTAIN)))
 """Exposure counted in trials, each of which returns with chance `h̄_b`."""
 
-LEAST_SQUARES = Family("least_squares", _least_squares)
+LEAST_SQUARES = Family("least_squares", _least_squares, lambda mean: mean)
 """Non-linear least squares of the observed hazard, each bin weighted by its exposure."""

@@ -6,6 +6,7 @@ import numpy as np
 from numpy.typing import NDArray
 from scipy import stats
 
+from ltsi.decay.families import Family
 from ltsi.decay.forms import Floats
 from ltsi.decay.pairs import Pairs
 
@@ -13,24 +14,25 @@ LEAST_EXPECTED = 5.0
 """Bins are merged until each expects this many returns: with fewer, chi-squared is not chi-squared (Cochran 1954)."""
 
 
-def dispersion(pairs: Pairs, hazard: Floats) -> Floats:
-    """Returns by how much the counts of groups of users scatter more than Poisson's, `(N,)`.
+def dispersion(pairs: Pairs, hazard: Floats, family: Family) -> Floats:
+    """Returns by how much the counts of groups of users scatter more than chance would have it, `(N,)`.
 
-    The robust variance of the rate of returns over its Poisson variance: squared residuals of the groups over their
-    expectation. It is 1 where users do not differ and returns do not come in series.
+    The robust variance of the rate of returns over the family's: squared residuals of the groups over the variance
+    that is expected of them. It is 1 where users do not differ and returns do not come in series.
 
     Args:
         pairs: the statistics by entity and group.
         hazard: `(N, B)`, fitted mean hazards.
+        family: whether returns are counted in time or among trials.
     """
-    expected = pairs.expected(hazard)
-    squares, total = pairs.by_entity((pairs.returns - expected) ** 2), pairs.by_entity(expected)
+    squares = pairs.by_entity((pairs.returns - pairs.expected(hazard)) ** 2)
+    total = pairs.by_entity(pairs.expected(family.variance(hazard)))
     count = np.bincount(pairs.entity, minlength=pairs.n_entities)
     ratio: Floats = squares / np.where(total > 0, total, 1.0) * count / np.maximum(count - 1, 1)
     return ratio
 
 
-def goodness_of_fit(returns: Floats, expected: Floats, n_parameters: int, scale: Floats) -> Floats:
+def goodness_of_fit(returns: Floats, expected: Floats, variance: Floats, n_parameters: int, scale: Floats) -> Floats:
     """Tests whether the observed returns follow the fitted curve.
 
     Pearson's chi-squared over age bins, merged until each expects LEAST_EXPECTED returns, divided by the dispersion
@@ -39,6 +41,7 @@ def goodness_of_fit(returns: Floats, expected: Floats, n_parameters: int, scale:
     Args:
         returns: `(N, B)`, observed.
         expected: `(N, B)`, fitted.
+        variance: `(N, B)`, of the returns, as the family has it.
         n_parameters: parameters that were fitted.
         scale: `(N,)`, the dispersion; less than 1 counts as 1.
 
@@ -48,10 +51,10 @@ def goodness_of_fit(returns: Floats, expected: Floats, n_parameters: int, scale:
     place = _merged(expected)
     found = np.ones(len(returns))
     for at, part in enumerate(place):
-        seen, wanted = np.bincount(part, returns[at]), np.bincount(part, expected[at])
+        seen, wanted, spread = (np.bincount(part, each[at]) for each in (returns, expected, variance))
         freedom = len(seen) - n_parameters
-        if freedom >= 1 and np.all(wanted > 0):
-            statistic = float(((seen - wanted) ** 2 / wanted).sum()) / max(float(scale[at]), 1.0)
+        if freedom >= 1 and np.all(spread > 0):
+            statistic = float(((seen - wanted) ** 2 / spread).sum()) / max(float(scale[at]), 1.0)
             found[at] = stats.chi2.sf(statistic, freedom)
     return found
 

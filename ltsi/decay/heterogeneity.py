@@ -5,6 +5,7 @@ from __future__ import annotations
 import numpy as np
 
 from ltsi.decay.contest import Contest
+from ltsi.decay.families import Family
 from ltsi.decay.forms import FORMS
 from ltsi.decay.frailty import fit_frailty
 from ltsi.decay.likelihood import maximise
@@ -23,7 +24,8 @@ def explained_floors(pooled: EntityDecay, statistics: ReturnStatistics) -> list[
     """Says whether differences between users explain the floor of all entities together.
 
     The exponential with and without a floor is fitted twice, to users who are alike and to users who differ by a gamma
-    factor. A floor that is there only if users are taken to be alike is no floor.
+    factor, by Poisson's likelihood, which frailty is made of. A floor that is there only if users are taken to be alike
+    is no floor.
 
     Args:
         pooled: the row of all entities taken as one.
@@ -49,19 +51,20 @@ def explained_floors(pooled: EntityDecay, statistics: ReturnStatistics) -> list[
     return [f"All together: the floor stays when users may differ; {told}."]
 
 
-def mixed_rates(rows: list[EntityDecay], statistics: ReturnStatistics) -> list[str]:
+def mixed_rates(rows: list[EntityDecay], statistics: ReturnStatistics, family: Family) -> list[str]:
     """Says whether differences between entities explain the floor of all of them together.
 
     Args:
         rows: rows of all entities, with the criteria of the exponential with and without a floor.
         statistics: the statistics.
+        family: of these criteria.
     """
     fitted = [at for at, row in enumerate(rows) if {"exponential", "exponential_floor"} <= set(row.aic)]
     if len(fitted) < 2:
         return []
     returns, exposure = (total[0].sum(0, keepdims=True) for total in statistics.totals(np.array(fitted)))
     plain, floored = (
-        float(maximise(FORMS[name], returns, exposure, statistics.edges).aic()[0])
+        float(maximise(FORMS[name], returns, exposure, statistics.edges, family=family).aic()[0])
         for name in ("exponential", "exponential_floor")
     )
     apart = [sum(rows[at].aic[name] for at in fitted) for name in ("exponential", "exponential_floor")]

@@ -151,7 +151,9 @@ def fit_implied(curves: ImpliedCurves, labels: Sequence[str], options: FitOption
     Args:
         curves: the curves of E entities.
         labels: label of each entity.
-        options: its form, of several the one with the lowest AIC; its bootstrap is over groups of histories.
+        options: its form, of several the one with the lowest AIC on all entities taken as one: curves that hardly
+            scatter say more of the form than the criterion knows from the few histories of an entity. Its bootstrap is
+            over groups of histories.
 
     Returns:
         All entities taken as one, and each entity; only the first where there is one entity.
@@ -170,6 +172,8 @@ def fit_implied(curves: ImpliedCurves, labels: Sequence[str], options: FitOption
             continue
         returned_GN, exposed_GN = left_GPN[:, p] * width_N, count_GP[:, p, None] * width_N
         rows[p] = _fit(row, names, returned_GN, exposed_GN, curves.edges, weights_RG, options.confidence)
+        if p == 0:
+            names = [str(rows[0].form)]
     return rows
 
 

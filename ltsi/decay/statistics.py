@@ -142,7 +142,8 @@ def age_edges(session_gap_days: float, longest_days: float) -> Floats:
         longest_days: the longest age that can be observed, more than the session gap.
     """
     reach = longest_days - session_gap_days
-    finest = min(max(session_gap_days / 8, reach * 1e-4), reach / _BINS)
+    # A bin that is wide beside the age at which it begins hides the fall of a power law from the quadrature.
+    finest = min(max(session_gap_days / 8, reach * 1e-4), session_gap_days, reach / _BINS)
     return session_gap_days + np.concatenate([[0.0], np.geomspace(finest, reach, _BINS)])
 
 

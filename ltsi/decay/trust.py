@@ -43,8 +43,8 @@ def add_trust(
         returns, exposure = (total[0] for total in statistics.totals(codes))
         fit = fits[name].of(places)
         mean = form.mean_hazard(fit.theta, statistics.edges)[0]
-        scale = dispersion(Pairs.of(statistics, codes), mean)
-        fit_p = goodness_of_fit(returns, exposure * mean, len(form.parameters), scale)
+        scale, variance = dispersion(Pairs.of(statistics, codes), mean, family), exposure * family.variance(mean)
+        fit_p = goodness_of_fit(returns, exposure * mean, variance, len(form.parameters), scale)
         ends = None
         if options.estimator in LIKELIHOODS and has_half_life(form):
             ends = profile_interval(form, fit, returns, exposure, statistics.edges, options.confidence, scale, family)

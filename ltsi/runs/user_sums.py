@@ -87,10 +87,26 @@ def _of_examples(ledger: Ledger, entry: Entry, names: Sequence[str]) -> tuple[Fl
             value_M[m] = np.mean([auc(label_N, probability_N) for probability_N in probability_SN])
             denominator_MU[m] = 0
             continue
-        numerator_MU[m] = np.add.reduceat(np.mean([each.numerator_N for each in whole], axis=0), first)
-        denominator_MU[m] = np.add.reduceat(np.mean([each.denominator_N for each in whole], axis=0), first)
+        numerator_SU = np.stack([np.add.reduceat(each.numerator_N, first) for each in whole])
+        denominator_SU = np.stack([np.add.reduceat(each.denominator_N, first) for each in whole])
+        numerator_MU[m], denominator_MU[m] = _mean_of_ratios(numerator_SU, denominator_SU)
         value_M[m] = _ratio(numerator_MU[m].sum(), denominator_MU[m].sum())
     return value_M, numerator_MU, denominator_MU
+
+
+def _mean_of_ratios(numerator_SU: Floats, denominator_SU: Floats) -> tuple[Floats, Floats]:
+    """Returns sums over users whose ratio is the mean of the seeds' ratios, `(U,)` each.
+
+    Where each seed divides by something else (precision), a user adds what that user adds to the mean of the ratios to
+    first order (the delta method): resampled users then move the one as they move the other.
+    """
+    if (denominator_SU == denominator_SU[0]).all():
+        return numerator_SU.mean(axis=0), denominator_SU[0]
+    whole_S1 = denominator_SU.sum(axis=1, keepdims=True)
+    ratio_S1 = _ratio(numerator_SU.sum(axis=1, keepdims=True), whole_S1)
+    share_U = _ratio(denominator_SU, whole_S1).mean(axis=0)
+    further_U = _ratio(numerator_SU - ratio_S1 * denominator_SU, whole_S1).mean(axis=0)
+    return further_U + ratio_S1.mean() * share_U, share_U
 
 
 def _of_forecasts(ledger: Ledger, entry: Entry, names: Sequence[str]) -> tuple[Floats, Floats, Floats]:

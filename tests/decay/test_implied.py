@@ -57,6 +57,16 @@ def test_the_rate_of_a_model_that_fades_is_found(make_histories: MakeHistories, 
         assert one.half_life_low_days == pytest.approx(one.half_life_days, rel=0.01)
 
 
+def test_an_entity_has_the_form_of_all(make_histories: MakeHistories) -> None:
+    """By a few histories of its own no criterion would pay for the floor that is plain in every one of them."""
+    batches = [make_histories([0, 1], [2], [3, 3, 0], n_items=4)] * 11
+    edges = implied_edges(100.0)
+    curves = implied_curves(fading(0.05, 0.1), batches, np.arange(4), 4, edges)
+    for one in fit_implied(curves, list("abcd"), FitOptions(form="simple", replicates=0)):
+        assert one.form == "exponential_floor"
+        assert one.half_life_days == pytest.approx(np.log(2) / 0.05, rel=0.02)
+
+
 @pytest.fixture
 def mixed(make_histories: MakeHistories) -> ImpliedCurves:
     """A model that forgets every second batch ten times as fast."""

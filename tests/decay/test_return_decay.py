@@ -28,10 +28,31 @@ def test_only_the_training_part_is_read(make_store: MakeStore) -> None:
     assert (found.visits, found.returns) == (4, 2)
 
 
-def test_a_user_with_later_events_is_not_watched_beyond_training(make_store: MakeStore) -> None:
+def test_a_user_with_later_events_is_watched_until_the_first_of_them(make_store: MakeStore) -> None:
     store = make_store([(0, 0.0), (0, 2.0), (0, 4.0), (0, 6.0)], [(0, 1.0), (0, 9.0)])
     split = LeaveOneOut()(store)
-    assert observation_end(split, split.training_end_time()).tolist() == [2 * DAY, 9 * DAY]
+    assert observation_end(split, split.training_end_time()).tolist() == [4 * DAY, 9 * DAY]
+
+
+def test_leaving_events_out_bends_the_rate_little(make_store: MakeStore) -> None:
+    """Windows that end at a visit of their own make short histories fade 17 % too slowly."""
+    generator, rate, users = np.random.default_rng(5), 0.03, []
+    for _ in range(3000):
+        visits: list[tuple[int, float]] = []
+        for entity in range(5):
+            now = generator.uniform(0, 200)
+            while now < 200 and (visits or generator.random() > 0.4):
+                visits.append((entity, now))
+                used = generator.exponential() * rate / 0.04
+                now += 0.5 - np.log1p(-used) / rate if used < 1 else np.inf
+        users.append(sorted(visits, key=lambda visit: visit[1]) or [(0, 0.0)])
+    store, options = make_store(*users), FitOptions(form="exponential", replicates=0)
+    found = [
+        fit_return_decay(split, np.arange(10), [str(each) for each in range(10)], options).pooled.rate_per_day
+        for split in (whole(store), LeaveOneOut()(store))
+    ]
+    assert found[0] == pytest.approx(rate, rel=0.05)
+    assert found[1] == pytest.approx(found[0], rel=0.12)
 
 
 def test_with_one_clock_everybody_is_watched_until_the_cut(make_store: MakeStore) -> None:

@@ -6,6 +6,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 from numpy.typing import NDArray
 
+from ltsi.decay.forms import FORMS
+from ltsi.decay.likelihood import maximise
 from ltsi.decay.statistics import GROUPS, MAX_USERS, ReturnStatistics, age_edges, collect
 from ltsi.sequences.split import Split, Targets, TrainingBlock
 from ltsi.store import Store
@@ -134,3 +136,14 @@ def test_edges_run_from_the_session_gap_to_the_longest_age() -> None:
         assert edges[0] == gap
         assert edges[-1] == pytest.approx(longest)
         assert np.all(np.diff(edges) > 0)
+
+
+@pytest.mark.parametrize("minutes", [1.4, 15.0, 720.0])
+def test_bins_are_narrow_beside_the_age_at_which_they_begin(minutes: float) -> None:
+    """Or quadrature does not see how a power law falls inside them: expected counts give the exponent back exactly."""
+    edges, exponent = age_edges(minutes / 1440, 1000.0), 1.3
+    passed = edges ** (1 - exponent) / (1 - exponent)
+    exposure = np.full((1, len(edges) - 1), 1e6)
+    returns = exposure * 0.02 * np.diff(passed) / np.diff(edges)
+    found = maximise(FORMS["power"], returns, exposure, edges)
+    assert np.exp(found.theta[0, 0]) == pytest.approx(exponent, rel=1e-4)

@@ -5,10 +5,10 @@ from typing import Any
 import numpy as np
 import pytest
 from numpy.typing import NDArray
-from scipy import integrate, stats
+from scipy import integrate, sparse, stats
 
 from ltsi.decay.estimate import fit_statistics
-from ltsi.decay.families import POISSON
+from ltsi.decay.families import BINOMIAL, POISSON
 from ltsi.decay.forms import FORMS, LN2, has_half_life
 from ltsi.decay.frailty import fit_frailty, marginal
 from ltsi.decay.goodness import dispersion, goodness_of_fit
@@ -174,11 +174,25 @@ def test_goodness_of_fit_is_uniform_under_the_truth_and_small_beside_it() -> Non
     generator = np.random.default_rng(0)
     expected = np.tile(np.geomspace(0.2, 40, 50), (400, 1))
     returns = generator.poisson(expected).astype(float)
-    found = goodness_of_fit(returns, expected, 0, np.ones(400))
+    found = goodness_of_fit(returns, expected, expected, 0, np.ones(400))
     assert stats.kstest(found, "uniform").pvalue > 0.01
-    wrong = goodness_of_fit(returns, expected[:, ::-1], 0, np.ones(400))
+    wrong = goodness_of_fit(returns, expected[:, ::-1], expected[:, ::-1], 0, np.ones(400))
     assert wrong.max() < 1e-6
-    assert goodness_of_fit(returns[:1] * 0, expected[:1] * 0, 0, np.ones(1)).tolist() == [1.0]
+    assert goodness_of_fit(returns[:1] * 0, expected[:1] * 0, expected[:1] * 0, 0, np.ones(1)).tolist() == [1.0]
+
+
+def test_trials_scatter_less_than_counts_in_time() -> None:
+    generator, edges = np.random.default_rng(2), np.arange(13.0)
+    trials, chance = generator.integers(20, 60, (500, 12)), np.linspace(0.8, 0.3, 12)
+    returns = generator.binomial(trials, chance).astype(float)
+    ended, returned, partial = (sparse.csc_array(part.reshape(-1, 1)) for part in (returns * 0, returns, trials * 1.0))
+    one = np.array([500])
+    statistics = ReturnStatistics(edges, ended, returned, partial, one, one, 500, 500)
+    found = [float(dispersion(Pairs.of(statistics, ALL), chance[None], family)[0]) for family in (BINOMIAL, POISSON)]
+    assert found == pytest.approx([1.0, 0.42], abs=0.12)
+    fit_p = goodness_of_fit(returns, trials * chance, trials * BINOMIAL.variance(chance), 0, np.ones(500))
+    assert stats.kstest(fit_p, "uniform").pvalue > 0.01
+    assert goodness_of_fit(returns, trials * chance, trials * chance, 0, np.ones(500)).mean() > 0.8
 
 
 def test_dispersion_is_one_without_and_more_with_differing_users() -> None:
@@ -188,7 +202,7 @@ def test_dispersion_is_one_without_and_more_with_differing_users() -> None:
         returns, exposure = (total[0] for total in statistics.totals())
         theta = maximise(EXPONENTIAL, returns, exposure, statistics.edges).theta
         hazard = EXPONENTIAL.mean_hazard(theta, statistics.edges)[0]
-        found.append(float(dispersion(Pairs.of(statistics, ALL), hazard)[0]))
+        found.append(float(dispersion(Pairs.of(statistics, ALL), hazard, POISSON)[0]))
     assert found[0] == pytest.approx(1.0, abs=0.12)
     assert found[1] > 1.3
 

@@ -82,6 +82,19 @@ def test_seeds_are_averaged_and_other_models_may_divide_by_else(make_clicks: Mak
     np.testing.assert_allclose(replicates[:, 1 - lstm, 0], drawn[:, 1] / drawn[:, 0])
 
 
+def test_a_metric_of_several_seeds_is_the_mean_of_theirs(make_clicks: MakeRun, tmp_path: Path) -> None:
+    """Also where each divides by something else: a seed that calls nearly everything positive does not drown others."""
+    probability_SN = [[0.9, 0.1, 0.1, 0.1, 0.1], [0.9, 0.9, 0.9, 0.9, 0.9]]
+    for name, probability in zip(("a", "bb"), probability_SN):
+        make_clicks(name, probability)
+    sums = user_sums(only(tmp_path), ["precision"])
+    assert sums.value_EM[0, 0] == pytest.approx((1 / 1 + 2 / 5) / 2)
+    # User b counts twice: two more examples called positive by the second seed alone, one of them rightly.
+    weight_U = np.array([1.0, 2.0])
+    moved = (sums.numerator_EMU[0, 0] @ weight_U) / (sums.denominator_EMU[0, 0] @ weight_U)
+    assert moved == pytest.approx((1 / 1 + 3 / 7) / 2, abs=0.02)
+
+
 def test_users_keep_their_place_and_other_examples_are_refused(make_clicks: MakeRun, tmp_path: Path) -> None:
     make_clicks("a", [0.9, 0.1, 0.2, 0.3, 0.4])
     make_clicks("z", [0.9, 0.1, 0.2, 0.3, 0.4], "gru")
