@@ -39,7 +39,7 @@ def side_by_side(task: Callable[[Part], Answer], parts: Sequence[Part]) -> list[
         with torch.set_grad_enabled(learning), torch.autocast("cpu", dtype, enabled=mixed):
             return task(part)
 
-    return list(_pool(workers).map(as_here, parts))
+    return list(_pool(torch.get_num_threads()).map(as_here, parts))
 
 
 @cache

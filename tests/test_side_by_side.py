@@ -42,6 +42,14 @@ def test_one_thread_and_one_part_stay_where_they_are() -> None:
     assert side_by_side(lambda _: threading.get_ident(), [0, 1, 2]) == [here] * 3
 
 
+def test_parts_of_any_number_have_the_same_threads() -> None:
+    torch.set_num_threads(5)
+    found: set[int] = set()
+    for parts in range(2, 9):
+        found |= {*side_by_side(lambda _: threading.get_ident(), range(parts))}
+    assert len(found) <= 5
+
+
 def test_a_failure_is_raised() -> None:
     def fail(part: int) -> None:
         if part == 1:

@@ -14,6 +14,9 @@ from torch import Tensor
 
 from ltsi.side_by_side import side_by_side
 
+GRADIENTS = 2**28
+"""Numbers in the gradients of the vectors, one of each thread, that are held at a time: 1 GB of float32."""
+
 
 class BlockLoss(ABC):
     """A loss of positions by their logits."""
@@ -55,8 +58,9 @@ class _Blocked(torch.autograd.Function):
         needs_grad = any(ctx.needs_input_grad)
         grad_NE = torch.empty_like(state_NE) if needs_grad else None
         grad_N = None if own_N is None else torch.empty_like(own_N)
-        # On a CPU each thread takes its own stretch of positions.
-        n_stretches = max(1, min(torch.get_num_threads(), -(-len(state_NE) // block)))
+        # On a CPU each thread takes its own stretch of positions, and adds up a gradient of all vectors.
+        most = max(1, GRADIENTS // vector_UE.numel())
+        n_stretches = max(1, min(torch.get_num_threads(), most, -(-len(state_NE) // block)))
         stretches = torch.arange(len(state_NE)).tensor_split(n_stretches if state_NE.device.type == "cpu" else 1)
         parts = [slice(int(rows[0]), int(rows[-1]) + 1) for rows in stretches if len(rows)]
 
@@ -65,8 +69,10 @@ class _Blocked(torch.autograd.Function):
 
         done = side_by_side(sweep, parts)
         if grad_NE is not None:
-            grad_UE = sum((part_UE for _, part_UE in done if part_UE is not None), start=torch.zeros(()))
-            ctx.save_for_backward(grad_NE, torch.zeros_like(vector_UE) if not done else grad_UE, grad_N)
+            parts_UE = [part_UE for _, part_UE in done if part_UE is not None] or [torch.zeros_like(vector_UE)]
+            for part_UE in parts_UE[1:]:
+                parts_UE[0] += part_UE
+            ctx.save_for_backward(grad_NE, parts_UE[0], grad_N)
         total = sum((part for part, _ in done), start=state_NE.new_zeros((), dtype=torch.float64))
         return total.to(state_NE.dtype)
 

@@ -8,20 +8,21 @@ from __future__ import annotations
 
 from abc import ABC, abstractmethod
 from collections.abc import Iterable
-from typing import Any, ClassVar
+from typing import ClassVar
 
 import torch
-from torch import Tensor, nn
+from torch import Tensor
 
 from ltsi.intensity.series import IntensitySeries
 from ltsi.losses.intensity import IntensityLoss
+from ltsi.models.fitted import Fitted
 from ltsi.windows import Points, Windows
 
 COVERAGE = 0.9
 """Share of what comes that an interval is to hold."""
 
 
-class Forecaster(nn.Module, ABC):
+class Forecaster(Fitted, ABC):
     """Forecasts on the scale `log(1 + x)`: a mean, a median and an interval.
 
     Like an `InterestModel` it learns in up to three ways: statistics fitted on the training part (`fit_statistics`),
@@ -97,11 +98,3 @@ class Forecaster(nn.Module, ABC):
             ]
         )
         self.offset_2H = offset_2H.to(self.offset_2H)
-
-    def _load_from_state_dict(self, state_dict: dict[str, Any], prefix: str, *args: Any) -> None:
-        # Statistics have the shape the training data gave them, which a freshly built model cannot know.
-        for name, buffer in self._buffers.items():
-            stored = state_dict.get(prefix + name)
-            if buffer is not None and stored is not None and buffer.shape != stored.shape:
-                self._buffers[name] = torch.empty_like(stored, device=buffer.device)
-        super()._load_from_state_dict(state_dict, prefix, *args)

@@ -7,19 +7,19 @@ from __future__ import annotations
 
 from abc import ABC, abstractmethod
 from collections.abc import Iterable
-from typing import TYPE_CHECKING, Any, ClassVar
+from typing import TYPE_CHECKING, ClassVar
 
-import torch
-from torch import Tensor, nn
+from torch import Tensor
 
 from ltsi.histories import Histories, RankingBatch, TrainingBatch
 from ltsi.losses.next_item import NextItemLoss
+from ltsi.models.fitted import Fitted
 
 if TYPE_CHECKING:
     from ltsi.sequences.split import Split
 
 
-class InterestModel(nn.Module, ABC):
+class InterestModel(Fitted, ABC):
     """A distribution over the next item.
 
     A model may learn in three ways, and in this order: statistics counted once on the training part
@@ -86,11 +86,3 @@ class InterestModel(nn.Module, ABC):
 
     def calibrate(self, batches: Iterable[RankingBatch]) -> None:
         """Chooses mixing parameters for ranking on validation events."""
-
-    def _load_from_state_dict(self, state_dict: dict[str, Any], prefix: str, *args: Any) -> None:
-        # Statistics have the shape the training data gave them, which a freshly built model cannot know.
-        for name, buffer in self._buffers.items():
-            stored = state_dict.get(prefix + name)
-            if buffer is not None and stored is not None and buffer.shape != stored.shape:
-                self._buffers[name] = torch.empty_like(stored, device=buffer.device)
-        super()._load_from_state_dict(state_dict, prefix, *args)

@@ -14,7 +14,7 @@ from torch import Tensor, nn
 
 from ltsi.histories import Histories
 from ltsi.models.items import Items
-from ltsi.models.layers import Dropout
+from ltsi.models.layers import Dropout, two_layers
 from ltsi.models.network import Encoder
 from ltsi.models.one_view import OneView
 from ltsi.models.scan import linear_scan
@@ -73,9 +73,7 @@ class LruBlock(nn.Module):
     def __init__(self, dim: int, dropout: float) -> None:
         super().__init__()
         self.unit = LinearRecurrentUnit(dim, 2 * dim)
-        self.network = nn.Sequential(
-            nn.Linear(dim, 4 * dim), nn.GELU(), Dropout(dropout), nn.Linear(4 * dim, dim), Dropout(dropout)
-        )
+        self.network = two_layers(dim, 4 * dim, nn.GELU(), dropout)
         self.dropout = Dropout(dropout)
         self.unit_norm, self.network_norm = nn.LayerNorm(dim), nn.LayerNorm(dim)
 
@@ -94,6 +92,8 @@ class LruEncoder(Encoder):
         layers: number of blocks.
         dropout: dropout inside the blocks.
     """
+
+    compiles = False
 
     def __init__(self, dim: int, layers: int, dropout: float) -> None:
         super().__init__()

@@ -29,6 +29,8 @@ class LstmAttentionEncoder(Encoder):
         dropout: dropout between layers, on attention weights and on the output.
     """
 
+    compiles = False
+
     def __init__(self, dim: int, hidden: Sequence[int], dropout: float) -> None:
         super().__init__()
         if not hidden:

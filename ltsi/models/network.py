@@ -9,6 +9,7 @@ from __future__ import annotations
 from abc import ABC, abstractmethod
 from collections.abc import Sequence
 from dataclasses import replace
+from typing import ClassVar
 
 import torch
 from torch import Tensor, nn
@@ -25,7 +26,14 @@ from ltsi.sequences.split import Split
 
 
 class Encoder(nn.Module, ABC):
-    """Turns an embedded history into a state at each position: one view of the user."""
+    """Turns an embedded history into a state at each position: one view of the user.
+
+    Attributes:
+        compiles: whether torch compiles it, once for all lengths: it refuses recurrent layers, and takes a loop over
+            positions apart anew for each length.
+    """
+
+    compiles: ClassVar[bool] = True
 
     @abstractmethod
     def forward(self, x_BLD: Tensor, histories: Histories) -> Tensor:

@@ -32,6 +32,8 @@ class RecurrentEncoder(Encoder):
 
     layer: ClassVar[type[nn.LSTM] | type[nn.GRU] | type[nn.RNN]]
 
+    compiles = False
+
     def __init__(self, dim: int, hidden: int, layers: int, dropout: float) -> None:
         super().__init__()
         self.layers = nn.ModuleList(self.layer(hidden if i else dim, hidden, batch_first=True) for i in range(layers))

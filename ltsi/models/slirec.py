@@ -43,6 +43,8 @@ class SpanLstmEncoder(Encoder):
         log_gap: the scale of gaps and spans.
     """
 
+    compiles = False
+
     def __init__(self, dim: int, hidden: int, dropout: float, log_gap: LogGap) -> None:
         super().__init__()
         self.log_gap = log_gap

@@ -98,7 +98,7 @@ class TimeLstmLayer(nn.Module):
 
 
 class TimeLstmEncoder(Encoder):
-    """Stacked time-aware LSTM layers; the answer also sees how long ago the last event was.
+    """Stacked time-aware LSTM layers: they see the gaps between events; the wait for the answer is `model.wait`.
 
     Args:
         dim: width D of the item vectors.
@@ -106,6 +106,8 @@ class TimeLstmEncoder(Encoder):
         layers: stacked layers.
         dropout: dropout between layers and on the output.
     """
+
+    compiles = False
 
     def __init__(self, dim: int, hidden: int, layers: int, dropout: float) -> None:
         super().__init__()

@@ -15,7 +15,7 @@ from torch import Tensor, nn
 
 from ltsi.histories import Histories
 from ltsi.models.items import Items
-from ltsi.models.layers import Dropout, later
+from ltsi.models.layers import Dropout, later, two_layers
 from ltsi.models.network import Encoder
 from ltsi.models.one_view import OneView
 from ltsi.models.positions import Positions
@@ -113,9 +113,7 @@ class TiSasRecBlock(nn.Module):
         super().__init__()
         self.attention_norm, self.network_norm = nn.LayerNorm(dim), nn.LayerNorm(dim)
         self.attention = IntervalAttention(dim, heads, intervals, dropout)
-        self.network = nn.Sequential(
-            nn.Linear(dim, dim), nn.ReLU(), Dropout(dropout), nn.Linear(dim, dim), Dropout(dropout)
-        )
+        self.network = two_layers(dim, dim, nn.ReLU(), dropout)
         self.dropout = Dropout(dropout)
 
     def forward(self, x_BLD: Tensor, positions: tuple[Tensor, Tensor], interval_BLL: Tensor) -> Tensor:

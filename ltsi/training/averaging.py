@@ -48,6 +48,7 @@ class WeightAverage(Callback):
             raise ConfigError(f"weight_average={keep} must be at least 0 (the weights as they are) and below 1.")
         self.keep = keep
         self._average: dict[str, Tensor] = {}
+        self._stepping = False
         # Of tables with sparse gradients, whose rows rest between two steps: what is left of the average since training
         # began, as a logarithm, and what it was when a row of the average was last brought up to date.
         self._kept = 0.0
@@ -61,6 +62,7 @@ class WeightAverage(Callback):
     @torch.no_grad()
     def on_before_optimizer_step(self, trainer: Trainer, module: LightningModule, optimizer: Optimizer) -> None:
         """Brings the averages of the rows that are about to move up to date, where gradients are sparse."""
+        self._stepping = True
         for name, weight in _learned(module).items():
             if weight.grad is None or not (weight.grad.is_sparse or name in self._kept_I):
                 continue
@@ -76,7 +78,10 @@ class WeightAverage(Callback):
     def on_train_batch_end(
         self, trainer: Trainer, module: LightningModule, outputs: Any, batch: Any, batch_idx: int
     ) -> None:
-        """Takes a step's weights into the average."""
+        """Takes a step's weights into the average; several batches may make a step together."""
+        if not self._stepping:
+            return
+        self._stepping = False
         step = trainer.global_step
         keep = min(self.keep, (1 + step) / (WARM_UP + step))
         weights = {name: weight for name, weight in _learned(module).items() if name not in self._kept_I}

@@ -36,7 +36,8 @@ class EpochLog(Callback):
         self, trainer: Trainer, module: LightningModule, outputs: Any, batch: Any, batch_idx: int
     ) -> None:
         """Adds up the loss and stops the clock: the validation that follows the last batch is not training."""
-        self._loss += outputs["loss"].detach() * batch.n_targets
+        # Lightning hands on what a batch adds to a step that several batches make together.
+        self._loss += outputs["loss"].detach() * trainer.accumulate_grad_batches * batch.n_targets
         self.n_targets += batch.n_targets
         self._train_end = time.perf_counter()
 

@@ -35,6 +35,9 @@ from ltsi.workflows.prepare import find_store
 
 log = logging.getLogger(__name__)
 
+HALF = ("16-true", "bf16-true")
+"""Precisions of Lightning whose weights are no float32."""
+
 # Lightning asks torch's pytree in a way that torch has begun to call outdated; nobody here can act on it.
 warnings.filterwarnings("ignore", message=r"`isinstance\(treespec, LeafSpec\)`", category=FutureWarning)
 
@@ -140,6 +143,12 @@ def build_trainer(cfg: DictConfig, callbacks: Sequence[Callback] = ()) -> Traine
     """
     if cfg.trainer.get("accelerator") == "gpu" and not torch.cuda.is_available():
         raise ConfigError("trainer.accelerator=gpu, but torch sees no GPU here; use trainer=cpu.")
+    precision = str(cfg.trainer.get("precision"))
+    if precision in HALF:
+        raise ConfigError(
+            f"trainer.precision={precision} keeps the weights themselves in half precision, where small steps vanish; "
+            f"use trainer.precision={precision.removesuffix('-true')}-mixed."
+        )
     watched = sys.stderr.isatty()
     bar = [RichProgressBar(leave=False)] if watched else []
     options = {"callbacks": [*callbacks, *bar], "plugins": [AtomicCheckpointIO()], "enable_progress_bar": watched}

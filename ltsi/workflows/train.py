@@ -76,7 +76,7 @@ def run(cfg: DictConfig) -> Result:
     if model.learns:
         _require_training(trainer, module, data)
     over = resume and (not model.learns or _is_over(folder, trainer))
-    earlier = sum(float(row["epoch_seconds"]) + float(row["valid_seconds"]) for row in folder.epochs() if resume)
+    earlier = _seconds_so_far(folder) if resume else 0.0
     if trainer.is_global_zero:
         if not over:
             folder.discard_evaluations()  # what was measured before a resumed training is void
@@ -100,6 +100,16 @@ def run(cfg: DictConfig) -> Result:
         log.info("Reading the test part.")
         parts["test"] = evaluate(experiment, "test", trainer, module, data, cfg.metrics, folder)
     return _result(cfg, folder, task, parts, train_seconds)
+
+
+def _seconds_so_far(folder: RunFolder) -> float:
+    try:
+        return sum(float(row["epoch_seconds"]) + float(row["valid_seconds"]) for row in folder.epochs())
+    except (KeyError, ValueError) as error:
+        raise RunError(
+            f"resume=true: {folder.path / 'metrics.csv'} is damaged, it lacks the seconds of an epoch; put it back, or "
+            "train a new run."
+        ) from error
 
 
 def _begin(folder: RunFolder, cfg: DictConfig, experiment: Experiment, task: Task[Any, Any], trainer: Trainer) -> None:
@@ -158,6 +168,11 @@ def _require_training(trainer: Trainer, module: InterestModule, data: SplitDataM
         raise ConfigError(
             f"trainer.{setting} leaves epochs without validation, by which the best one is chosen; leave it out."
         )
+    if trainer.val_check_interval != 1.0:
+        raise ConfigError(
+            f"trainer.val_check_interval={trainer.val_check_interval} keeps models from the midst of an epoch, and no "
+            "training can go on from there; leave it out."
+        )
     if isinstance(module.configure_optimizers(), LazyAdamW):
         _require_rows(trainer, module)
     # The loaders refuse more devices than there are histories.
@@ -180,8 +195,6 @@ def _require_rows(trainer: Trainer, module: InterestModule) -> None:
         reason = "loss=softmax looks at all of them at every step"
     elif not all(items.can_wait for items in module.catalogues()):
         reason = "those of model/items=free and content do not wait"
-    elif str(trainer.precision) in {"16-true", "bf16-true"}:
-        reason = f"trainer.precision={trainer.precision} cannot hold at which step that was"
     elif trainer.gradient_clip_val and trainer.gradient_clip_algorithm == "value":
         reason = "it clips gradients by their norm, not by value"
     if reason:

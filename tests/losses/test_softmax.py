@@ -51,6 +51,26 @@ def test_value_and_both_gradients_are_those_of_cross_entropy(
         torch.testing.assert_close(mine, other, rtol=tolerance, atol=tolerance)
 
 
+@pytest.mark.parametrize("room", [1, 2 * 23 * 5, 2**28])
+def test_a_large_catalogue_has_no_gradient_for_every_thread(
+    catalogue: MakeCatalogue, monkeypatch: pytest.MonkeyPatch, room: int
+) -> None:
+    stretches = []
+
+    def one_by_one(task: Callable[[slice], Any], parts: list[slice]) -> list[Any]:
+        stretches.append(len(parts))
+        return [task(part) for part in parts]
+
+    monkeypatch.setattr("ltsi.losses.blocks.GRADIENTS", room)
+    monkeypatch.setattr("ltsi.losses.blocks.side_by_side", one_by_one)
+    monkeypatch.setattr(torch, "get_num_threads", lambda: 5)
+    state_ND, vector_ID, target_N = case(*SHAPE)
+    ours, theirs = Softmax(4)(state_ND, catalogue(vector_ID), target_N), reference(state_ND, vector_ID, target_N)
+    assert stretches == [{1: 1, 230: 2}.get(room, 5)]
+    for mine, other in zip(gradients(ours, state_ND, vector_ID), gradients(theirs, state_ND, vector_ID), strict=True):
+        torch.testing.assert_close(mine, other)
+
+
 @settings(max_examples=30, deadline=None)
 @given(n=st.integers(1, 20), dim=st.integers(1, 6), items=st.integers(1, 20), block=st.integers(1, 25))
 def test_any_shape_and_block(catalogue: MakeCatalogue, n: int, dim: int, items: int, block: int) -> None:

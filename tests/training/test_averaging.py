@@ -53,7 +53,7 @@ def weights(module: LightningModule) -> Weights:
 
 
 def fitted(
-    make_store: Callable[..., Store], folder: Path, keep: float, validate: bool = False
+    make_store: Callable[..., Store], folder: Path, keep: float, validate: bool = False, batches_a_step: int = 1
 ) -> tuple[Witness, InterestModule]:
     torch.manual_seed(0)
     split = LeaveOneOut()(make_store(*([((u + i) % 7, i) for i in range(4 + u)] for u in range(9))))
@@ -68,6 +68,7 @@ def fitted(
         callbacks=[WeightAverage(keep), witness, last],
         num_sanity_val_steps=0,
         use_distributed_sampler=False,
+        accumulate_grad_batches=batches_a_step,
         **quiet,
     )
     data = SplitDataModule(task, 5, 4, False, seed=1)
@@ -75,6 +76,10 @@ def fitted(
     if validate:
         trainer.validate(module, data, verbose=False)
     return witness, module
+
+
+def same(one: Weights, other: Weights) -> bool:
+    return all(torch.equal(one[name], other[name]) for name in one)
 
 
 def running_average(steps: list[Weights], keep: float) -> Weights:
@@ -100,6 +105,15 @@ def test_validation_and_checkpoint_hold_the_average_and_learning_its_weights(
         torch.testing.assert_close(weights(module)[name], now)
     moved = any(not torch.allclose(now, expected[name]) for name, now in witness.steps[-1].items())
     assert moved == (keep > 0)
+
+
+def test_batches_that_make_a_step_together_count_as_one(make_store: Callable[..., Store], tmp_path: Path) -> None:
+    witness, _ = fitted(make_store, tmp_path, keep=0.9, batches_a_step=2)
+    moved = [now for before, now in zip(witness.steps, witness.steps[1:]) if not same(before, now)]
+    assert len(moved) < len(witness.steps) - 1
+    expected = running_average([witness.steps[0], *moved], keep=0.9)
+    for name, found in witness.validated[-1].items():
+        torch.testing.assert_close(found, expected[name])
 
 
 def test_who_evaluates_after_training_brings_the_weights(make_store: Callable[..., Store], tmp_path: Path) -> None:

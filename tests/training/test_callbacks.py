@@ -34,7 +34,12 @@ def split(make_store: Callable[..., Store]) -> Split:
 
 
 def train(
-    split: Split, folder: RunFolder, epochs: int = 1, lr: float = 0.0, augmentation: Sequence[Augmentation] = ()
+    split: Split,
+    folder: RunFolder,
+    epochs: int = 1,
+    lr: float = 0.0,
+    augmentation: Sequence[Augmentation] = (),
+    batches_a_step: int = 1,
 ) -> InterestModule:
     torch.manual_seed(0)
     model = Lstm(Items(7, 4), dim=4, hidden=4, layers=1, dropout=0.0, embedding_dropout=0.0)
@@ -49,9 +54,18 @@ def train(
         "num_sanity_val_steps": 0,
         "use_distributed_sampler": False,
     }
-    trainer = Trainer(max_epochs=epochs, callbacks=[EpochLog(folder, "ndcg@10")], **quiet)
+    callbacks = [EpochLog(folder, "ndcg@10")]
+    trainer = Trainer(max_epochs=epochs, callbacks=callbacks, accumulate_grad_batches=batches_a_step, **quiet)
     trainer.fit(module, SplitDataModule(task, 5, 4, False, seed=1, augmentation=augmentation))
     return module
+
+
+def test_the_loss_of_an_epoch_does_not_go_by_how_many_batches_make_a_step(split: Split, tmp_path: Path) -> None:
+    folders = [RunFolder(tmp_path / name) for name in ("one", "three")]
+    for folder, batches_a_step in zip(folders, (1, 3)):
+        train(split, folder, batches_a_step=batches_a_step)
+    one, three = (float(folder.epochs()[0]["loss"]) for folder in folders)
+    assert one == pytest.approx(three, rel=1e-5)
 
 
 @pytest.mark.parametrize("augmentation", [[], [Crop(0.5)]], ids=["as it happened", "augmented"])

@@ -6,16 +6,22 @@ from collections.abc import Iterator
 
 import pytest
 import torch
+from hydra import compose, initialize_config_module
 from torch import Tensor
 
 from ltsi.errors import ConfigError
 from ltsi.histories import Histories
 from ltsi.models.encoding import encode
+from ltsi.models.fusion import Concat
 from ltsi.models.items import Items
+from ltsi.models.lstm import LstmEncoder
 from ltsi.models.network import SequenceNetwork
 from ltsi.models.popularity import Popularity
-from ltsi.models.transformer import Transformer
+from ltsi.models.transformer import Transformer, TransformerEncoder
+from ltsi.models.two_views import TwoViews
+from ltsi.models.views import LastEvents
 from ltsi.training.compiling import compile_encoders
+from ltsi.workflows.build import build
 
 # Torch's compilers import old parts of torch, and look at gradients that are not there.
 pytestmark = [
@@ -78,6 +84,21 @@ def test_no_backend_compiles_nothing() -> None:
     torch._dynamo.utils.counters.clear()
     states_and_gradients(model, (2, 9))
     assert not torch._dynamo.utils.counters["stats"]
+
+
+@pytest.mark.parametrize("name", ["gru", "lstm_attention", "lru", "time_lstm"])
+def test_what_goes_step_by_step_is_not_compiled(name: str) -> None:
+    with initialize_config_module("ltsi.conf", version_base="1.3"):
+        model = build(compose("train", [f"model={name}", "n_items=20"]).model)
+    with pytest.raises(ConfigError, match=r"torch compiles nothing that goes step by step \(.*Encoder\)"):
+        compile_encoders(model, "eager")
+
+
+def test_a_view_that_goes_step_by_step_stays_as_it_is() -> None:
+    long, short = LstmEncoder(8, 8, 1, 0.0), TransformerEncoder(8, 1, 2, 0.0, 9)
+    both = TwoViews(Items(ITEMS, 8), long, short, Concat(8), LastEvents(4), 8, 4, 0.0)
+    compile_encoders(both, "eager")
+    assert [each._compiled_call_impl is None for each in (long, short)] == [True, False]
 
 
 def test_a_backend_that_is_not_there_is_refused() -> None:
