@@ -33,6 +33,7 @@ class Episodes:
         dormant_rate_E: rate in the silence before it, per bin; NaN for the first of a series.
         return_count_E: effective events of its first segment, which broke the silence.
         return_exposure_E: bins of that segment.
+        return_end_E: int64, one past its last bin.
     """
 
     series_E: Ints
@@ -45,6 +46,7 @@ class Episodes:
     dormant_rate_E: Floats
     return_count_E: Floats
     return_exposure_E: Floats
+    return_end_E: Ints
 
 
 def dormant_segments(segments: Segments, share: float) -> Bools:
@@ -108,6 +110,7 @@ def episodes(segments: Segments, dormant_G: Bools, per_bin_S: Floats) -> Episode
         dormant_rate_E=np.where(has_before, posterior_rate(count[before], exposure[before], per_bin_S[owner]), np.nan),
         return_count_E=segments.count_G[begin[alive]],
         return_exposure_E=segments.exposure_G[begin[alive]],
+        return_end_E=segments.end_G[begin[alive]],
     )
 
 
@@ -141,7 +144,8 @@ def seasonal_rate(
     highest = np.full(len(row), np.nan)
     for years in range(1, int(x_ST.shape[1] // period) + 1):
         low = np.maximum(start - years * period - slack, 0)
-        high = np.maximum(end - years * period + slack, 0)
+        # A span longer than a year is no earlier season of itself.
+        high = np.minimum(np.maximum(end - years * period + slack, 0), start)
         exposure = watched[row, high] - watched[row, low]
         # The slack makes the window longer than the season it looks for.
         length = np.maximum(np.minimum(end - start, exposure), 1.0)

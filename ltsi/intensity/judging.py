@@ -14,7 +14,7 @@ from scipy import stats
 
 from ltsi.intensity.episodes import Episodes, dormant_segments, episodes, rate_evidence, seasonal_rate
 from ltsi.intensity.options import DORMANT, FALLING, REVIVED, RISING, STEADY, StateOptions
-from ltsi.intensity.segments import SHAPE, Segments, segment
+from ltsi.intensity.segments import SHAPE, Segments, exposure, segment
 from ltsi.intensity.turning import Turning, find_turning
 
 Floats = NDArray[np.float64]
@@ -68,8 +68,7 @@ def judge(
     """
     bins = x_ST.shape[1]
     y_ST = x_ST / scale_S[:, None]
-    begun_ST = np.arange(bins) >= (x_ST > 0).argmax(axis=1)[:, None]
-    exposure_ST = np.where(begun_ST, calendar.factor_T, 0.0)
+    exposure_ST = exposure(x_ST, calendar.factor_T)
     segments = segment(y_ST, exposure_ST, per_bin_S)
     dormant_G = dormant_segments(segments, options.share)
     found = episodes(segments, dormant_G, per_bin_S)
@@ -136,12 +135,13 @@ def _returns(y_ST: Floats, exposure_ST: Floats, found: Episodes, calendar: Calen
     series = found.series_E[broken]
     revived_S, evidence_S = np.full(n, -1), np.zeros(n)
     known_S = np.zeros(n, dtype=bool)
-    count, exposure = found.return_count_E[broken], found.return_exposure_E[broken]
-    against_silence = rate_evidence(count, exposure, found.dormant_rate_E[broken])
-    start, end = found.start_E[broken], found.end_E[broken]
+    count, watched = found.return_count_E[broken], found.return_exposure_E[broken]
+    against_silence = rate_evidence(count, watched, found.dormant_rate_E[broken])
+    # The season of what is judged: the first segment, however long the episode goes on after it.
+    start, end = found.start_E[broken], found.return_end_E[broken]
     rhythm = seasonal_rate(y_ST, exposure_ST, series, start, end, calendar.per_year, calendar.slack)
     known = ~np.isnan(rhythm)
-    against_season = np.where(known, rate_evidence(count, exposure, np.nan_to_num(rhythm)), np.inf)
+    against_season = np.where(known, rate_evidence(count, watched, np.nan_to_num(rhythm)), np.inf)
     revived_S[series], known_S[series] = start, known
     evidence_S[series] = np.minimum(against_silence, against_season)
     return {

@@ -48,21 +48,36 @@ class Segments:
     evidence_G: Floats
 
 
-def dispersion_terms(x_ST: Floats) -> tuple[Floats, Floats]:
+def dispersion_terms(x_ST: Floats, exposure_ST: Floats) -> tuple[Floats, Floats]:
     """Returns how much more counts vary than Poisson counts do, as sums whose ratio it is.
 
-    Given their sum n, two Poisson counts of one rate are binomial, so `E (x − y)² / n = 1` however small the counts
-    are. Of counts that come in clumps of c it is c. Neighbouring bins with n above 0 are averaged.
+    Given their sum n, two Poisson counts x and y of one rate, seen for f and g bins, are binomial with the shares
+    `f / (f + g)` and `g / (f + g)`, so `E (x g − y f)² / (f g n) = 1` however small the counts are. Of counts that come
+    in clumps of c it is c. Neighbouring bins that are both watched, with n above 0, are averaged.
 
     Args:
         x_ST: counts.
+        exposure_ST: 0 where a series is not watched, else 1, or the season of the bin.
 
     Returns:
-        Sum of `(x − y)² / n` over the pairs of each series, and number of pairs, `(S,)`.
+        Sum of these terms over the pairs of each series, and number of pairs, `(S,)`.
     """
-    total_SP, difference_SP = x_ST[:, 1:] + x_ST[:, :-1], x_ST[:, 1:] - x_ST[:, :-1]
-    seen_SP = total_SP > 0
-    return (difference_SP**2 / np.where(seen_SP, total_SP, 1.0)).sum(axis=1), seen_SP.sum(axis=1).astype(np.float64)
+    x_SP, y_SP, f_SP, g_SP = x_ST[:, :-1], x_ST[:, 1:], exposure_ST[:, :-1], exposure_ST[:, 1:]
+    scale_SP = f_SP * g_SP * (x_SP + y_SP)
+    seen_SP = scale_SP > 0
+    moved_SP = np.where(seen_SP, (x_SP * g_SP - y_SP * f_SP) ** 2 / np.where(seen_SP, scale_SP, 1.0), 0.0)
+    return moved_SP.sum(axis=1), seen_SP.sum(axis=1).astype(np.float64)
+
+
+def exposure(x_ST: Floats, factor_T: Floats) -> Floats:
+    """Returns what can be seen of each series in each bin: 0 before its first event, then the season, `(S, T)`.
+
+    Args:
+        x_ST: counts; each series has an event.
+        factor_T: season of each bin.
+    """
+    begun_ST = np.arange(x_ST.shape[1]) >= (x_ST > 0).argmax(axis=1)[:, None]
+    return np.where(begun_ST, factor_T, 0.0)
 
 
 def log_marginal(count: Floats, exposure: Floats, per_bin: Floats) -> Floats:

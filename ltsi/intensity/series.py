@@ -1,13 +1,13 @@
 """Intensity series: weighted counts of what a user did with an entity, per day or week.
 
-Shape suffixes: S series (a user with an entity), M cells that are not zero, T bins.
+Shape suffixes: S series (a user with an entity), M cells that are not zero, T bins, E entities.
 """
 
 from __future__ import annotations
 
 import time
 from collections.abc import Iterator, Mapping
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime
 from functools import cached_property
 
@@ -77,6 +77,8 @@ class IntensitySeries:
         value_M: float64, above 0.
         least_active: active bins that every series is here for; who learns from a place before that, learns from
             series that were chosen for what came later.
+        weight_E: what an event of each entity counts, on average over what they count: `Σ w² / Σ w`, the variance of
+            weighted Poisson counts over their mean. `(E,)`, or `(1,)` where it is the same for all.
         first_S: int64, bin in which the user's first event with the entity lies.
     """
 
@@ -88,6 +90,7 @@ class IntensitySeries:
     bin_M: Ints
     value_M: Floats
     least_active: int = 1
+    weight_E: Floats = field(default_factory=lambda: np.ones(1))
 
     def __len__(self) -> int:
         return len(self.user_S)
@@ -183,21 +186,28 @@ def intensity_series(
     bins = _bins(store, unit, now, anchor)
     parts: list[tuple[Ints, Floats]] = []
     n_entities = len(entities.labels)
+    moments_2E = np.zeros((2, n_entities))
     for first, last in user_blocks(store.offsets):
         rows = slice(store.offsets[first], store.offsets[last])
         user = np.repeat(np.arange(first, last), np.diff(store.offsets[first : last + 1]))
         index, value = bins.of(store.time[rows]), weight_K[store.behavior[rows]]
         kept = (index >= 0) & (index < bins.count) & (value > 0)
-        series = user[kept] * n_entities + entities.code_I[store.item[rows][kept]]
+        value, code = value[kept], entities.code_I[store.item[rows][kept]]
+        moments_2E[0] += np.bincount(code, weights=value, minlength=n_entities)
+        moments_2E[1] += np.bincount(code, weights=value**2, minlength=n_entities)
+        series = user[kept] * n_entities + code
         key, place = np.unique(series * bins.count + index[kept], return_inverse=True)
-        parts.append((key, np.bincount(place, weights=value[kept], minlength=len(key)).astype(np.float64)))
+        parts.append((key, np.bincount(place, weights=value, minlength=len(key)).astype(np.float64)))
     key_M, value_M = (np.concatenate(column) for column in zip(*parts, strict=True))
     if not len(key_M):
         raise DataError(f"Store '{store.name}' has no event before {_date(bins.now)} that counts; give a later now.")
     series_M, bin_M = np.divmod(key_M, bins.count)
     series_S, begin_S = np.unique(series_M, return_index=True)
     offsets = np.append(begin_S, len(key_M)).astype(np.int64)
-    return IntensitySeries(bins, entities, *np.divmod(series_S, n_entities), offsets, bin_M, value_M)
+    user_S, entity_S = np.divmod(series_S, n_entities)
+    # An entity without events is as all are.
+    sum_E, square_E = np.where(moments_2E[0] > 0, moments_2E, moments_2E.sum(axis=1, keepdims=True))
+    return IntensitySeries(bins, entities, user_S, entity_S, offsets, bin_M, value_M, weight_E=square_E / sum_E)
 
 
 def behavior_weights(store: Store, weights: Mapping[str, float] | None) -> Floats:

@@ -16,9 +16,9 @@ from numpy.typing import NDArray
 from ltsi.intensity.judging import Calendar, judge
 from ltsi.intensity.options import STATES, StateOptions
 from ltsi.intensity.seasons import YEAR, Seasons, seasons
-from ltsi.intensity.segments import dispersion_terms
+from ltsi.intensity.segments import dispersion_terms, exposure
 from ltsi.intensity.series import DAY, IntensitySeries, intensity_series
-from ltsi.intensity.silence import fit_silence
+from ltsi.intensity.silence import fit_silence, gaps
 from ltsi.store import Store
 
 Floats = NDArray[np.float64]
@@ -129,17 +129,16 @@ def interest_states(
 
 def states_of(series: IntensitySeries, options: StateOptions, users: Ints | None = None) -> InterestStates:
     """Says what each interest is at the end of its series; see `interest_states`."""
-    season, scale_E, per_bin_E = seasons(series), *_entity_facts(series)
-    asked = series if users is None else series.select(np.isin(series.user_S, users))
+    season = seasons(series)
     factor_T = season.factor(series.bins, np.arange(series.bins.count))
+    scale_E, per_bin_E = _entity_facts(series, factor_T)
+    asked = series if users is None else series.select(np.isin(series.user_S, users))
     ahead = float(season.factor(series.bins, series.bins.count + np.arange(options.horizon)).sum())
     per_year, slack = round(YEAR / series.bins.seconds), round(SEASON_SLACK / series.bins.seconds)
     calendar = Calendar(factor_T, ahead, per_year, slack)
     columns: dict[str, list[NDArray[np.generic]]] = {name: [] for name in COLUMNS}
-    last_S = asked.bin_M[asked.offsets[1:] - 1]
-    silence_S = asked.bins.count - 1 - last_S
-    gaps_S, lasted_S = np.diff(asked.offsets) - 1.0, (last_S - asked.first_S).astype(np.float64)
-    alive_S = fit_silence(series).probability(asked.entity_S, gaps_S, lasted_S, silence_S.astype(np.float64))
+    alive_S = fit_silence(series).probability(asked.entity_S, *gaps(asked))
+    silence_S = asked.bins.count - 1 - asked.bin_M[asked.offsets[1:] - 1]
     for first, last in asked.blocks():
         entity_S = asked.entity_S[first:last]
         x_ST, scale_S = asked.dense(first, last), scale_E[entity_S]
@@ -151,19 +150,25 @@ def states_of(series: IntensitySeries, options: StateOptions, users: Ints | None
     return InterestStates(asked, season, scale_E, **whole)  # type: ignore[arg-type]
 
 
-def _entity_facts(series: IntensitySeries) -> tuple[Floats, Floats]:
-    """Returns the dispersion of each entity's counts, and its effective events per bin and series, `(E,)`."""
+def _entity_facts(series: IntensitySeries, factor_T: Floats) -> tuple[Floats, Floats]:
+    """Returns the dispersion of each entity's counts, and its effective events per bin and series, `(E,)`.
+
+    Args:
+        series: the series.
+        factor_T: season of each bin.
+    """
     n_entities = len(series.entities.labels)
     facts_4E = np.zeros((4, n_entities))
     for first, last in series.blocks():
         x_ST, entity_S = series.dense(first, last), series.entity_S[first:last]
         watched_S = series.bins.count - series.first_S[first:last]
-        columns = (*dispersion_terms(x_ST), x_ST.sum(axis=1), watched_S)
+        columns = (*dispersion_terms(x_ST, exposure(x_ST, factor_T)), x_ST.sum(axis=1), watched_S)
         facts_4E += [np.bincount(entity_S, weights=column, minlength=n_entities) for column in columns]
     moved, pairs, count, watched = facts_4E
     # An entity with few pairs is drawn towards what all have in common.
-    common = moved.sum() / pairs.sum() if pairs.sum() else 1.0
-    scale_E = np.maximum((moved + PRIOR_PAIRS * common) / (pairs + PRIOR_PAIRS), 1.0)
+    common = moved.sum() / pairs.sum() if pairs.sum() else 0.0
+    # Events that come one by one scatter by what each counts; less is chance.
+    scale_E = np.maximum((moved + PRIOR_PAIRS * common) / (pairs + PRIOR_PAIRS), series.weight_E)
     overall = count.sum() / max(watched.sum(), 1.0)
     per_bin_E = (count + overall) / (watched + 1.0) / scale_E
     return scale_E, per_bin_E

@@ -10,6 +10,7 @@ from ltsi.models.exp_decay import ExpDecay
 from ltsi.models.forecaster import Forecaster
 from ltsi.models.hybrid import Hybrid
 from ltsi.models.one_view import OneView
+from ltsi.models.rates import AUTO, rate_sources
 from ltsi.models.series_network import ResidualNetworks, SeriesNetwork
 
 
@@ -25,8 +26,20 @@ def forecaster_of(model: nn.Module, horizon: int, seconds: int) -> Forecaster:
         seconds: of a bin.
 
     Raises:
-        ConfigError: the model has no counterpart.
+        ConfigError: the model has no counterpart, or names a decay-fit that no part of its counterpart would read.
     """
+    found = _counterpart(model, horizon, seconds)
+    lost = [source.source for source in rate_sources(model) if source.source != AUTO]
+    if lost and not any(source.source != AUTO for source in rate_sources(found)):
+        raise ConfigError(
+            f"decay={lost[0]} would be read by nobody: with objective=intensity the decay of exp_decay, also below the "
+            "hybrid, is that of the series and fitted on them; what starts from a decay-fit is attention with "
+            "decay_bias=true."
+        )
+    return found
+
+
+def _counterpart(model: nn.Module, horizon: int, seconds: int) -> Forecaster:
     if isinstance(model, Forecaster):
         return model
     if isinstance(model, ExpDecay):

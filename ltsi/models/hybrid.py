@@ -8,6 +8,7 @@ Sources: this project's design, section 1, with the logarithmic pool in place of
 from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Mapping, Sequence
+from dataclasses import replace
 from typing import cast
 
 import torch
@@ -36,7 +37,7 @@ class Hybrid(InterestModel):
         components: models by name; those that learn are trained, each for itself, the others counted.
         without: names of components to leave out, for ablation.
         gate: whether the weights depend on the user's state.
-        time: whether networks and gate see the time since the last event.
+        time: whether components and gate see the time since the last event; see `_without_wait`.
 
     Raises:
         ConfigError: there is no such component, or none is left.
@@ -74,6 +75,8 @@ class Hybrid(InterestModel):
 
     def training_loss(self, batch: TrainingBatch, loss: NextItemLoss) -> Tensor:
         """Adds the losses of the components that learn."""
+        groups = [replace(group, histories=self._asked(group.histories)) for group in batch.groups]
+        batch = replace(batch, groups=groups)
         return torch.stack([model.training_loss(batch, loss) for model in self._models() if model.learns]).sum()
 
     @torch.no_grad()
@@ -99,7 +102,8 @@ class Hybrid(InterestModel):
     def scores_and_state(self, histories: Histories) -> tuple[Tensor, dict[str, Tensor]]:
         """Scores the catalogue and tells the weight of each component, once the weights are chosen."""
         if self.learns and not self.pool.chosen:
-            learning = [model(histories).log_softmax(dim=1) for model in self._models() if model.learns]
+            asked = self._asked(histories)
+            learning = [model(asked).log_softmax(dim=1) for model in self._models() if model.learns]
             return torch.stack(learning).mean(dim=0), {}
         parts, weight_BK = self.parts(histories)
         total_BI = parts[0]
@@ -121,9 +125,13 @@ class Hybrid(InterestModel):
     def _models(self) -> Iterator[InterestModel]:
         return cast(Iterator[InterestModel], iter(self.components.values()))
 
+    def _asked(self, histories: Histories) -> Histories:
+        """Returns what the components are asked."""
+        return histories if self.time else _without_wait(histories)
+
     def _views(self, histories: Histories) -> tuple[list[Tensor], Tensor]:
         """Returns the log-probabilities of each component, `(B, I)`, and what the gate sees, feature_BF."""
-        scores, evidence = [], []
+        histories, scores, evidence = self._asked(histories), [], []
         for model in self._models():
             score_BI = model(histories)
             mass_B = score_BI.logsumexp(dim=1)
@@ -134,3 +142,14 @@ class Hybrid(InterestModel):
             gap_B = (histories.now_B - histories.last(histories.time_BL)).clamp(min=0).float()
             seen.append(gap_B.log1p())
         return scores, torch.stack(seen, dim=1)
+
+
+def _without_wait(histories: Histories) -> Histories:
+    """Asks after each event at once, whenever it was asked, so that no answer depends on the now.
+
+    At once is a second later, or where there is no clock the next position. The very moment of an event would say
+    something, too: that the next item is taken together with it (`ltsi.models.return_hazard`). Who has no event yet is
+    asked before all time, where no trend has begun.
+    """
+    time_BL = histories.time_BL.where(histories.length_B[:, None] > 0, 0)
+    return replace(histories, time_BL=time_BL, now_BL=time_BL + 1)

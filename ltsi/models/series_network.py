@@ -8,6 +8,7 @@ of a simple method Zhang 2003, "Time series forecasting using a hybrid ARIMA and
 
 from __future__ import annotations
 
+import math
 from collections.abc import Sequence
 
 import torch
@@ -19,6 +20,8 @@ from ltsi.intensity.series import IntensitySeries
 from ltsi.models.decay_forecast import DecayForecast
 from ltsi.models.forecaster import Forecaster
 from ltsi.models.network import Encoder
+from ltsi.models.times import LogGap
+from ltsi.sequences.split import Split
 from ltsi.windows import Points, Windows
 
 
@@ -104,6 +107,18 @@ class SeriesReader(nn.Module):
         self.embed = nn.Linear(inputs, dim)
         self.head = nn.Linear(dim, 2 * horizon)
 
+    def fit_statistics(self, split: Split) -> None:
+        """Lets the encoder count on the log of the series what it needs; see `Encoder.fit_statistics`.
+
+        What it takes from the log holds in seconds, as the times of a series do: attention that fades starts at the
+        return decay of the events, per day. The gaps of a series are its own, one bin each.
+        """
+        self.encoder.fit_statistics(split)
+        for module in self.encoder.modules():
+            if isinstance(module, LogGap):
+                module.mean.fill_(math.log1p(self.seconds))
+                module.spread.fill_(1.0)
+
     def forward(self, input_BLF: Tensor, windows: Windows) -> Tensor:
         """Reads a series, `(B, L, H, 2)`."""
         place_L = torch.arange(input_BLF.shape[1], device=input_BLF.device)
@@ -112,6 +127,18 @@ class SeriesReader(nn.Module):
         histories = Histories(torch.zeros_like(time_BL), time_BL, windows.length_B, time_BL + self.seconds)
         found_BLH2: Tensor = self.head(self.encoder(self.embed(input_BLF), histories)).unflatten(-1, (-1, 2))
         return found_BLH2
+
+
+def fit_encoders(model: Forecaster, split: Split) -> None:
+    """Lets the encoders of a forecaster, if it has any, count what they need on the log of the series.
+
+    Args:
+        model: the forecaster.
+        split: the log; only its training part is looked at.
+    """
+    for module in model.modules():
+        if isinstance(module, SeriesReader):
+            module.fit_statistics(split)
 
 
 def _silence(x_BL: Tensor) -> Tensor:

@@ -24,6 +24,7 @@ from ltsi.metrics import VALUES, Forecasts, value_summary
 from ltsi.models.forecaster import COVERAGE, Forecaster
 from ltsi.models.forecasting import forecaster_of
 from ltsi.models.interest import InterestModel
+from ltsi.models.series_network import fit_encoders
 from ltsi.objectives.objective import Answers, Objective, Task, refuse_features
 from ltsi.objectives.window_batches import PartWindows, TrainingWindows
 from ltsi.preparation.clean import CleaningStep
@@ -162,8 +163,9 @@ class IntensityTask(Task[Forecaster, WindowBatch]):
         return found
 
     def fit_statistics(self, model: Forecaster) -> None:
-        """Lets a forecaster fit the training bins; see `Task.fit_statistics`."""
+        """Lets a forecaster fit the training bins, and its encoders the events in them; see `Task.fit_statistics`."""
         model.fit_statistics(self.series, self.end_bin)
+        fit_encoders(model, self.split)
 
     def model(self, model: InterestModel | Forecaster) -> Forecaster:
         """Makes a forecaster of a model; see `Task.model`."""

@@ -31,6 +31,9 @@ vectors of all items, which then take four times as much."""
 POSITION_BUDGET = 65_536
 """Positions, padding included, that are encoded at a time when ranking."""
 
+RANKED_AT_ONCE = 1024
+"""Histories ranked at a time at most, however short they are."""
+
 GROUPS = 4
 """Groups that a batch of equally long windows is cut into."""
 
@@ -207,12 +210,11 @@ class RankingBatches:
             raise ConfigError(
                 f"trainer.devices={shard.world} is more than the {len(chosen)} targets to rank; use fewer devices."
             )
-        # A process without a batch would not take part in bringing the ranks together, and the others would wait.
-        batch_size = max(1, min(1024, max(FEWEST_RANKED, SCORE_BUDGET // store.n_items), len(chosen) // shard.world))
         self.bounds = history_positions(store, targets, roles)
         length = np.minimum(self.bounds[1] - self.bounds[0], max_length)[chosen]
-        order = chosen[np.argsort(length, kind="stable")]
-        self.batches = list(_cut(order, np.sort(length), batch_size))[shard.rank :: shard.world]
+        # A process without a batch would not take part in bringing the ranks together, and the others would wait.
+        cut = cut_to_rank(length, store.n_items, most=max(1, len(chosen) // shard.world))
+        self.batches = [chosen[index] for index in cut][shard.rank :: shard.world]
 
     def __len__(self) -> int:
         return len(self.batches)
@@ -220,16 +222,26 @@ class RankingBatches:
     def __iter__(self) -> Iterator[RankingBatch]:
         for index in self.batches:
             start, end = (bound[index] for bound in self.bounds)
-            first = np.maximum(start, end - self.max_length)
-            histories = gather(self.store, first, end, self.targets.now[index], self.roles)
+            now = self.targets.now[index]
+            histories, *hidden = to_rank(self.store, start, end, now, self.max_length, self.hide_seen, self.roles)
             target_B = torch.from_numpy(self.store.item[self.targets.event[index]].astype(np.int64))
-            hidden = seen_items(self.store, start, end, self.roles) if self.hide_seen else NOTHING_SEEN
             yield RankingBatch(histories, target_B, torch.from_numpy(index), *hidden)
 
 
-def _cut(order: NDArray[np.int64], length: NDArray[np.int64], batch_size: int) -> Iterator[NDArray[np.int64]]:
-    """Cuts what is sorted by length into batches that hold neither too many histories nor too many positions."""
-    start = 0
+def cut_to_rank(length: NDArray[np.int64], n_items: int, most: int = RANKED_AT_ONCE) -> Iterator[NDArray[np.int64]]:
+    """Cuts histories into batches that hold neither too many scores nor too many positions, the shortest first.
+
+    Args:
+        length: int64 `(N,)`, events of each history that are shown.
+        n_items: size of the catalogue.
+        most: histories in a batch, at most; never more than `RANKED_AT_ONCE`.
+
+    Yields:
+        Index of the histories of a batch, int64.
+    """
+    batch_size = min(RANKED_AT_ONCE, most, max(FEWEST_RANKED, SCORE_BUDGET // n_items))
+    order = np.argsort(length, kind="stable")
+    length, start = length[order], 0
     while start < len(order):
         longest = length[start : start + batch_size]
         # Of the first n histories the last is the longest, so they have n times its positions.
@@ -237,6 +249,36 @@ def _cut(order: NDArray[np.int64], length: NDArray[np.int64], batch_size: int) -
         size = max(1, int(np.searchsorted(positions, POSITION_BUDGET, side="right")))
         yield order[start : start + size]
         start += size
+
+
+def to_rank(
+    store: Store,
+    start: NDArray[np.int64],
+    end: NDArray[np.int64],
+    now: NDArray[np.int64],
+    max_length: int,
+    hide_seen: bool,
+    roles: Roles = UNRESTRICTED,
+    user: NDArray[np.int64] | None = None,
+) -> tuple[Histories, Tensor, Tensor]:
+    """Reads what a ranking is made of.
+
+    Args:
+        store: the store.
+        start: int64 `(B,)`, position of the first input of each whole history.
+        end: int64 `(B,)`, one past that of its last input.
+        now: int64 `(B,)`, when the next item is asked for.
+        max_length: events of a history that are shown.
+        hide_seen: whether items of the whole history are not ranked.
+        roles: which events histories are made of.
+        user: see `gather`.
+
+    Returns:
+        The histories as they are shown, and rows and items that are not ranked, int64 `(H,)` each.
+    """
+    histories = gather(store, np.maximum(start, end - max_length), end, now, roles, user)
+    hidden = seen_items(store, start, end, roles) if hide_seen else NOTHING_SEEN
+    return histories, *hidden
 
 
 def history_positions(

@@ -13,11 +13,9 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from ltsi.histories import Histories
-from ltsi.sequences.batches import NOTHING_SEEN, SCORE_BUDGET, gather, seen_items
+from ltsi.sequences.batches import cut_to_rank, to_rank
 from ltsi.sequences.rows import count_per_user
 from ltsi.sequences.split import Split
-
-USERS_AT_ONCE = 1024
 
 
 @dataclass(frozen=True)
@@ -67,11 +65,9 @@ class Questions:
         Args:
             users: int64 `(U,)`, indices.
         """
-        size = max(1, min(USERS_AT_ONCE, SCORE_BUDGET // self.split.store.n_items))
         start, end = self._bounds(users)
-        users = users[np.argsort(np.minimum(end - start, self.max_length), kind="stable")]
-        for first in range(0, len(users), size):
-            yield self._ask(users[first : first + size])
+        for index in cut_to_rank(np.minimum(end - start, self.max_length), self.split.store.n_items):
+            yield self._ask(users[index])
 
     def _bounds(self, user_B: NDArray[np.int64]) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
         """Returns the position of the first input of each history, and one past that of its last."""
@@ -87,7 +83,5 @@ class Questions:
             # Positions count all events of a user, also those that are neither inputs nor targets and not in the store.
             last_B = np.maximum(self.end_row[user_B], 1) - 1
             now_B = np.where(self.end_row[user_B] > store.offsets[user_B], np.asarray(store.time[last_B]) + 1, 0)
-        first_B = np.maximum(start_B, end_B - self.max_length)
-        histories = gather(store, first_B, end_B, now_B, roles, user_B)
-        hidden = seen_items(store, start_B, end_B, roles) if self.hide_seen else NOTHING_SEEN
-        return Question(user_B, end_B - start_B, histories, *hidden)
+        shown = to_rank(store, start_B, end_B, now_B, self.max_length, self.hide_seen, roles, user_B)
+        return Question(user_B, end_B - start_B, *shown)

@@ -161,13 +161,14 @@ def _for_all(trained: Trained, recommender: Recommender, path: Path) -> Result:
         task = progress.add_task("users", total=store.n_users)
         size = max(1, min(USERS_HELD, ROWS_HELD // recommender.k))
         for first in range(0, store.n_users, size):
-            block = []
+            users, block = [], []
             for answer in recommender.of(np.arange(first, min(first + size, store.n_users))):
-                block.append(answer)
+                # Not the answers: with their histories they would be as large as the histories are long.
+                users.append(answer.question.user_B[answer.recommended.row_P])
+                block.append(frames.of(answer))
                 cold += int((answer.question.length_B == 0).sum())
                 progress.advance(task, len(answer.question.user_B))
-            user = np.concatenate([answer.question.user_B[answer.recommended.row_P] for answer in block])
-            frame = pl.concat([frames.of(answer) for answer in block])[np.argsort(user, kind="stable")]
+            frame = pl.concat(block)[np.argsort(np.concatenate(users), kind="stable")]
             writer.write(frame)
             n_rows += frame.height
     seconds = time.perf_counter() - start
@@ -182,18 +183,21 @@ class _Frames:
     """Makes tables with original ids of answers.
 
     Attributes:
-        known: columns of the item table that are shown, by their name there.
+        items: the columns of the item table that are shown, by their name there; lists are one label each.
     """
 
     def __init__(self, store: Store) -> None:
         self.store, columns = store, {column.lower(): column for column in reversed(store.items.columns)}
         title = next((columns[name] for name in TITLES if name in columns), None)
         category = CATEGORY if CATEGORY in store.items.columns else None
-        self.known = [column for column in ("item", title, category) if column is not None]
+        self.items = store.items.select(column for column in ("item", title, category) if column is not None)
+        for column in self.items.select(pl.selectors.by_dtype(pl.List)).columns:
+            codes, labels = store.item_codes(column)
+            self.items = self.items.with_columns(pl.Series(column, labels).gather(codes))
 
     def of(self, answer: Answer) -> pl.DataFrame:
         found, question = answer.recommended, answer.question
-        items = self.store.items.select(self.known)[found.item_P]
+        items = self.items[found.item_P]
         state = {} if answer.state_P is None else {"state": [State(code).name for code in answer.state_P]}
         return pl.DataFrame(
             {

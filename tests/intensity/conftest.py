@@ -82,9 +82,11 @@ KINDS = {
 
 @pytest.fixture(scope="session")
 def make_series() -> MakeSeries:
-    """Return a function that makes series of one entity, one user each, from rows of counts."""
+    """Return a function that makes series of one entity, one user each, from rows of counts of events of a weight."""
 
-    def make(rows: Sequence[Sequence[float]] | NDArray[np.float64], unit: str = "week") -> IntensitySeries:
+    def make(
+        rows: Sequence[Sequence[float]] | NDArray[np.float64], unit: str = "week", weight: float = 1.0
+    ) -> IntensitySeries:
         x_ST = np.asarray(rows, dtype=np.float64)
         row, index = np.nonzero(x_ST)
         n, bins = x_ST.shape
@@ -97,7 +99,8 @@ def make_series() -> MakeSeries:
             entity_S=np.zeros(n, dtype=np.int64),
             offsets=np.append(0, np.cumsum((x_ST > 0).sum(axis=1))),
             bin_M=index,
-            value_M=x_ST[row, index],
+            value_M=weight * x_ST[row, index],
+            weight_E=np.array([weight]),
         )
 
     return make

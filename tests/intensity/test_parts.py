@@ -10,10 +10,9 @@ import pytest
 from numpy.typing import NDArray
 from scipy import optimize, special
 
-from ltsi.intensity.episodes import rate_evidence, seasonal_rate
+from ltsi.intensity.episodes import episodes, rate_evidence, seasonal_rate
 from ltsi.intensity.seasons import seasons
 from ltsi.intensity.segments import SHAPE, dispersion_terms, log_marginal, segment
-from ltsi.intensity.silence import fit_silence
 from ltsi.intensity.turning import find_turning
 
 
@@ -50,8 +49,17 @@ def test_the_marginal_likelihood_is_the_integral() -> None:
 @pytest.mark.parametrize("clump", [1, 4])
 def test_dispersion_is_the_size_of_clumps(clump: int) -> None:
     x_ST = clump * np.random.default_rng(0).poisson(0.3, size=(400, 60)).astype(float)
-    moved_S, pairs_S = dispersion_terms(x_ST)
+    moved_S, pairs_S = dispersion_terms(x_ST, np.ones_like(x_ST))
     assert moved_S.sum() / pairs_S.sum() == pytest.approx(clump, rel=0.03)
+
+
+def test_the_calendar_is_no_scatter() -> None:
+    factor_T = np.tile([1.2, 0.5, 0.0, 2.0, 1.3], 30)
+    x_ST = np.random.default_rng(0).poisson(4 * factor_T, size=(300, 150)).astype(float)
+    moved_S, pairs_S = dispersion_terms(x_ST, np.broadcast_to(factor_T, x_ST.shape))
+    assert moved_S.sum() / pairs_S.sum() == pytest.approx(1, rel=0.02)
+    # Neighbours of a bin that says nothing are no neighbours: three pairs of five are left.
+    assert pairs_S.max() <= 3 * 30 - 1
 
 
 def test_the_tent_is_the_maximum_of_the_likelihood() -> None:
@@ -69,24 +77,6 @@ def test_the_tent_is_the_maximum_of_the_likelihood() -> None:
     best = optimize.minimize(surprise, [2.0, 0.1, 0.1], method="BFGS").x
     assert [np.log(found.rate_S[0]), found.rise_S[0], found.fall_S[0]] == pytest.approx(best, abs=2e-3)
     assert found.evidence_S[0] > 20
-
-
-def test_silence_is_a_lomax_tail(make_series: Callable) -> None:
-    random = np.random.default_rng(1)
-    rate = random.gamma(4.0, 1 / 16.0, 800)
-    x_ST = (random.random((800, 100)) < 1 - np.exp(-rate[:, None])).astype(float)
-    series = make_series(x_ST[x_ST.sum(axis=1) > 0])
-    silence = fit_silence(series)
-    gaps = np.concatenate([np.diff(np.flatnonzero(row)) for row in x_ST])
-    zero = np.zeros(1)
-    for w in (3.0, 8.0, 20.0):
-        told = silence.probability(np.zeros(1, dtype=np.int64), zero, zero, np.array([w - 0.5]))[0]
-        assert told == pytest.approx(np.mean(gaps >= w), abs=0.03)
-    # Who comes every bin is missed sooner than who comes every tenth.
-    nobody, shape, scale = np.zeros(1, dtype=np.int64), silence.shape, silence.scale_E[0]
-    often, seldom = (silence.probability(nobody, zero + 10, zero + b, zero + 5)[0] for b in (10, 100))
-    assert often == pytest.approx(((scale + 10) / (scale + 15)) ** (shape + 10))
-    assert seldom == pytest.approx(((scale + 100) / (scale + 105)) ** (shape + 10))
 
 
 def test_weekdays_and_seasons_of_the_year_are_told_apart(make_series: Callable) -> None:
@@ -118,3 +108,21 @@ def test_a_rhythm_is_looked_for_a_year_before() -> None:
     told = seasonal_rate(x_ST, watched, row, start, end, period=52, slack=2)
     assert told[:2].tolist() == [4.0, 0.0]
     assert np.isnan(told[2])
+
+
+def test_a_span_longer_than_a_year_is_not_held_against_itself() -> None:
+    x_ST = np.repeat([[1.0, 0.0, 1.0]], [5, 99, 150], axis=1)
+    row, start, end = np.array([0]), np.array([104]), np.array([254])
+    told = seasonal_rate(x_ST, np.ones_like(x_ST), row, start, end, period=52, slack=2)
+    # Its end, four years before: the five events in the first 48 weeks of the log.
+    assert told[0] == pytest.approx(5 / 48)
+
+
+def test_a_return_is_the_first_segment_of_its_episode() -> None:
+    x_ST = np.repeat([[5.0, 0.0, 4.0, 20.0]], [10, 30, 8, 20], axis=1)
+    found = segment(x_ST, np.ones_like(x_ST), np.ones(1))
+    assert found.end_G.tolist() == [10, 40, 48, 68]
+    came = episodes(found, np.array([False, True, False, False]), np.ones(1))
+    assert came.end_E.tolist() == [10, 68]
+    assert came.return_end_E.tolist() == [10, 48]
+    assert came.return_count_E.tolist() == [50.0, 32.0]

@@ -43,6 +43,9 @@ def test_series_equal_a_naive_count(random_log: Callable[[int], Store], monkeypa
         assert sorted(zip(found.user_S, found.entity_S, strict=True)) == list(
             zip(found.user_S, found.entity_S, strict=True)
         )
+        weight = np.array([weights.get(name, 0.0) for name in store.behaviors])[store.behavior]
+        ofs = [weight[store.item == item] for item in range(8)]
+        assert found.weight_E == pytest.approx([(of**2).sum() / of.sum() for of in ofs])
 
 
 def test_the_last_bin_is_whole_and_ends_now(make_log: Log) -> None:

@@ -13,7 +13,7 @@ from ltsi.errors import ConfigError, DataError
 from ltsi.intensity.churn import churn, churn_table
 from ltsi.intensity.options import DORMANT, FALLING, REVIVED, RISING, STATES, STEADY, StateOptions
 from ltsi.intensity.series import DAY
-from ltsi.intensity.states import InterestStates, interest_states, states_of, states_table
+from ltsi.intensity.states import COLUMNS, InterestStates, interest_states, states_of, states_table
 from ltsi.store import Store
 
 EACH = 60
@@ -113,6 +113,48 @@ def test_the_future_is_not_looked_at(make_log: Callable[..., Store]) -> None:
     assert longer.series.bins == shorter.series.bins
     for name in ("state_S", "score_S", "forecast_S", "evidence_S"):
         assert np.array_equal(getattr(longer, name), getattr(shorter, name))
+
+
+def test_the_beginning_of_an_interest_is_no_scatter(make_series: Callable) -> None:
+    x_ST = np.random.default_rng(0).poisson(np.repeat([0.0, 100.0], [30, 20]), size=(100, 50))
+    assert states_of(make_series(x_ST), OPTIONS).dispersion_E[0] == pytest.approx(1, abs=0.05)
+
+
+def test_closed_days_are_no_scatter_and_hide_no_fall(make_series: Callable) -> None:
+    day = np.arange(84)
+    rate_T = 4 * 0.887 ** np.maximum(day - 63, 0)
+    closed_T = np.where(day % 7 == 6, 0, 7 / 6)
+    found = [
+        states_of(make_series(np.random.default_rng(0).poisson(rate_T * factor, size=(40, 84)), unit="day"), OPTIONS)
+        for factor in (np.ones(84), closed_T)
+    ]
+    for states in found:
+        assert states.dispersion_E[0] == pytest.approx(1, abs=0.05)
+        assert np.mean(np.isin(states.state_S, (FALLING, DORMANT))) >= 0.9
+
+
+@pytest.mark.parametrize("weight", [8.0, 2.0**-4, 2.0**-7])
+def test_what_an_event_counts_changes_the_unit_alone(make_series: Callable, weight: float) -> None:
+    # Weights are powers of two, so that of bins that tie for the peak the same one is taken.
+    rate_ST = np.full((60, 60), 10.0)
+    rate_ST[30:, -10:] *= np.exp(-0.3 * np.arange(1, 11))
+    x_ST = np.random.default_rng(0).poisson(rate_ST)
+    one, other = states_of(make_series(x_ST), OPTIONS), states_of(make_series(x_ST, weight=weight), OPTIONS)
+    assert np.mean(one.state_S[30:] == FALLING) >= 0.5
+    in_events = ("rate_S", "peak_rate_S", "forecast_S", "forecast_low_S", "forecast_high_S")
+    for name in COLUMNS:
+        unit = weight if name in in_events else 1.0
+        assert getattr(other, name) == pytest.approx(unit * getattr(one, name), rel=1e-6, abs=1e-9, nan_ok=True), name
+    assert other.dispersion_E == pytest.approx(weight * one.dispersion_E)
+    assert np.array_equal(one.state_S, other.state_S)
+
+
+def test_a_revival_is_not_held_against_what_came_of_it(make_series: Callable) -> None:
+    # Back at two a week, and soon at eight, for two years: no earlier season had anything.
+    rate_T = np.repeat([5.0, 0.0, 2.0, 8.0], [10, 110, 12, 104])
+    states = states_of(make_series(np.random.default_rng(0).poisson(rate_T, size=(20, len(rate_T)))), OPTIONS)
+    assert states.season_known_S.all()
+    assert np.mean(states.revived_evidence_S >= OPTIONS.revival_evidence) >= 0.9
 
 
 def test_one_user_is_judged_as_among_all(make_log: Callable[..., Store]) -> None:

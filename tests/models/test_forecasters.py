@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import replace
 
 import numpy as np
@@ -22,8 +23,12 @@ from ltsi.models.forecaster import COVERAGE, Forecaster
 from ltsi.models.forecasting import forecaster_of
 from ltsi.models.last_value import LastValue
 from ltsi.models.seasonal_naive import SeasonalNaive
+from ltsi.models.series_network import fit_encoders
+from ltsi.models.times import DecayBias, LogGap
 from ltsi.objectives.window_batches import PartWindows, TrainingWindows
 from ltsi.sequences.batches import Shard
+from ltsi.sequences.leave_one_out import LeaveOneOut
+from ltsi.store import Store
 from ltsi.windows import Windows
 from ltsi.workflows.experiment import build_model
 
@@ -60,10 +65,10 @@ def series() -> IntensitySeries:
     return series_of(x_ST, entities=2)
 
 
-def built(name: str) -> Forecaster:
+def built(name: str, *overrides: str) -> Forecaster:
     torch.manual_seed(1)
     with initialize_config_module("ltsi.conf", version_base="1.3"):
-        cfg = compose("train", ["objective=intensity", f"model={name}", *SMALL.get(name, []), "n_items=5"])
+        cfg = compose("train", ["objective=intensity", f"model={name}", *SMALL.get(name, []), "n_items=5", *overrides])
         return forecaster_of(build_model(cfg), HORIZON, WEEK)
 
 
@@ -328,6 +333,28 @@ def test_the_hybrid_starts_at_the_decay(series: IntensitySeries) -> None:
         model.fit_statistics(series, END)
     for one, other in zip(hybrid(asked(series)), decay(asked(series)), strict=True):
         torch.testing.assert_close(one, other)
+
+
+@torch.no_grad()
+@pytest.mark.parametrize(("name", "part"), [("transformer", "model"), ("hybrid", "model.components.short")])
+def test_encoders_take_their_statistics_from_the_log(make_store: Callable[..., Store], name: str, part: str) -> None:
+    users = [[(i % 3, int(1.7**i * DAY) + u) for i in range(12)] for u in range(20)]
+    split, alone = LeaveOneOut()(make_store(*users)), DecayBias(1)
+    alone.fit_statistics(split)
+    forecaster = built(name, f"{part}.decay_bias=true", f"{part}.heads=1")
+    (bias,) = [module for module in forecaster.modules() if isinstance(module, DecayBias)]
+    assert not torch.allclose(bias.rate_per_day(), alone.rate_per_day())
+    fit_encoders(forecaster, split)
+    torch.testing.assert_close(bias.rate_per_day(), alone.rate_per_day())
+
+
+def test_the_gaps_of_a_series_are_all_alike(make_store: Callable[..., Store], series: IntensitySeries) -> None:
+    forecaster = built("time_lstm")
+    fit_encoders(forecaster, LeaveOneOut()(make_store(*[[(i % 3, 100 * i) for i in range(9)] for _ in range(9)])))
+    (log_gap,) = [module for module in forecaster.modules() if isinstance(module, LogGap)]
+    gap_BL = log_gap(torch.arange(5)[None] * WEEK)
+    torch.testing.assert_close(gap_BL, torch.zeros(1, 5))
+    assert forecaster(asked(series)).mean.isfinite().all()
 
 
 @pytest.mark.parametrize("name", ["popularity", "lstm_transformer"])

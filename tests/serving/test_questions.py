@@ -5,6 +5,7 @@ import pytest
 import torch
 
 from ltsi.histories import Histories
+from ltsi.sequences import batches
 from ltsi.sequences.batches import RankingBatches
 from ltsi.sequences.leave_one_out import LeaveOneOut
 from ltsi.serving.questions import Question, Questions
@@ -91,3 +92,22 @@ def test_it_is_the_question_that_evaluation_asks(make_store: MakeStore, user: in
     assert torch.equal(batch.histories.item_BL[row, :shown], question.histories.item_BL[0, :shown])
     assert torch.equal(batch.histories.now_BL[row, :shown], question.histories.now_BL[0, :shown])
     assert sorted(batch.hidden_item[batch.hidden_row == row].tolist()) == sorted(question.hidden_item.tolist())
+
+
+def test_what_is_held_at_a_time_is_bounded_as_in_evaluation(
+    make_store: MakeStore, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    lengths = [*[4] * 12, *[10] * 8, 40]
+    split = LeaveOneOut()(make_store(*[[(place % 5, place) for place in range(length)] for length in lengths]))
+
+    def shapes(max_length: int = 50) -> list[tuple[int, ...]]:
+        asked = list(Questions(split, max_length, False).of(np.arange(len(lengths))))
+        assert sorted(user for one in asked for user in one.user_B.tolist()) == list(range(len(lengths)))
+        return [tuple(one.histories.item_BL.shape) for one in asked]
+
+    assert shapes(max_length=4) == [(21, 4)]
+    monkeypatch.setattr(batches, "POSITION_BUDGET", 30)
+    assert shapes() == [(7, 4), (5, 4), (3, 10), (3, 10), (2, 10), (1, 40)]
+    monkeypatch.setattr(batches, "SCORE_BUDGET", 1)
+    monkeypatch.setattr(batches, "FEWEST_RANKED", 6)
+    assert shapes(max_length=4) == [(6, 4)] * 3 + [(3, 4)]

@@ -16,6 +16,7 @@ from typer.testing import Result
 
 from ltsi.decay.artefact import DecayArtefact
 from ltsi.errors import RunError
+from ltsi.models.times import MILD_RATE
 from ltsi.runs.fitted_decay import read_artefact
 from ltsi.runs.folder import RunFolder
 from ltsi.store import open_store
@@ -24,6 +25,10 @@ from ltsi.training.checkpoints import read_checkpoint
 Ltsi = Callable[..., Result]
 Train = Callable[..., RunFolder]
 Fit = Callable[..., Path]
+
+CUT = ("split=global_time", "split.valid=0.4", "split.test=0.7")
+SERIES = ("objective=intensity", "objective.horizon=2", "objective.least_active=2", *CUT)
+"""Series of the shop that are cut by time."""
 
 
 @pytest.fixture(scope="module")
@@ -73,6 +78,25 @@ def test_attention_starts_at_the_pooled_rate(fit: Fit, train: Train) -> None:
     run = train("transformer", "decay=decay", "model.decay_bias=true", "model.heads=1", "optimizer.lr=1e-9")
     theta = rates_of(run, "encoder.decay.theta_H")
     assert np.log1p(np.exp(theta)) == pytest.approx([decay.pooled_rate_per_day], rel=1e-3)
+
+
+def test_attention_over_a_series_starts_at_the_pooled_rate_too(fit: Fit, train: Train) -> None:
+    decay = read_artefact(fit("part=train", "form=exponential", *CUT))
+    biased = ("model.decay_bias=true", "model.heads=1", "optimizer.lr=1e-9", "trainer.max_epochs=1")
+    run = train("transformer", *SERIES, *biased, "decay=decay")
+    own = train("transformer", *SERIES, *biased, "hydra.run.dir=own")
+    given, found = (np.log1p(np.exp(rates_of(one, "reader.encoder.decay.theta_H"))) for one in (run, own))
+    assert given == pytest.approx([decay.pooled_rate_per_day], rel=1e-3)
+    assert run.config["decay_digests"] == {"decay": decay.digest}
+    assert abs(found / [MILD_RATE] - 1) > 0.01, "by itself it starts at that of the items"
+    assert abs(found / given - 1) > 0.01
+
+
+@pytest.mark.parametrize("model", ["exp_decay", "hybrid"])
+def test_the_decay_of_a_series_is_its_own(ltsi: Ltsi, arguments: Callable[..., list[str]], model: str) -> None:
+    command = arguments(model, *SERIES, "decay=decay")
+    said = ltsi(*command, exit_code=2).stderr
+    assert "decay=decay would be read by nobody: with objective=intensity the decay of exp_decay" in said
 
 
 @pytest.mark.parametrize(

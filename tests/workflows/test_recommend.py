@@ -183,3 +183,26 @@ def test_without_categories_there_is_nothing_to_be_aware_of(
     assert "have no column 'category'; prepare it with one" in refused(
         "recommend", "run", "--all", "--strategy", "decay-aware"
     )
+
+
+def test_a_list_of_categories_is_shown_as_the_category_that_it_is(
+    ltsi: Ltsi, make_store: Callable[..., Store], train: Train
+) -> None:
+    day = 86_400
+    store = make_store(*[[((u + i) % 5, day * (100 + 9 * i + u)) for i in range(4)] for u in range(8)])
+    path = store.path / "items.parquet"
+    category = [["a", "b"], ["a"], [], None, ["a", "b"]]
+    pl.read_parquet(path).with_columns(category=pl.Series(category, dtype=pl.List(pl.String))).write_parquet(path)
+    label = dict(zip(store.items["item"], ["a, b", "a", "(none)", "(none)", "a, b"], strict=True))
+    train("exp_decay", f"data={store.path}", "seen=keep")
+    for strategy in ("plain", "decay-aware"):
+        asked = ("--k", "5", "--strategy", strategy)
+        found = rows(ltsi, "--user", "3", *asked)
+        assert {row["item"]: row["category"] for row in found} == label
+        assert "a, b" in ltsi("recommend", "run", "--user", "3", *asked).stdout
+        ltsi("recommend", "run", "--all", *asked, "--output", "all.csv")
+        table = pl.read_csv("all.csv", infer_schema=False)
+        assert table.filter(user="3")["category"].to_list() == [row["category"] for row in found]
+    # A list is one interest: what the user has had of it is not new, also in another item.
+    assert {row["category"]: row["state"] for row in found}.keys() == {"a, b", "a", "(none)"}
+    assert all(len({row["state"] for row in found if row["category"] == one}) == 1 for one in label.values())
