@@ -9,7 +9,7 @@ from typing import Any
 
 import pytest
 import torch
-from pytorch_lightning import Trainer
+from pytorch_lightning import Callback, Trainer
 from torch.optim import SGD
 
 from ltsi.losses.softmax import Softmax
@@ -54,7 +54,7 @@ def train(
         "num_sanity_val_steps": 0,
         "use_distributed_sampler": False,
     }
-    callbacks = [EpochLog(folder, "ndcg@10")]
+    callbacks: list[Callback] = [EpochLog(folder, "ndcg@10")]
     trainer = Trainer(max_epochs=epochs, callbacks=callbacks, accumulate_grad_batches=batches_a_step, **quiet)
     trainer.fit(module, SplitDataModule(task, 5, 4, False, seed=1, augmentation=augmentation))
     return module
