@@ -205,7 +205,10 @@ def _clean_up(path: Path) -> None:
 
 def _no_room(error: BaseException | None) -> str | None:
     """Returns why nothing more can be written, if that lies behind an error; what reads a file may have blamed it."""
-    while error is not None:
+    seen: set[int] = set()
+    # An error raised again may be behind itself.
+    while error is not None and id(error) not in seen:
+        seen.add(id(error))
         for code in (errno.ENOSPC, errno.EDQUOT, errno.EFBIG):
             # Engines raise errors of their own, with the system's sentence inside.
             if os.strerror(code) in str(error):

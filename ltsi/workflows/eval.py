@@ -33,7 +33,7 @@ def run(cfg: DictConfig) -> Result:
     """
     if cfg.split not in PARTS:
         raise ConfigError(f"split={cfg.split.name}: eval reads a part of the run's own split: {' or '.join(PARTS)}.")
-    runs = find_runs(Path(cfg.run))
+    runs = find_runs(Path(str(cfg.run)))
     # A sweep that was stopped has runs of which nothing can be asked yet.
     unfinished = [folder for folder in runs if not folder.checkpoint_path("best").is_file()]
     runs = [folder for folder in runs if folder not in unfinished] or runs

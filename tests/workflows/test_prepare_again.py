@@ -14,7 +14,7 @@ import polars as pl
 import pytest
 from hydra import compose, initialize_config_module
 
-from ltsi.errors import DataError
+from ltsi.errors import ConfigError, DataError
 from ltsi.store import available_stores, open_store, store_path
 from ltsi.store_writer import writing
 from ltsi.tables import Result
@@ -177,6 +177,12 @@ def test_a_store_that_was_moved_aside_moves_back(log: Path) -> None:
     assert available_stores() == []
     with writing(store_path("log")):
         assert open_store("log").n_events == 3
+
+
+def test_a_step_that_cannot_be_built_is_refused(log: Path) -> None:
+    """And not looked into for ever: what is raised again from itself is behind itself."""
+    with pytest.raises(ConfigError, match=r"clean.k_core.user=abc must be a whole number"):
+        run(log, "clean=k_core", "clean.k_core.user=abc")
 
 
 FULL = r"could not be written: No space left on device; free some room, or set LTSI_DATA to a folder with more"
