@@ -59,7 +59,7 @@ class _Blocked(torch.autograd.Function):
         grad_NE = torch.empty_like(state_NE) if needs_grad else None
         grad_N = None if own_N is None else torch.empty_like(own_N)
         # On a CPU each thread takes its own stretch of positions, and adds up a gradient of all vectors.
-        most = max(1, GRADIENTS // vector_UE.numel())
+        most = max(1, GRADIENTS // max(1, vector_UE.numel()))
         n_stretches = max(1, min(torch.get_num_threads(), most, -(-len(state_NE) // block)))
         stretches = torch.arange(len(state_NE)).tensor_split(n_stretches if state_NE.device.type == "cpu" else 1)
         parts = [slice(int(rows[0]), int(rows[-1]) + 1) for rows in stretches if len(rows)]
