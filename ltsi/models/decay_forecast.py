@@ -8,6 +8,7 @@ quasi-likelihood: Wedderburn 1974.
 
 from __future__ import annotations
 
+import itertools
 from collections.abc import Iterator
 
 import numpy as np
@@ -29,7 +30,7 @@ LEAST_MEAN = 1e-3
 """A smaller mean would take all the weight of the quasi-likelihood."""
 
 LEAST = 1e-6
-"""A weight is at least that."""
+"""A weight is at least that: what was done is no reason to expect less than nothing."""
 
 SHRINK = 200.0
 """Known futures that are as good as seen by an entity: it is drawn towards what all have in common."""
@@ -171,5 +172,30 @@ def _step(
         information = SHRINK * curvature.sum(dim=0) / len(input_NP)
         curvature, gradient = curvature + information, gradient + information @ prior_1P[0]
     ridge = 1e-9 * (1 + curvature.diagonal(dim1=1, dim2=2).amax(dim=1))[:, None, None] * torch.eye(3).double()
-    solved: Tensor = torch.linalg.solve(curvature + ridge, gradient)
-    return solved.clamp(min=LEAST)
+    return bounded_solutions(curvature + ridge, gradient)
+
+
+def bounded_solutions(curvature_EPP: Tensor, gradient_EP: Tensor) -> Tensor:
+    """Minimises `½ wᵀCw − gᵀw` over weights of `LEAST` or more, exactly: three weights can be bound in eight ways.
+
+    Cutting off what is negative in the free solution would leave the other weights where they made up for it.
+
+    Args:
+        curvature_EPP: positive definite, `(E, 3, 3)`.
+        gradient_EP: of the same problems, `(E, 3)`.
+
+    Returns:
+        The weights, `(E, 3)`.
+    """
+    eye_PP = torch.eye(3, dtype=gradient_EP.dtype, device=gradient_EP.device)
+    above_EP = gradient_EP - LEAST * curvature_EPP.sum(dim=2)
+    best_EP, least_E = torch.zeros_like(gradient_EP), torch.zeros_like(gradient_EP[:, 0])
+    for free in itertools.product((0.0, 1.0), repeat=3):
+        free_P = torch.tensor(free, dtype=gradient_EP.dtype, device=gradient_EP.device)
+        # Where a weight is bound, its equation says that it is zero.
+        system_EPP = curvature_EPP * torch.outer(free_P, free_P) + eye_PP * (1 - free_P)
+        solved_EP = torch.linalg.solve(system_EPP, above_EP * free_P)
+        value_E = -0.5 * (solved_EP * above_EP).sum(dim=1)
+        better_E = (solved_EP >= 0).all(dim=1) & (value_E < least_E)
+        best_EP, least_E = torch.where(better_E[:, None], solved_EP, best_EP), torch.where(better_E, value_E, least_E)
+    return best_EP + LEAST
