@@ -129,7 +129,7 @@ class Store:
 
     @property
     def fingerprint(self) -> str:
-        """Digest of the stored arrays: equal fingerprints mean equal events and vocabularies."""
+        """Digest of what results depend on: events, ids, behaviours with weights and roles, item and user tables."""
         return str(self.manifest["fingerprint"])
 
     @property

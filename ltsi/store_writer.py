@@ -31,6 +31,7 @@ from ltsi.store import (
     open_store,
     user_blocks,
 )
+from ltsi.store_fingerprint import fingerprint
 
 if TYPE_CHECKING:
     import polars as pl
@@ -140,12 +141,6 @@ def _complete_manifest(
     given: Mapping[str, Any],
     facts: dict[str, Any],
 ) -> dict[str, Any]:
-    digest = hashlib.sha256()
-    for stem in sorted(facts):
-        digest.update(f"{stem}:{facts[stem]['sha256']};".encode())
-    for table, column in ((items, "item"), (users, "user")):
-        for ids in table[column].to_frame().iter_slices(1_000_000):
-            digest.update("".join(f"{value}\n" for value in ids.to_series().to_list()).encode())
     has_events = len(events.time) > 0
     return {
         **given,
@@ -165,7 +160,13 @@ def _complete_manifest(
             "last": int(events.time.max()) if has_events else None,
         },
         "arrays": facts,
-        "fingerprint": digest.hexdigest(),
+        "fingerprint": fingerprint(
+            facts,
+            {"items": items, "users": users},
+            events.behaviors,
+            given.get("roles", {}),
+            clock=given["time"]["clock"],
+        ),
     }
 
 
