@@ -19,7 +19,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from ltsi.errors import ConfigError, UserError
+from ltsi.errors import BusyError, ConfigError, UserError
 from ltsi.tables import Result
 
 from ._complete import complete
@@ -117,7 +117,8 @@ class Job:
         single = HydraConfig.get().mode == RunMode.RUN
         folder = Path(HydraConfig.get().runtime.output_dir)
         # Whatever else lies in the folder was there before, and is the user's.
-        own = {entry.name for entry in folder.iterdir()} <= {".hydra"}
+        notes = HydraConfig.get().output_subdir
+        own = notes is not None and {entry.name for entry in folder.iterdir()} <= {notes}
         _pin_run_folder()
         if not _is_main_process():
             # Every rank does the same work: what it says is said by rank 0.
@@ -139,7 +140,7 @@ class Job:
                 report(error, debug=self.flags.debug, label=f"{_job_name()} failed")
                 raise UserError("the sweep is incomplete: the jobs that failed are named above") from None
             self.failure = error
-            if refused and own:
+            if refused and own and not isinstance(error, BusyError):
                 _remove_bookkeeping(folder)
             return None
         return result.value
@@ -306,8 +307,8 @@ def _remove_bookkeeping(folder: Path) -> None:
 
     shutil.rmtree(folder / ".hydra", ignore_errors=True)
     (folder / f"{HydraConfig.get().job.name}.log").unlink(missing_ok=True)
-    while not any(folder.iterdir()):
+    while folder != Path.cwd() and not any(folder.iterdir()):
         folder.rmdir()
         folder = folder.parent
-        if folder == Path.cwd() or not folder.is_relative_to(Path.cwd()):
+        if not folder.is_relative_to(Path.cwd()):
             return

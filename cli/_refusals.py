@@ -1,6 +1,7 @@
 """What Hydra and OmegaConf refuse, as one sentence with the near match."""
 
 import difflib
+import errno
 import re
 from typing import TYPE_CHECKING
 
@@ -24,6 +25,9 @@ _SWEEP = re.compile(r"(?:Ambiguous value for argument|Sweep parameters) '(?P<ove
 _PRESENT = re.compile(r"An item is already at '(?P<key>.*)'\.")
 _MERGE = re.compile(r"Error merging override (?P<override>.*)")
 _NO_FOLDER = re.compile(r"Additional config directory '(?P<folder>.*)' not found")
+_PLACES = (FileNotFoundError, PermissionError, IsADirectoryError, NotADirectoryError)
+_UNWRITABLE = (errno.EROFS, errno.ENOSPC)
+"""Python has no classes for these."""
 _ALIKE = 0.6
 """From this share of common letters on, two words count as spelt alike (difflib's own default)."""
 _OPTION = re.compile(r"^\t(?!\w+=)(?P<option>\S+)$", re.MULTILINE)
@@ -39,7 +43,7 @@ def explain(error: Exception, composition: Composition | None) -> UserError | No
     Returns:
         The sentence as an error with its exit code; None where the mistake is not the user's.
     """
-    if isinstance(error, FileNotFoundError | PermissionError | IsADirectoryError | NotADirectoryError):
+    if isinstance(error, _PLACES) or (isinstance(error, OSError) and error.errno in _UNWRITABLE):
         return UserError(f"cannot use {error.filename}: {error.strerror}") if error.filename else None
     # Not loaded: then it cannot have been raised.
     from hydra.errors import HydraException, InstantiationException, OverrideParseException

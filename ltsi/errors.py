@@ -39,6 +39,14 @@ class RunError(UserError):
     """A run folder or checkpoint that cannot be used: not a run, incomplete, or made from another store."""
 
 
+class BusyError(RunError):
+    """A run folder that another process works in: what lies there is not the refused command's."""
+
+
+class UnwritableError(RunError):
+    """A run folder that does not take what is to be written."""
+
+
 def did_you_mean(name: object, known: Iterable[str]) -> str:
     """Returns ` Did you mean 'NEAR'?`, to stand behind a sentence, or nothing where no known name is near."""
     near = difflib.get_close_matches(str(name), list(known), n=1)

@@ -18,10 +18,10 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
-from filelock import FileLock, Timeout
 
 from ltsi import __version__
 from ltsi.errors import DataError
+from ltsi.locks import let_go, take
 from ltsi.store import (
     ARRAY_DTYPES,
     OPTIONAL_DTYPES,
@@ -53,14 +53,10 @@ def writing(path: Path) -> Iterator[Path]:
         DataError: the folder cannot be written, or there is no room for what is done inside.
     """
     missing = [folder for folder in (path.parent, *path.parent.parents) if not folder.exists()]
-    lock = FileLock(path.with_name(f".{path.name}.lock"))
+    waiting = f"Another process prepares store '{path.name}'; waiting for it."
     try:
         path.parent.mkdir(parents=True, exist_ok=True)
-        try:
-            lock.acquire(timeout=0)
-        except Timeout:
-            log.info("Another process prepares store '%s'; waiting for it.", path.name)
-            lock.acquire()
+        lock = take(path.with_name(f".{path.name}.lock"), lambda: log.info(waiting))
     except OSError as error:
         raise _unwritable(path, error) from error
     folder = path.with_name(f".{path.name}.{uuid.uuid4().hex[:8]}.partial")
@@ -75,9 +71,7 @@ def writing(path: Path) -> Iterator[Path]:
         raise DataError(f"Store {path} could not be written: {reason}; {advice}.") from error
     finally:
         shutil.rmtree(folder, ignore_errors=True)
-        # Before the lock is released: whoever waits for it notices that its file is gone, and makes a new one.
-        Path(lock.lock_file).unlink(missing_ok=True)
-        lock.release()
+        let_go(lock)
         with suppress(OSError):
             for created in missing:
                 created.rmdir()  # only what is empty: nothing was written

@@ -12,6 +12,7 @@ per_user/<part>.parquet      one row per target: user, target, rank, history_len
                              high
 checkpoints/{best,last}.ckpt
 train.log
+.lock                        only while a process trains or evaluates it, see `ltsi.runs.hold`
 ```
 
 Every file is written beside its place and moved there in one step, so a killed process leaves the old file or the new
@@ -24,14 +25,14 @@ import csv
 import json
 import math
 from collections.abc import Iterator, Mapping, Sequence
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from dataclasses import asdict, dataclass, field, fields
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import yaml
 
-from ltsi.errors import RunError
+from ltsi.errors import RunError, UnwritableError
 
 if TYPE_CHECKING:
     import polars as pl
@@ -288,16 +289,25 @@ class RunFolder:
 
     @contextmanager
     def _replacing(self, name: str) -> Iterator[Path]:
-        """Yields a path to write to, and moves it into place if nothing went wrong."""
+        """Yields a path to write to, and moves it into place if nothing went wrong.
+
+        Raises:
+            UnwritableError: the folder does not take it.
+        """
         path = self.path / name
-        path.parent.mkdir(parents=True, exist_ok=True)
         # Always the same name, so that what a killed process left is written over.
         partial = path.with_name(f".{path.name}.partial")
         try:
+            path.parent.mkdir(parents=True, exist_ok=True)
             yield partial
             partial.replace(path)
+        except OSError as error:
+            raise UnwritableError(
+                f"{path} cannot be written ({error.strerror or error}); make its folder writable, or free some room."
+            ) from error
         finally:
-            partial.unlink(missing_ok=True)
+            with suppress(OSError):
+                partial.unlink(missing_ok=True)
 
 
 def find_runs(directory: Path) -> list[RunFolder]:

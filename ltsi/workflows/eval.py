@@ -9,14 +9,15 @@ from pathlib import Path
 from omegaconf import DictConfig
 from pytorch_lightning import Trainer
 
-from ltsi.errors import ConfigError, RunError
+from ltsi.errors import ConfigError, RunError, UnwritableError
 from ltsi.runs.folder import Evaluation, RunFolder, find_runs
+from ltsi.runs.hold import held, in_use
 from ltsi.sequences.datamodule import SplitDataModule
 from ltsi.sequences.split import PARTS
 from ltsi.tables import Entry, Result, Table
 from ltsi.training.module import InterestModule
 from ltsi.workflows.build import build
-from ltsi.workflows.experiment import build_trainer, evaluate
+from ltsi.workflows.experiment import build_trainer, judge, keep
 from ltsi.workflows.trained import open_trained
 
 log = logging.getLogger(__name__)
@@ -33,14 +34,20 @@ def run(cfg: DictConfig) -> Result:
     """
     if cfg.split not in PARTS:
         raise ConfigError(f"split={cfg.split.name}: eval reads a part of the run's own split: {' or '.join(PARTS)}.")
-    runs = find_runs(Path(str(cfg.run)))
+    found = find_runs(Path(cfg.run))
+    busy = [folder for folder in found if in_use(folder)]
+    if busy and cfg.trainer.devices != 1:
+        raise _not_evaluated(busy, [])  # the other processes of this command would not leave out the same
     # A sweep that was stopped has runs of which nothing can be asked yet.
-    unfinished = [folder for folder in runs if not folder.checkpoint_path("best").is_file()]
-    runs = [folder for folder in runs if folder not in unfinished] or runs
+    unfinished = [one for one in found if one not in busy and not one.checkpoint_path("best").is_file()]
+    runs = [folder for folder in found if folder not in busy and folder not in unfinished] or found
     # Runs that were asked the same way share a table: a sweep may hold several objectives.
     tables: dict[tuple[tuple[str, ...], str], list[list[Entry]]] = {}
+    failures = [_not_evaluated(busy, unfinished)] if busy or unfinished else []
     for folder in runs:
-        done, name, asked, protocol = _evaluate_run(folder, cfg)
+        with held(folder, to_write=False):
+            done, name, asked, protocol, unkept = _evaluate_run(folder, cfg)
+        failures += [] if unkept is None else [unkept]
         row: list[Entry] = [str(folder.path), name, done.n_targets, *done.metrics.values(), done.eval_seconds]
         columns = ("run", "model", asked, *done.metrics, "eval s")
         tables.setdefault((columns, f"split {done.split}, {protocol}"), []).append(row)
@@ -48,20 +55,30 @@ def run(cfg: DictConfig) -> Result:
     return Result(
         tables=[Table(title, columns, rows, notes=[note]) for (columns, note), rows in tables.items()],
         messages=[f"Compare with: ltsi compare {cfg.run}"],
-        failure=_not_evaluated(unfinished) if unfinished else None,
+        failure=RunError(" ".join(map(str, failures))) if failures else None,
     )
 
 
-def _not_evaluated(unfinished: Sequence[RunFolder]) -> RunError:
-    named = ", ".join(str(folder.path) for folder in unfinished)
-    return RunError(
-        f"Not evaluated, having no checkpoint because the training was stopped: {named}; finish them by the command of "
-        "the sweep and resume=true."
-    )
+def _not_evaluated(busy: Sequence[RunFolder], unfinished: Sequence[RunFolder]) -> RunError:
+    said = []
+    if busy:
+        said.append(
+            f"Not evaluated, because another process trains or evaluates them: {_named(busy)}; wait until it has ended."
+        )
+    if unfinished:
+        said.append(
+            f"Not evaluated, having no checkpoint because the training was stopped: {_named(unfinished)}; finish them "
+            "by the command of the sweep and resume=true."
+        )
+    return RunError(" ".join(said))
 
 
-def _evaluate_run(folder: RunFolder, cfg: DictConfig) -> tuple[Evaluation, str, str, str]:
-    """Returns the metrics, the model's name, what was asked and how."""
+def _named(folders: Sequence[RunFolder]) -> str:
+    return ", ".join(str(folder.path) for folder in folders)
+
+
+def _evaluate_run(folder: RunFolder, cfg: DictConfig) -> tuple[Evaluation, str, str, str, RunError | None]:
+    """Returns the metrics, the model's name, what was asked and how, and why they could not be kept."""
     trained = open_trained(folder)
     stored, task, experiment = trained.config, trained.task, trained.experiment
     metrics = task.objective.checked_metrics(cfg.metrics or stored.metrics)
@@ -69,5 +86,10 @@ def _evaluate_run(folder: RunFolder, cfg: DictConfig) -> tuple[Evaluation, str, 
     data = SplitDataModule(task, stored.max_length, stored.batch_size, experiment.seen == "hide", stored.seed)
     trainer: Trainer = build_trainer(cfg)
     log.info("Reading the %s part with %s (%s).", cfg.split, folder.path, stored.model.name)
-    done = evaluate(experiment, cfg.split, trainer, module, data, metrics, folder)
-    return done, str(stored.model.name), task.asked, task.protocol(done.seen)
+    done, unkept = judge(experiment, cfg.split, trainer, module, data, metrics), None
+    try:
+        keep(done, cfg.split, trainer, module, folder)
+    except UnwritableError as error:
+        # The work of minutes is shown all the same.
+        unkept = RunError(f"Shown, but not kept for `ltsi compare`: {error}")
+    return done, str(stored.model.name), task.asked, task.protocol(done.seen), unkept

@@ -170,7 +170,21 @@ def evaluate(
     metrics: Sequence[str],
     folder: RunFolder,
 ) -> Evaluation:
-    """Answers a part and writes `<part>.json` and `per_user/<part>.parquet`.
+    """Answers a part and keeps the answers, see `judge` and `keep`."""
+    evaluation = judge(experiment, part, trainer, module, data, metrics)
+    keep(evaluation, part, trainer, module, folder)
+    return evaluation
+
+
+def judge(
+    experiment: Experiment,
+    part: str,
+    trainer: Trainer,
+    module: InterestModule,
+    data: LightningDataModule,
+    metrics: Sequence[str],
+) -> Evaluation:
+    """Answers a part.
 
     Args:
         experiment: what is asked.
@@ -179,14 +193,13 @@ def evaluate(
         module: holds the model and its task.
         data: holds the part.
         metrics: names of the metrics.
-        folder: where to write.
     """
     run = trainer.validate if part == "valid" else trainer.test
     start = time.perf_counter()
     run(module, data, verbose=False)
     seconds = time.perf_counter() - start
     task, answers = module.task, module.answered
-    evaluation = Evaluation(
+    return Evaluation(
         n_targets=len(answers["index"]),
         split=experiment.split_name,
         seen=experiment.seen,
@@ -194,10 +207,24 @@ def evaluate(
         metrics=task.summary(answers, metrics),
         objective=task.objective.name,
     )
+
+
+def keep(evaluation: Evaluation, part: str, trainer: Trainer, module: InterestModule, folder: RunFolder) -> None:
+    """Writes `<part>.json` and `per_user/<part>.parquet`, by the first process.
+
+    Args:
+        evaluation: what `judge` found.
+        part: `valid` or `test`.
+        trainer: has answered.
+        module: holds the answers.
+        folder: where to write.
+
+    Raises:
+        UnwritableError: the folder does not take it.
+    """
     if trainer.is_global_zero:
-        folder.write_per_user(part, task.table(part, answers))
+        folder.write_per_user(part, module.task.table(part, module.answered))
         folder.write_evaluation(part, evaluation)
-    return evaluation
 
 
 def check_fingerprint(store: Store, environment: dict[str, Any], folder: RunFolder) -> None:

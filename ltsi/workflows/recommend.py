@@ -18,7 +18,7 @@ import pyarrow.parquet as pq
 from rich.console import Console
 from rich.progress import Progress
 
-from ltsi.errors import ConfigError, DataError
+from ltsi.errors import ConfigError, DataError, RunError
 from ltsi.intensity.options import STATES
 from ltsi.intensity.states import interest_states
 from ltsi.runs.folder import RunFolder
@@ -239,9 +239,19 @@ class _FileWriter:
 
 @contextmanager
 def _writing(path: Path) -> Iterator[_Writer]:
-    """Yields a writer to a file beside the path, and moves it there if nothing went wrong."""
-    path.parent.mkdir(parents=True, exist_ok=True)
+    """Yields a writer to a file beside the path, and moves it there if nothing went wrong.
+
+    Raises:
+        RunError: the folder does not take it, which is found before anything is computed.
+    """
     partial = path.with_name(f".{path.name}.partial")
+    try:
+        path.parent.mkdir(parents=True, exist_ok=True)
+        partial.touch()
+    except OSError as error:
+        raise RunError(
+            f"{path} cannot be written ({error.strerror or error}); name another place by --output FILE."
+        ) from error
     writer = _FileWriter(partial, parquet=path.suffix == ".parquet")
     try:
         try:

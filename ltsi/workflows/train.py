@@ -19,6 +19,7 @@ from ltsi.metrics import parse
 from ltsi.objectives.objective import Task
 from ltsi.runs.environment import describe_environment, now
 from ltsi.runs.folder import Evaluation, RunFolder
+from ltsi.runs.hold import held
 from ltsi.sequences.datamodule import SplitDataModule
 from ltsi.tables import Result, Table
 from ltsi.training.averaging import WeightAverage
@@ -52,6 +53,11 @@ def run(cfg: DictConfig) -> Result:
         The validation metrics; `value` is the one that sweepers optimise.
     """
     folder = RunFolder(Path(HydraConfig.get().runtime.output_dir))
+    with held(folder, ", or give another hydra.run.dir"):
+        return _train(cfg, folder)
+
+
+def _train(cfg: DictConfig, folder: RunFolder) -> Result:
     resume = _resumes(cfg, folder)
     if not resume:
         _refuse_trained(folder)

@@ -14,7 +14,7 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from ltsi.errors import RunError
+from ltsi.errors import RunError, UnwritableError
 from ltsi.runs.folder import Evaluation, RunFolder, find_runs
 
 TABLE = pl.DataFrame(
@@ -116,7 +116,7 @@ def test_failed_write_leaves_the_old_file(run: RunFolder, name: str, monkeypatch
 
     with monkeypatch.context() as patch:
         patch.setattr(Path, "replace", full_disk)
-        with pytest.raises(OSError, match="No space left"):
+        with pytest.raises(UnwritableError, match=r"cannot be written \(No space left on device\); make its folder"):
             WRITERS[name](run)
     assert (run.path / name).read_bytes() == before
     assert leftovers(run) == []

@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
+import os
 import shutil
 import subprocess
 import sys
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import pytest
@@ -155,6 +156,27 @@ def trained(train: Train, trained_once: dict[tuple[str, ...], Path], tmp_path_fa
         return found
 
     return run
+
+
+@pytest.fixture
+def read_only() -> Iterator[Callable[[Path], None]]:
+    """Make a folder read-only until the test ends; root may write where the mode says no, so for root by a mount."""
+    mounted: list[Path] = []
+
+    def make(folder: Path) -> None:
+        for path in (folder, *folder.rglob("*")):
+            path.chmod(path.stat().st_mode & ~0o222)
+        if not os.access(folder, os.W_OK):
+            return
+        for options in (["--bind", str(folder)], ["-o", "remount,ro,bind"]):
+            done = subprocess.run(["mount", *options, str(folder)], capture_output=True, text=True, check=False)
+            if done.returncode:
+                pytest.skip(f"nothing is read-only for root here, and nothing can be mounted: {done.stderr}")
+            mounted.append(folder)
+
+    yield make
+    for folder in mounted[:1]:
+        subprocess.run(["umount", str(folder)], check=True)
 
 
 @pytest.fixture

@@ -112,13 +112,14 @@ def test_a_killed_training_is_finished_by_resume(
     process.send_signal(signal.SIGKILL)
     process.communicate()
     assert not (run.path / "valid.json").exists()
+    assert (run.path / ".lock").exists(), "which nobody holds any more"
     done = len(run.epochs())
     train("lstm", f"trainer.max_epochs={done + 2}", "early_stopping.patience=100000", "resume=true")
     assert [int(row["epoch"]) for row in run.epochs()] == list(range(1, done + 3))
     whole = train("lstm", f"trainer.max_epochs={done + 2}", "early_stopping.patience=100000", "hydra.run.dir=whole")
     assert curve(run) == curve(whole)
     assert_equal(state(run, "last"), state(whole, "last"))
-    assert not list(run.path.rglob("*partial*"))
+    assert not [*run.path.rglob("*partial*"), *run.path.rglob(".lock")]
 
 
 @pytest.mark.parametrize(
