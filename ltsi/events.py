@@ -2,14 +2,15 @@
 
 One row is one event: a user did something with an item at a time.
 
-| column   | type    | meaning                                                                            |
-| -------- | ------- | ---------------------------------------------------------------------------------- |
-| user     | String  | original id                                                                        |
-| item     | String  | original id                                                                        |
-| time     | Int64   | seconds since epoch UTC; the position in the user's sequence if there is no clock  |
-| behavior | String  | kind of event, `interaction` where the log has one kind only                       |
-| value    | Float64 | optional: quantity, rating, money                                                  |
-| part     | String  | optional: train, valid or test, the user's own split                               |
+| column   | type    | meaning                                                                             |
+| -------- | ------- | ----------------------------------------------------------------------------------- |
+| user     | String  | original id                                                                         |
+| item     | String  | original id                                                                         |
+| time     | Int64   | seconds since epoch UTC; the position in the user's sequence if there is no clock   |
+| behavior | String  | kind of event, `interaction` where the log has one kind only                        |
+| value    | Float64 | optional: quantity, rating, money                                                   |
+| part     | String  | optional: train, valid or test, the user's own split                                |
+| fraction | Int64   | optional: nanoseconds beside the seconds; orders events of one second, is not kept  |
 | row      | Int64   | position in the file, from 1: names a row in an error and orders events of one time |
 
 The table is a narwhals lazy frame, so that the engine under it can be any that narwhals knows.
@@ -32,7 +33,7 @@ Events = nw.LazyFrame[Any]
 INTERACTION = "interaction"
 ID_COLUMNS = ("user", "item")
 REQUIRED = {"user": nw.String, "item": nw.String, "time": nw.Int64, "behavior": nw.String, "row": nw.Int64}
-OPTIONAL = {"value": nw.Float64, "part": nw.String}
+OPTIONAL = {"value": nw.Float64, "part": nw.String, "fraction": nw.Int64}
 BehaviorRole = Literal["input", "target", "both"]
 BEHAVIOR_ROLES: tuple[BehaviorRole, ...] = ("input", "target", "both")
 
@@ -123,6 +124,11 @@ class Source(Protocol):
 def count(events: Events) -> int:
     """Returns the number of events."""
     return int(events.select(nw.len()).collect().item())
+
+
+def order_of(events: Events) -> tuple[str, ...]:
+    """Returns the columns that order the events of a user."""
+    return ("time", "fraction", "row") if "fraction" in events.collect_schema() else ("time", "row")
 
 
 def how_many(holds: nw.Expr) -> nw.Expr:

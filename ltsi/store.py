@@ -15,7 +15,8 @@ users.parquet    row u describes user index u; column `user` is the original id
 truth.parquet    only for synthetic sources: what was planted
 ```
 
-Events are sorted by (user, time, order of ties: the manifest says which).
+Events are sorted by (user, time, order of ties: the manifest says which); fractions of a second, which are not stored,
+were part of the time then.
 """
 
 from __future__ import annotations
@@ -121,6 +122,13 @@ class Store:
     def has_clock(self) -> bool:
         """Whether `time` is a time; if not, it is a position."""
         return bool(self.manifest["time"]["clock"])
+
+    @property
+    def tie_order(self) -> str:
+        """Whose the order of a user's events of one time is, in words."""
+        order = TIES[self.manifest.get("ties", "file")]
+        finer = self.manifest["time"].get("fractions", False)
+        return f"that of their fractions of a second, and then {order}" if finer else order
 
     @property
     def has_repeats(self) -> bool:

@@ -13,7 +13,7 @@ from numpy.typing import NDArray
 
 from ltsi.findings import Finding
 from ltsi.sequences.split import PARTS, Split, Targets
-from ltsi.store import TIES, user_blocks
+from ltsi.store import user_blocks
 
 MANY_TIES = 0.01  # share of the targets that makes the order inside ties matter
 FOREIGN = "with an event or a history of another user"
@@ -122,7 +122,7 @@ def _ties(split: Split, name: str, part: Targets) -> Finding:
     share = float(tied.sum() / len(part))
     sentence = (
         "Share of the targets at the time of the last event of their history: which of the two is the target follows "
-        f"their order, which is {TIES[store.manifest.get('ties', 'file')]}."
+        f"their order, which is {store.tie_order}."
     )
     return Finding("warn" if share >= MANY_TIES else "info", f"target_ties_{name}", round(share, 6), sentence)
 

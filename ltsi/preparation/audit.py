@@ -35,6 +35,7 @@ class Check(Protocol):
 def audit(
     events: EncodedEvents,
     row: NDArray[np.int64],
+    fraction: NDArray[np.int32] | None = None,
     *,
     clock: bool,
     ties: str = "file",
@@ -44,8 +45,9 @@ def audit(
     """Audits a log in bounded memory: a block of events, and a few numbers for each user and each item.
 
     Args:
-        events: the log, sorted by (user, time, row); its arrays may be memory-mapped.
+        events: the log, sorted by (user, time, fraction, row); its arrays may be memory-mapped.
         row: row of each event in the file, `(events,)`.
+        fraction: nanoseconds of each event beside its second, `(events,)`; None if the log has none.
         clock: whether times are times.
         ties: what orders events of one time, of `store.TIES`.
         now: today, seconds since epoch UTC, to know the future by; None asks the computer.
@@ -61,7 +63,7 @@ def audit(
         today = int(time.time()) if now is None else now
         checks += [Times(events, row, sample, today), Ties(events, n_items, ties), Pace()]
         checks.append(Drift(n_items, np.median(sample)))
-    for block in blocks(events, row, block_events):
+    for block in blocks(events, row, fraction, block_events):
         for check in checks:
             check.add(block)
     return [finding for check in checks for finding in check.findings()]

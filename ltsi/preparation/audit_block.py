@@ -23,6 +23,7 @@ class Block:
         time: int64 `(events,)`.
         behavior: uint8 `(events,)`.
         row: int64 `(events,)`, row in the file.
+        fraction: int32 `(events,)`, nanoseconds beside the second, which are not stored; None if the log has none.
     """
 
     start: int
@@ -31,6 +32,7 @@ class Block:
     time: NDArray[np.int64]
     behavior: NDArray[np.uint8]
     row: NDArray[np.int64]
+    fraction: NDArray[np.int32] | None = None
 
     @cached_property
     def step(self) -> NDArray[np.bool_]:
@@ -46,17 +48,28 @@ class Block:
         tied: NDArray[np.bool_] = self.step & (self.time[1:] == self.time[:-1])
         return tied
 
+    @cached_property
+    def unordered(self) -> NDArray[np.bool_]:
+        """Whether no time of the log orders an event and the one before it, bool `(events - 1,)`."""
+        if self.fraction is None:
+            return self.tied
+        unordered: NDArray[np.bool_] = self.tied & (self.fraction[1:] == self.fraction[:-1])
+        return unordered
+
     def user(self) -> NDArray[np.int64]:
         """Returns the user of each event, counted inside the block, int64 `(events,)`."""
         return np.repeat(np.arange(len(self.offsets) - 1), np.diff(self.offsets))
 
 
-def blocks(events: EncodedEvents, row: NDArray[np.int64], max_events: int) -> Iterator[Block]:
+def blocks(
+    events: EncodedEvents, row: NDArray[np.int64], fraction: NDArray[np.int32] | None, max_events: int
+) -> Iterator[Block]:
     """Passes over a log in blocks of whole users.
 
     Args:
         events: the log.
         row: row of each event in the file, `(events,)`.
+        fraction: nanoseconds of each event beside its second, `(events,)`, or None.
         max_events: events in a block; a single user with more is a block alone.
 
     Yields:
@@ -67,5 +80,11 @@ def blocks(events: EncodedEvents, row: NDArray[np.int64], max_events: int) -> It
         rows = slice(int(offsets[0]), int(offsets[-1]))
         if rows.start < rows.stop:
             yield Block(
-                rows.start, offsets - offsets[0], events.item[rows], events.time[rows], events.behavior[rows], row[rows]
+                rows.start,
+                offsets - offsets[0],
+                events.item[rows],
+                events.time[rows],
+                events.behavior[rows],
+                row[rows],
+                None if fraction is None else fraction[rows],
             )

@@ -23,13 +23,14 @@ class Ties:
 
     def __init__(self, events: EncodedEvents, n_items: int, order: str) -> None:
         self._events, self._n_items, self._owner = events, n_items, TIES[order]
-        self._steps = self._ties = self._runs = 0
+        self._steps = self._ties = self._unordered = self._runs = 0
 
     def add(self, block: Block) -> None:
         """Takes note of a block."""
         tied = block.tied
         self._steps += int(block.step.sum())
         self._ties += int(tied.sum())
+        self._unordered += int(block.unordered.sum())
         self._runs += int(tied[:1].sum() + (tied[1:] & ~tied[:-1]).sum())
 
     def findings(self) -> list[Finding]:
@@ -37,10 +38,14 @@ class Ties:
         share = self._ties / self._steps if self._steps else 0.0
         counted = f"{self._ties:,} of {self._steps:,} steps of a user stay at one time"
         sentence = f"{counted}; their order is {self._owner}."
-        found = [Finding("warn" if share >= MANY else "info", "same_time_steps", round(share, 6), sentence)]
+        if told := self._ties - self._unordered:
+            rest = f"; that of the others is {self._owner}" if self._unordered else ""
+            sentence = f"{counted} by whole seconds; fractions of a second order {told:,} of them{rest}."
+        matters = self._unordered >= MANY * self._steps > 0
+        found = [Finding("warn" if matters else "info", "same_time_steps", round(share, 6), sentence)]
         if not self._ties:
             return found
-        return [*found, self._baskets(), self._order(matters=share >= MANY)]
+        return [*found, self._baskets(), self._order(matters=matters)]
 
     def _baskets(self) -> Finding:
         inside = self._ties + self._runs

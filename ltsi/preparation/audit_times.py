@@ -42,6 +42,7 @@ class Times:
         self._first, self._last = int(sample[0]), int(sample[0])
         self._divisor = -1
         self._late_steps = 0
+        self._fractions = False
         self._per_day = np.zeros(DAYS, dtype=np.int64)
 
     def add(self, block: Block) -> None:
@@ -51,7 +52,8 @@ class Times:
             own = int(np.gcd.reduce(block.time))
             self._divisor = own if self._divisor < 0 else int(np.gcd(self._divisor, own))
         # Inside a tie the order is a choice of the preparation, so it says nothing about the file.
-        self._late_steps += int((block.step & ~block.tied & (block.row[1:] < block.row[:-1])).sum())
+        self._late_steps += int((block.step & ~block.unordered & (block.row[1:] < block.row[:-1])).sum())
+        self._fractions |= block.fraction is not None and bool(block.fraction.any())
         self._per_day += np.bincount(_day(block.time), minlength=DAYS)
 
     def findings(self) -> list[Finding]:
@@ -60,15 +62,18 @@ class Times:
         found = [
             Finding("info", "first_time", date(self._first), "UTC."),
             Finding("info", "last_time", date(self._last), f"UTC; the log spans {days:,.1f} days."),
-            Finding("info", "resolution", self._unit, f"Every time is a whole {self._unit}."),
+            self._resolution(),
             self._order(),
         ]
         found += [*self._wrong_unit(), *self._precision(), *self._future(), *self._impossible()]
         return [*found, *self._isolated(), *self._short_span(), *self._burst()]
 
-    @property
-    def _unit(self) -> str:
-        return next(name for name, seconds in RESOLUTIONS.items() if self._divisor % seconds == 0)
+    def _resolution(self) -> Finding:
+        if self._fractions:
+            sentence = "Times have fractions of a second: used for the order, then dropped; the store keeps seconds."
+            return Finding("info", "resolution", "below a second", sentence)
+        unit = next(name for name, seconds in RESOLUTIONS.items() if self._divisor % seconds == 0)
+        return Finding("info", "resolution", unit, f"Every time is a whole {unit}.")
 
     def _order(self) -> Finding:
         late = self._late_steps

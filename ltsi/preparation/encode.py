@@ -33,6 +33,7 @@ RECORD: dict[str, Any] = {
     "row": np.int64,
     "value": np.float32,
     "part": np.uint8,
+    "fraction": np.int32,
 }
 
 
@@ -54,12 +55,11 @@ class TieOrder:
             raise ConfigError(f"ties={self.by} must be one of: {', '.join(TIES)}.")
 
     def keys(self, records: NDArray[Any]) -> dict[str, NDArray[Any]]:
-        """Returns what events of one time are sorted by, by name, the weightiest first."""
-        keys = {"row": records["row"]}
-        if self.by == "file":
-            return keys
-        first = records["item"] if self.by == "item" else _mixed(records["row"], self.seed)
-        return {"tie": first} | keys
+        """Returns what events of one second are sorted by, by name, the weightiest first."""
+        keys = {"fraction": records["fraction"]} if "fraction" in (records.dtype.names or ()) else {}
+        if self.by != "file":
+            keys["tie"] = records["item"] if self.by == "item" else _mixed(records["row"], self.seed)
+        return keys | {"row": records["row"]}
 
 
 @dataclass(frozen=True)
@@ -69,6 +69,7 @@ class Encoded:
     Attributes:
         events: the arrays, memory-mapped from the engine's folder.
         row: int64 `(events,)`, row of each event in the file, memory-mapped.
+        fraction: int32 `(events,)`, nanoseconds beside the seconds, memory-mapped; None if the log has none.
         items: item table, row i describes item index i.
         users: user table, row u describes user index u.
     """
@@ -77,6 +78,7 @@ class Encoded:
     row: NDArray[np.int64]
     items: pl.DataFrame
     users: pl.DataFrame
+    fraction: NDArray[np.int32] | None = None
 
 
 def encode(
@@ -107,7 +109,7 @@ def encode(
             "is source.columns.behavior the right column?"
         )
     offsets = np.concatenate([[0], np.cumsum(known["user"]["n"].to_numpy())]).astype(np.int64)
-    optional = [column for column in ("value", "part") if column in events.collect_schema()]
+    optional = [column for column in ("value", "part", "fraction") if column in events.collect_schema()]
     names = ["user", "item", "behavior", "time", "row", *optional]
     record = np.dtype([(name, RECORD[name]) for name in names])
     folder = engine.folder / f"encoded.{uuid.uuid4().hex}"
@@ -118,12 +120,13 @@ def encode(
         for name, column in columns.items():
             column.append(ordered[name])
     arrays = {name: column.finish() for name, column in columns.items()}
-    row = arrays.pop("row")
+    row, fraction = arrays.pop("row"), arrays.pop("fraction", None)
     return Encoded(
         events=EncodedEvents(offsets=offsets, behaviors=tuple(known["behavior"]["behavior"]), **arrays),
         row=row,
         items=_describe("item", known["item"], items),
         users=_describe("user", known["user"], users),
+        fraction=fraction,
     )
 
 

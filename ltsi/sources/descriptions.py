@@ -12,7 +12,7 @@ import polars as pl
 from ltsi.engines.engine import Engine
 from ltsi.engines.polars import Polars
 from ltsi.errors import ConfigError, DataError
-from ltsi.events import Events
+from ltsi.events import Events, order_of
 from ltsi.findings import Finding
 from ltsi.sources.columns import WHOLE
 from ltsi.sources.delimited import TextFormat
@@ -125,7 +125,7 @@ def last_values(
     """Returns for each id the last value of each column that is not missing, in one pass over the log.
 
     Args:
-        events: the log, with the columns, the id, `time` and `row`.
+        events: the log, with the columns, the id and what orders it.
         columns: columns of the log by the name they get.
         id_column: "item" or "user".
         engine: computes the log.
@@ -134,7 +134,7 @@ def last_values(
     Returns:
         The table, and a finding for each column that has several values for one id.
     """
-    order = ["time", "row"] if clock else ["row"]
+    order = order_of(events) if clock else ("row",)
     taken = events.select(id_column, *order, *dict.fromkeys(columns.values()))
     parts: list[pl.DataFrame] = []
     for batch in engine.batches(taken):

@@ -145,7 +145,7 @@ class Table:
             behaviors = completed_behaviors(self._behaviors, log, staged.origin)
         tables = {role: self._describe(events, role, engine, notes, findings) for role in ID_COLUMNS}
         return RawData(
-            events=events.select(*(name for name in ("row", *ROLES) if name in events.collect_schema())),
+            events=events.select(*(name for name in ("row", *ROLES, "fraction") if name in events.collect_schema())),
             clock=self.columns.get("time") is not None,
             inputs=self.input_files(),
             items=tables["item"],

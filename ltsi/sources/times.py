@@ -22,19 +22,19 @@ from ltsi.errors import ConfigError, DataError
 from ltsi.events import Events, how_many
 from ltsi.findings import Finding
 from ltsi.sources.columns import ask
+from ltsi.sources.seconds import DAY, cut_fraction, epoch_seconds, nanoseconds, split_numbers, text_fractions
 from ltsi.sources.time_errors import refuse_numbers, refuse_texts, unreadable
 from ltsi.sources.time_formats import CLOCK_DIRECTIVES, INTEGERS, KINDS, UNITS, completed_format, unit_of
 from ltsi.sources.zones import changes, is_doubtful, to_utc
 
-DAY = 86_400
-EPOCH = 719_163  # days from the first of January of the year 1 to 1970-01-01, both counted
 DAY_UNITS = {"day": 0, "excel": 25_569}
 """Units of days, by the number that 1970-01-01 has. Spreadsheets count from 1899-12-30."""
 
 FIRST, LAST = -30_610_224_000, 253_370_764_800  # the years 1000 to 9998: beyond, calendars and libraries end
 SAMPLE_ROWS = 200
-WITHOUT_FRACTIONS = ", without the fractions of a second"
-SECONDS, RAW = "time:seconds", "time:raw"  # names of what is computed from a column of times
+WITH_FRACTIONS = ", fractions of a second used for the order, then dropped"
+# Names of what is computed from a column of times.
+SECONDS, RAW, FRACTION = "time:seconds", "time:raw", "time:fraction"
 ROUNDED_ROWS = 20  # fewer times may lie on a coarse grid by chance
 
 
@@ -105,8 +105,8 @@ def parse_times(events: Events, column: TimeColumn) -> tuple[Events, str, list[F
         column: the column.
 
     Returns:
-        The table with the column as Int64 seconds since epoch UTC, a sentence on how it was read, and what is wrong
-        with times that can be read.
+        The table with the column as Int64 seconds since epoch UTC, with `fraction` if times have fractions of a second,
+        a sentence on how it was read, and what is wrong with times that can be read.
 
     Raises:
         DataError: a time is missing or cannot be read, or the column mixes ways of writing times.
@@ -128,6 +128,7 @@ class TimeWay:
         column: the column.
         how: the way in words.
         seconds: Int64, wall-clock seconds since epoch; null where a time is not written in this way.
+        fraction: Int64, nanoseconds beside the seconds; None if the way has no finer times than seconds.
         raw: Float64, numbers in their own unit; None if times are no numbers.
         unit: unit of the numbers.
         local: whether the wall clock is that of `column.zone`; if not, it is UTC.
@@ -139,6 +140,7 @@ class TimeWay:
     column: TimeColumn
     how: str
     seconds: nw.Expr = field(repr=False)
+    fraction: nw.Expr | None = field(default=None, repr=False)
     raw: nw.Expr | None = field(default=None, repr=False)
     unit: str = "s"
     local: bool = True
@@ -170,7 +172,8 @@ class TimeWay:
             return cls(
                 column,
                 "dates and times",
-                _epoch(moments, events),
+                epoch_seconds(moments, events),
+                nanoseconds(text) if isinstance(dtype, nw.Datetime) else None,
                 local=zone is None,
                 fallible=True,
                 days=dtype == nw.Date,
@@ -181,7 +184,8 @@ class TimeWay:
         """Returns what the questions are about, by name, so that it is computed once for all of them."""
         if self.fallible:
             return {}
-        return {SECONDS: self.seconds} if self.raw is None else {SECONDS: self.seconds, RAW: self.raw}
+        found = {SECONDS: self.seconds, FRACTION: self.fraction, RAW: self.raw}
+        return {name: expression for name, expression in found.items() if expression is not None}
 
     def questions(self) -> dict[str, nw.Expr]:
         """Returns what to ask of the whole column and of what is computed from it: aggregates by name."""
@@ -193,11 +197,11 @@ class TimeWay:
             "time_first": seconds.min(),
             "time_last": seconds.max(),
         }
+        if self.fraction is not None:
+            asked["time_fractions"] = how_many(nw.col(FRACTION) != 0)
         if self.raw is not None:
             # Sizes without a sign, as floats: the smallest integer has no positive counterpart.
             asked |= {"time_low": raw.abs().min(), "time_high": raw.abs().max(), "time_rows": nw.len()}
-            if self.unit in UNITS:
-                asked["time_fractions"] = how_many(raw != raw.floor())
             if grid := self._grid():
                 asked["time_uneven"] = how_many(raw % grid != 0)
                 asked["time_undaily"] = how_many(raw % (DAY * UNITS[self.unit]) != 0)
@@ -222,9 +226,11 @@ class TimeWay:
                 row = events.filter(odd).select(nw.col("row").min()).collect().item()
                 raise unreadable(events, column, row, "the clocks skip or repeat it")
             seconds, how = to_utc(seconds, start, found), f"{how} in zone {column.zone}"
-        parsed = events.with_columns(seconds.alias(column.name))
-        if answers.get("time_fractions"):
-            how += WITHOUT_FRACTIONS
+        read = [seconds.alias(column.name)]
+        if self.fraction is not None and answers["time_fractions"]:
+            read.append(self.fraction.alias("fraction"))
+            how += WITH_FRACTIONS
+        parsed = events.with_columns(*read)
         first, last = (datetime.fromtimestamp(answers[name], UTC) for name in ("time_first", "time_last"))
         zone = "UTC" if not self.local or column.zone == "UTC" else "on its clocks"
         note = f"{column.origin} is read as {how}, from {first:%Y-%m-%d %H:%M:%S} to {last:%Y-%m-%d %H:%M:%S} {zone}."
@@ -234,7 +240,8 @@ class TimeWay:
         try:
             span = {"time_first": self.seconds.min(), "time_last": self.seconds.max()}
             wrong = how_many(self.seconds.is_null() & ~nw.col(self.column.name).is_null())
-            answers = ask(events, {"time_wrong": wrong, **span})
+            finer = {} if self.fraction is None else {"time_fractions": how_many(self.fraction != 0)}
+            answers = ask(events, {"time_wrong": wrong, **span, **finer})
         except Exception as error:  # each engine raises what it likes on a text that does not fit
             raise unreadable(events, self.column) from error
         if answers["time_wrong"]:
@@ -284,30 +291,21 @@ def looks_like_dates(low: float, high: float) -> bool:
     return any(190001 * scale <= low and high < 210000 * scale for scale in (10**6, 10**8))
 
 
-def _epoch(moments: nw.Expr, events: Events) -> nw.Expr:
-    """Returns seconds since epoch of datetimes."""
-    if events.implementation.is_polars() or events.implementation.is_pandas():
-        return moments.dt.timestamp("ms") // 1_000
-    # DuckDB and Spark know no timestamp behind narwhals, but the parts of one: days before the year, and in it.
-    before = moments.dt.year().cast(nw.Int64) - 1
-    days = before * 365 + before // 4 - before // 100 + before // 400 + moments.dt.ordinal_day().cast(nw.Int64) - EPOCH
-    clock = (moments.dt.hour(), 3_600), (moments.dt.minute(), 60), (moments.dt.second(), 1)
-    seconds = days * DAY
-    for part, size in clock:
-        seconds = seconds + part.cast(nw.Int64) * size
-    return seconds
-
-
 def _by_format(events: Events, column: TimeColumn, text: nw.Expr) -> TimeWay:
     assert column.format is not None
     written, suffix = completed_format(column.format)
-    text = text.str.strip_chars()
+    text, written, fraction = cut_fraction(text.str.strip_chars(), written)
     if "." not in written:
         text = text.str.replace_all(r"\.0$", "")  # whole numbers written as decimals
+    elif events.implementation.is_polars():
+        written = written.replace(".%f", "%.f")  # without the point, Polars takes digits for nanoseconds
     moments = (nw.concat_str(text, nw.lit(suffix)) if suffix else text).str.to_datetime(format=written)
-    days = not set(re.findall(r"%-?([A-Za-z])", written)) & CLOCK_DIRECTIVES
+    if fraction is None and "%f" in column.format:
+        fraction = nanoseconds(moments)
+    days = not set(re.findall(r"%-?([A-Za-z])", column.format)) & CLOCK_DIRECTIVES
     how, local = f"'{column.format}' times", "%z" not in written
-    return TimeWay(column, how, _epoch(moments, events), local=local, fallible=True, days=days)
+    seconds = epoch_seconds(moments, events)
+    return TimeWay(column, how, seconds, fraction, local=local, fallible=True, days=days)
 
 
 def _sample(events: Events, column: TimeColumn) -> list[Any]:
@@ -319,11 +317,11 @@ def _numbers(events: Events, column: TimeColumn, dtype: nw.dtypes.DType) -> Time
     number = nw.col(column.name)
     sizes = [abs(float(value)) for value in _sample(events, column)]
     exact = None if dtype.is_float() or dtype.is_decimal() else number
-    return _numeric(column, number.cast(nw.Float64), exact, sizes, single=dtype == nw.Float32)
+    return replace(_numeric(column, number.cast(nw.Float64), exact, sizes), single=dtype == nw.Float32)
 
 
 def _numeric(
-    column: TimeColumn, raw: nw.Expr, exact: nw.Expr | None, sizes: list[float], *, single: bool = False
+    column: TimeColumn, raw: nw.Expr, exact: nw.Expr | None, sizes: list[float], digits: nw.Expr | None = None
 ) -> TimeWay:
     """Returns the way to read numbers.
 
@@ -332,21 +330,22 @@ def _numeric(
         raw: the numbers as Float64.
         exact: the numbers as integers, where they are; floats round large ones.
         sizes: some numbers without their sign.
-        single: whether they are stored in 32 bits.
+        digits: Int64, what text has behind the point, in billionths.
     """
     found = max(map(unit_of, sizes), key=list(map(unit_of, sizes)).count, default="s")
     unit = column.unit or found
     said = "as set by source.time_unit" if column.unit else "detected by their size"
     if unit in DAY_UNITS:
         since = "1970" if unit == "day" else "1899-12-30, as spreadsheets do,"
-        inside = nw.when(raw.abs() < LAST).then(raw - DAY_UNITS[unit])
+        days = nw.when(raw.abs() < LAST).then(raw - DAY_UNITS[unit])
         # To the nearest second: the fraction of a day is no round number.
-        seconds = (inside * DAY + 0.5).floor().cast(nw.Int64)
-        return TimeWay(column, f"numbers of days since {since} ({said})", seconds, raw, unit)
+        rounded = (days * DAY + 0.5).floor().cast(nw.Int64)
+        return TimeWay(column, f"numbers of days since {since} ({said})", rounded, raw=raw, unit=unit)
     whole = raw.floor() if exact is None else exact
-    inside = nw.when(raw.abs() < INTEGERS).then(whole).cast(nw.Int64)
+    inside: nw.Expr = nw.when(raw.abs() < INTEGERS).then(whole).cast(nw.Int64)
+    seconds, fraction = split_numbers(inside, UNITS.get(unit, 1), raw if exact is None else None, digits)
     how = f"numbers in {unit} since 1970 ({said})"
-    return TimeWay(column, how, inside // UNITS.get(unit, 1), raw, unit, local=False, single=single)
+    return TimeWay(column, how, seconds, fraction, raw=raw, unit=unit, local=False)
 
 
 def _texts(events: Events, column: TimeColumn) -> TimeWay:
@@ -359,19 +358,22 @@ def _texts(events: Events, column: TimeColumn) -> TimeWay:
         sizes = [abs(float(value)) for value in sample if re.search(KINDS[kind], value)]
         if column.unit in DAY_UNITS:
             return _numeric(column, written.cast(nw.Float64), None, sizes)
-        # The fraction of a second is cut off as text, so that no time passes through a float.
+        # The fraction is cut off as text, so that no time passes through a float.
         exact = written.str.replace_all(r"\.[0-9]*$", "").cast(nw.Int64)
-        way = _numeric(column, exact.cast(nw.Float64), exact, sizes)
-        fractions = any(re.search(r"\.0*[1-9]", value) for value in sample)
-        return replace(way, how=way.how + WITHOUT_FRACTIONS) if fractions else way
+        digits = text_fractions(written.str.replace_all(r"^[^.]*\.?", ""))
+        signed = digits * (1 - 2 * written.str.starts_with("-").cast(nw.Int64))
+        return _numeric(column, exact.cast(nw.Float64), exact, sizes, signed)
     if kind == "date":
-        return TimeWay(column, "dates", _epoch(written.str.to_datetime(format="%Y-%m-%d"), events), days=True)
+        return TimeWay(column, "dates", epoch_seconds(written.str.to_datetime(format="%Y-%m-%d"), events), days=True)
     minutes, zoned = "to the minute" in kind, "with zone" in kind
     wall = written.str.slice(0, 16 if minutes else 19).str.replace_all("T", " ", literal=True)
-    seconds = _epoch(wall.str.to_datetime(format="%Y-%m-%d %H:%M" if minutes else "%Y-%m-%d %H:%M:%S"), events)
+    seconds = epoch_seconds(wall.str.to_datetime(format="%Y-%m-%d %H:%M" if minutes else "%Y-%m-%d %H:%M:%S"), events)
+    # Behind the seconds: a point or a comma and digits, if any, and a zone.
+    behind = written.str.slice(19).str.replace_all(r" ?[Z+-].*$", "").str.replace_all(r"^[.,]", "")
+    fraction = None if minutes else text_fractions(behind)
     if not zoned:
-        return TimeWay(column, "dates and times", seconds)
-    return TimeWay(column, "dates and times with a zone", seconds - _offset_seconds(written), local=False)
+        return TimeWay(column, "dates and times", seconds, fraction)
+    return TimeWay(column, "dates and times with a zone", seconds - _offset_seconds(written), fraction, local=False)
 
 
 def _offset_seconds(text: nw.Expr) -> nw.Expr:

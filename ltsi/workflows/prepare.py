@@ -126,7 +126,7 @@ def _prepare(cfg: DictConfig) -> tuple[Store, list[str]]:
         say("Encoding")
         encoded = encode(events, engine, raw.items, raw.users, TieOrder(cfg.ties, cfg.seed))
         say("Auditing")
-        found = [*raw.findings, *audit(encoded.events, encoded.row, clock=raw.clock, ties=cfg.ties)]
+        found = [*raw.findings, *audit(encoded.events, encoded.row, encoded.fraction, clock=raw.clock, ties=cfg.ties)]
         findings = refuse(found, override=cfg.audit == "warn")
         say("Writing")
         store = write_store(
@@ -139,7 +139,7 @@ def _prepare(cfg: DictConfig) -> tuple[Store, list[str]]:
                 "source": cfg.source.name,
                 "config": _identity(cfg),
                 "inputs": inputs,
-                "time": {"clock": raw.clock},
+                "time": {"clock": raw.clock} | ({} if encoded.fraction is None else {"fractions": True}),
                 "ties": cfg.ties,
                 "roles": {name: asdict(behavior) for name, behavior in raw.behaviors.items()},
                 "notes": list(raw.notes),

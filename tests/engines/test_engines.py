@@ -6,8 +6,10 @@ import gzip
 import json
 import random
 import shutil
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
+from datetime import UTC, datetime, timedelta
 from pathlib import Path
+from typing import Any
 
 import polars as pl
 import pytest
@@ -191,3 +193,95 @@ def test_a_long_log_is_read_in_the_order_of_its_rows(tmp_path: Path) -> None:
     expected = content(prepared("expected", "polars", *overrides))
     for engine in ENGINES:
         assert content(prepared(engine, engine, *overrides)) == expected, engine
+
+
+START = 1_704_103_200  # 2024-01-01 10:00:00 UTC
+LATE_FIRST = {"d": 900_000_000, "b": 120_000_000, "c": 125_000_000, "a": 5_000_000}
+"""Items of one user and second by their nanoseconds, in an order of the file that is not that of time."""
+
+
+def iso(written: str) -> list[str]:
+    moments = [datetime.fromtimestamp(START, UTC) + timedelta(microseconds=n // 1_000) for n in LATE_FIRST.values()]
+    return [moment.strftime(written) for moment in moments]
+
+
+def numbers(per_second: int) -> list[int]:
+    return [START * per_second + n * per_second // 10**9 for n in LATE_FIRST.values()]
+
+
+def write(folder: Path, times: Sequence[Any], dtype: Any = None) -> Path:
+    """Write a log whose last row is a second later, so that the events stay two seconds in the store."""
+    table = pl.DataFrame({"user": "ann", "item": list(LATE_FIRST), "time": pl.Series(times, dtype=dtype)})
+    is_text = table["time"].dtype == pl.String
+    file = folder / ("log.csv" if is_text else "log.parquet")
+    table.write_csv(file) if is_text else table.write_parquet(file)
+    return file
+
+
+def items_in_order(store: Store) -> str:
+    return "".join(store.items["item"][int(item)] for item in store.item)
+
+
+def told(store: Store) -> dict[str, tuple[Any, str]]:
+    return {found["finding"]: (found["value"], found["detail"]) for found in store.manifest["audit"]}
+
+
+WAYS = [
+    pytest.param(numbers(10**3), pl.Int64, [], id="milliseconds"),
+    pytest.param(numbers(10**6), pl.Int64, [], id="microseconds"),
+    pytest.param(numbers(10**9), pl.Int64, [], id="nanoseconds"),
+    pytest.param([START + n / 10**9 for n in LATE_FIRST.values()], pl.Float64, [], id="float seconds"),
+    pytest.param([f"{START}.{n:09}".rstrip("0") for n in LATE_FIRST.values()], None, [], id="text seconds"),
+    pytest.param([str(n) for n in numbers(10**3)], None, [], id="text milliseconds"),
+    pytest.param(iso("%Y-%m-%dT%H:%M:%S.%f"), None, [], id="ISO 8601"),
+    pytest.param(iso("%Y-%m-%d %H:%M:%S.%f+02:00"), None, [], id="ISO 8601 with a zone"),
+    pytest.param(iso("%d.%m.%Y %H:%M:%S.%f"), None, ["source.time_format='%d.%m.%Y %H:%M:%S.%f'"], id="format"),
+    pytest.param(
+        [datetime.fromtimestamp(START) + timedelta(microseconds=n // 1_000) for n in LATE_FIRST.values()],
+        pl.Datetime("us"),
+        [],
+        id="datetimes",
+    ),
+]
+
+
+@pytest.mark.parametrize(
+    ("times", "dtype", "settings", "engine"),
+    [
+        pytest.param(*way.values, engine, id=f"{way.id} on {engine}")
+        for engine in ("polars", *ENGINES)
+        for way in WAYS
+        if engine != "pyspark" or way.id in {"milliseconds", "text seconds", "datetimes"}  # it takes seconds for each
+    ],
+)
+def test_events_of_a_second_are_in_order_of_their_fractions(
+    tmp_path: Path, times: Sequence[Any], dtype: Any, settings: list[str], engine: str
+) -> None:
+    store = prepared("found", engine, "source=table", f"source.path={write(tmp_path, times, dtype)}", *settings)
+    assert items_in_order(store) == "abcd"
+    assert len(set(store.time.tolist())) == 1
+    assert told(store)["resolution"] == (
+        "below a second",
+        "Times have fractions of a second: used for the order, then dropped; the store keeps seconds.",
+    )
+    assert any("fractions of a second used for the order, then dropped" in note for note in store.manifest["notes"])
+
+
+@pytest.mark.parametrize("engine", ENGINES)
+def test_the_store_is_the_same_on_every_engine(tmp_path: Path, engine: str) -> None:
+    rows = [(f"u{n % 3}", f"i{n * 7 % 11}", START * 1_000 + n * 377 % 2_500, float(n % 5)) for n in range(200)]
+    file = tmp_path / "log.parquet"
+    pl.DataFrame(rows, schema=["user", "item", "time", "price"], orient="row").write_parquet(file)
+    overrides = ["source=table", f"source.path={file}", "source.columns.value=price", "source.item_columns=[price]"]
+    overrides += ["clean=[duplicates,consecutive]", "ties=shuffle"]
+    expected = prepared("expected", "polars", *overrides)
+    assert expected.n_events < 200
+    assert content(prepared("found", engine, *overrides)) == content(expected)
+
+
+@pytest.mark.parametrize("engine", ["polars", *ENGINES])
+def test_the_last_nanosecond_of_a_second_belongs_to_it(tmp_path: Path, engine: str) -> None:
+    file = write(tmp_path, [START * 10**9 + n for n in (999_999_999, 0, 999_999_998, 10**9)], pl.Int64)
+    store = prepared("found", engine, "source=table", f"source.path={file}")
+    assert store.time.tolist() == [START, START, START, START + 1]
+    assert items_in_order(store) == "bcda"

@@ -29,7 +29,7 @@ TIED = [f"t{i}" for i in (3, 0, 5, 1, 4, 2)]  # an order that is not that of the
 def findings(events: Events, *, clock: bool = True, block_events: int = 1_000_000) -> dict[str, Finding]:
     with TemporaryDirectory() as folder:
         encoded = encode(events, Polars(Path(folder)))
-        found = audit(encoded.events, encoded.row, clock=clock, now=NOW, block_events=block_events)
+        found = audit(encoded.events, encoded.row, encoded.fraction, clock=clock, now=NOW, block_events=block_events)
     by_name = {finding.finding: finding for finding in found}
     assert len(by_name) == len(found)
     return by_name
@@ -94,6 +94,19 @@ def test_the_resolution_is_the_largest_unit_that_divides_every_time(
     event_table: MakeEvents, step: int, unit: str
 ) -> None:
     assert findings(event_table([("a", "x", START + n * step) for n in range(3)]))["resolution"].value == unit
+
+
+def test_fractions_of_a_second_order_what_whole_seconds_tie(event_table: MakeEvents) -> None:
+    rows = [("a", item, START) for item in "xyzw"]
+    found = findings(event_table(rows, fraction=[300, 100, 200, 200]))
+    assert found["resolution"].value == "below a second"
+    assert found["same_time_steps"].value == 1
+    assert found["same_time_steps"].severity == "warn"  # nothing orders z and w
+    assert "fractions of a second order 2 of them; that of the others is the file's." in found["same_time_steps"].detail
+    assert found["out_of_order"].value == 1  # w, then x, which comes first in the file
+    ordered = findings(event_table(rows, fraction=[100, 200, 300, 400]))["same_time_steps"]
+    assert ordered.severity == "info"
+    assert ordered.detail.endswith("stay at one time by whole seconds; fractions of a second order 3 of them.")
 
 
 def test_without_a_clock_nothing_is_said_about_times(event_table: MakeEvents) -> None:

@@ -119,10 +119,29 @@ def test_days_are_counted_from_1970_or_as_in_spreadsheets() -> None:
 
 
 def test_fractions_of_a_second_are_left_out_and_it_is_said() -> None:
-    for values in ([1293937445.75, 1293937446.0], ["1293937445.75", "1293937446.0"]):
+    late = ["1293937446.0"] * 300  # more than the sample that the way of writing is guessed from
+    for values in ([1293937445.75, 1293937446.0], ["1293937445.75", "1293937446.0"], [*late, "1293937447.5"]):
         found, note = parse(values)
-        assert found == [1293937445, 1293937446]
-        assert "without the fractions of a second" in note
+        assert found == [int(float(value)) for value in values]
+        assert "fractions of a second used for the order, then dropped" in note
+    assert "fractions" not in parse(["1293937445.000", "1293937446"])[1]
+
+
+@pytest.mark.parametrize("written", ["%Y-%m-%d %H:%M:%S.%f", "%H:%M:%S,%f", "%d.%m.%Y %I:%M:%S.%f %p", "%H:%M:%S:%f"])
+def test_a_format_with_fractions(written: str) -> None:
+    written = written if "%Y" in written else f"%Y%m%d {written}"
+    moments = [datetime(2011, 1, 2, 3, 4, 5, micros) for micros in (900_000, 123_456, 0)]
+    table = pl.DataFrame({"time": [moment.strftime(written) for moment in moments], "row": [1, 2, 3]})
+    column = TimeColumn("time", "log.csv", format=written)
+    found = parse_times(nw.from_native(table.lazy()), column)[0].collect()
+    assert found["fraction"].to_list() == [900_000_000, 123_456_000, 0]
+
+
+def test_fractions_before_1970_add_up_to_the_time() -> None:
+    for value in ("-1000000000.25", -1000000000.25, -1000000000250, datetime(1938, 4, 24, 22, 13, 19, 750_000)):
+        table = pl.DataFrame({"time": [value], "row": [1]})
+        found = parse_times(nw.from_native(table.lazy()), TimeColumn("time", "log.csv"))[0].collect()
+        assert found["time"].item() * 10**9 + found["fraction"].item() == -1_000_000_000_250_000_000
 
 
 def findings(values: Any, dtype: Any) -> list[Finding]:

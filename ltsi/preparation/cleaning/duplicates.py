@@ -6,17 +6,19 @@ from dataclasses import dataclass
 
 import narwhals as nw
 
-from ltsi.events import Events
-from ltsi.preparation.cleaning.settings import ORDER
+from ltsi.events import Events, order_of
 
 
 @dataclass(frozen=True)
 class DropDuplicates:
-    """Keeps the first of several events that agree in user, item, time and behavior."""
+    """Keeps the first of several events that agree in user, item, time (to the second) and behavior."""
 
     def __call__(self, events: Events) -> Events:
         """Returns the events without later copies."""
-        return events.filter(nw.col("row") == nw.col("row").min().over("user", "item", "time", "behavior"))
+        same, row = ("user", "item", "time", "behavior"), nw.col("row")
+        if "fraction" in events.collect_schema():
+            return events.filter(row.shift(1).over(*same, order_by=order_of(events)).is_null())
+        return events.filter(row == row.min().over(*same))  # in half the time
 
 
 @dataclass(frozen=True)
@@ -25,6 +27,8 @@ class DropConsecutive:
 
     def __call__(self, events: Events) -> Events:
         """Returns the events that differ from the one before."""
-        before = {f"_{name}": nw.col(name).shift(1).over("user", order_by=ORDER) for name in ("item", "behavior")}
+        before = {
+            f"_{name}": nw.col(name).shift(1).over("user", order_by=order_of(events)) for name in ("item", "behavior")
+        }
         new = nw.col("_item").is_null() | (nw.col("item") != nw.col("_item"))
         return events.with_columns(**before).filter(new | (nw.col("behavior") != nw.col("_behavior"))).drop(*before)

@@ -9,8 +9,8 @@ from typing import ClassVar, Literal
 import narwhals as nw
 
 from ltsi.errors import DataError
-from ltsi.events import Events
-from ltsi.preparation.cleaning.settings import ORDER, require_finite, require_groups, require_value, with_aggregates
+from ltsi.events import Events, order_of
+from ltsi.preparation.cleaning.settings import require_finite, require_groups, require_value, with_aggregates
 
 SIDES: tuple[tuple[str, Literal["forward", "backward"]], ...] = (("before", "forward"), ("after", "backward"))
 
@@ -108,7 +108,7 @@ class Interpolate:
         require_value(events, "missing_interpolated")
         known = nw.when(~nw.col("value").is_null()).then(nw.col("time")).cast(nw.Float64)
         sides = {
-            f"_{column}_{side}": nw.col(column).fill_null(strategy=strategy).over(*self.by, order_by=ORDER)
+            f"_{column}_{side}": nw.col(column).fill_null(strategy=strategy).over(*self.by, order_by=order_of(events))
             for side, strategy in SIDES
             for column in ("value", "known")
         }

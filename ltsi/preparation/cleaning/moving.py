@@ -11,8 +11,8 @@ from typing import ClassVar
 
 import narwhals as nw
 
-from ltsi.events import Events
-from ltsi.preparation.cleaning.settings import ORDER, require_count, require_groups, require_value
+from ltsi.events import Events, order_of
+from ltsi.preparation.cleaning.settings import require_count, require_groups, require_value
 
 
 @dataclass(frozen=True)
@@ -39,7 +39,7 @@ class MovingMean:
     def __call__(self, events: Events) -> Events:
         """Returns the events with smoothed values."""
         require_value(events, self.name)
-        mean = nw.col("value").rolling_mean(self.window, min_samples=1).over(*self.by, order_by=ORDER)
+        mean = nw.col("value").rolling_mean(self.window, min_samples=1).over(*self.by, order_by=order_of(events))
         return _where_known(events.with_columns(_smooth=mean))
 
 
@@ -56,7 +56,7 @@ class MovingMedian(MovingMean):
         """Returns the events with smoothed values."""
         require_value(events, self.name)
         values = {
-            f"_{lag}": nw.col("value").shift(lag).over(*self.by, order_by=ORDER) if lag else nw.col("value")
+            f"_{lag}": nw.col("value").shift(lag).over(*self.by, order_by=order_of(events)) if lag else nw.col("value")
             for lag in range(self.window)
         }
         # No engine but polars has a moving median: the values of each window become rows, and those a group.

@@ -7,8 +7,8 @@ from typing import ClassVar
 
 import narwhals as nw
 
-from ltsi.events import Events
-from ltsi.preparation.cleaning.settings import ORDER, require_count, require_positive
+from ltsi.events import Events, order_of
+from ltsi.preparation.cleaning.settings import require_count, require_positive
 
 
 @dataclass(frozen=True)
@@ -32,7 +32,7 @@ class RateLimit:
     def __call__(self, events: Events) -> Events:
         """Returns the events of the users that keep the limit."""
         # One event too many fits into the stretch where an event and the one `self.events` before it are that close.
-        span = nw.col("time") - nw.col("time").shift(self.events).over("user", order_by=ORDER)
+        span = nw.col("time") - nw.col("time").shift(self.events).over("user", order_by=order_of(events))
         fastest = nw.col("_span").min().over("user")
         timed = events.with_columns(_span=span).with_columns(_fastest=fastest)
         kept = timed.filter(nw.col("_fastest").is_null() | (nw.col("_fastest") >= self.minutes * 60))

@@ -7,8 +7,8 @@ from typing import ClassVar
 
 import narwhals as nw
 
-from ltsi.events import Events
-from ltsi.preparation.cleaning.settings import ORDER, require_count, require_positive
+from ltsi.events import Events, order_of
+from ltsi.preparation.cleaning.settings import require_count, require_positive
 
 
 @dataclass(frozen=True)
@@ -31,8 +31,8 @@ class ShortSessions:
 
     def __call__(self, events: Events) -> Events:
         """Returns the events of the sessions that are long enough."""
-        wait = nw.col("time") - nw.col("time").shift(1).over("user", order_by=ORDER)
+        wait = nw.col("time") - nw.col("time").shift(1).over("user", order_by=order_of(events))
         started = nw.when(nw.col("_wait") > self.gap_minutes * 60).then(1).otherwise(0)
-        session = nw.col("_started").cum_sum().over("user", order_by=ORDER)
+        session = nw.col("_started").cum_sum().over("user", order_by=order_of(events))
         events = events.with_columns(_wait=wait).with_columns(_started=started).with_columns(_session=session)
         return events.filter(nw.len().over("user", "_session") >= self.least).drop("_wait", "_started", "_session")

@@ -11,7 +11,6 @@ import narwhals as nw
 from ltsi.errors import ConfigError
 from ltsi.events import Events
 
-ORDER = ("time", "row")
 GROUPS = ("user", "item", "behavior")
 
 

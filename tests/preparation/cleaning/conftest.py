@@ -72,9 +72,12 @@ def apply(
     """Return a function that applies a step on each engine and returns the value of each event that is left, by row."""
 
     def run(
-        step: CleaningStep, rows: Sequence[tuple[Any, ...]], behavior: Sequence[str] | None = None
+        step: CleaningStep,
+        rows: Sequence[tuple[Any, ...]],
+        behavior: Sequence[str] | None = None,
+        **more: Sequence[Any],
     ) -> dict[int, float | None]:
-        table = table_of(rows, behavior)
+        table = table_of(rows, behavior).with_columns(**{name: pl.Series(column) for name, column in more.items()})
         assert disagreement(step, table) is None
         return kept(step(engines["polars"](table)))
 

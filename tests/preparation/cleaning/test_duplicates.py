@@ -20,3 +20,9 @@ def test_the_first_of_a_run_is_kept_in_order_of_time_then_row(apply: Apply) -> N
 def test_another_behavior_is_no_repeat(apply: Apply) -> None:
     rows = [("a", "x", 1), ("a", "x", 2), ("a", "x", 3)]
     assert list(apply(DropConsecutive(), rows, ["view", "buy", "buy"])) == [1, 2]
+
+
+def test_fractions_of_a_second_say_which_is_the_first(apply: Apply) -> None:
+    rows = [("a", "x", 1), ("a", "y", 1), ("a", "x", 1), ("a", "x", 1)]
+    assert list(apply(DropDuplicates(), rows, fraction=[300, 200, 100, 100])) == [2, 3]
+    assert list(apply(DropConsecutive(), rows, fraction=[300, 200, 100, 100])) == [1, 2, 3]
