@@ -21,11 +21,12 @@ from ltsi.errors import ConfigError, DataError
 from ltsi.intensity.churn import churn_table
 from ltsi.intensity.options import STATES, StateOptions
 from ltsi.intensity.risk import calibrated
-from ltsi.intensity.series import intensity_series
+from ltsi.intensity.series import WIDTHS, intensity_series
 from ltsi.intensity.states import InterestStates, states_of, states_table
 from ltsi.store import Store
 from ltsi.tables import Cell, Entry, Result, Table
 from ltsi.workflows.prepare import find_store
+from ltsi.workflows.unobserved import seconds_unobserved, told
 
 SHOWN = 20
 """Rows of a table that a person is shown."""
@@ -41,28 +42,32 @@ def run(cfg: DictConfig) -> Result:
         States by entity and the users most at risk, or the interests of the user; and what was written.
 
     Raises:
-        DataError: no such store or user, no clock, nothing before `now`, or no such column of the item table.
+        DataError: no such store or user, no clock, nothing before `now`, a `now` beyond all forecasts, or no such
+            column of the item table.
         ConfigError: a value that means nothing.
     """
     options = _options(cfg)
     store = find_store(str(cfg.data))
     weights: Any = None if cfg.weights is None else OmegaConf.to_container(cfg.weights, resolve=True)
-    series = intensity_series(store, str(cfg.entity), unit=str(cfg.bin), now=_moment(cfg.now), weights=weights)
+    now, unobserved = _judged_at(cfg, store)
+    series = intensity_series(store, str(cfg.entity), unit=str(cfg.bin), now=now, weights=weights)
     users = None if cfg.user is None else _index(store, str(cfg.user))
     states = states_of(series, options, users)
     if not len(states):
         raise DataError(f"User '{cfg.user}' of store '{store.name}' did nothing that counts before now.")
-    states, found, told = calibrated(states, series, store, str(cfg.entity), options, weights)
+    states, found, said = calibrated(states, series, store, str(cfg.entity), options, weights)
     interests, people = states_table(states, store), churn_table(found, states, store)
     folder = Path(HydraConfig.get().runtime.output_dir)
     written = [_write(interests, folder / "interests.parquet"), _write(people, folder / "users.parquet")]
     name, unit = series.entities.name, series.bins.unit
-    ahead = f"next {options.horizon} {unit}s"
+    ahead = f"{options.horizon} {unit}s after the end of the log" if unobserved else f"next {options.horizon} {unit}s"
     if users is None:
         tables = [_by_entity(states, store, name), _at_risk(people, ahead)]
     else:
         tables = [_of_user(interests, str(cfg.user), ahead, float(people["risk"][0]))]
-    return Result(tables=tables, messages=[*_remarks(states), *told, *(f"Wrote {path}" for path in written)])
+    return Result(
+        tables=tables, messages=[*unobserved, *_remarks(states), *said, *(f"Wrote {path}" for path in written)]
+    )
 
 
 def _options(cfg: DictConfig) -> StateOptions:
@@ -70,6 +75,31 @@ def _options(cfg: DictConfig) -> StateOptions:
     options = OmegaConf.to_object(OmegaConf.merge(OmegaConf.structured(StateOptions), given))
     assert isinstance(options, StateOptions)
     return options
+
+
+def _judged_at(cfg: DictConfig, store: Store) -> tuple[int | None, list[str]]:
+    """Returns the moment that interests are judged at, and what to say of the time from then to `now`.
+
+    Nobody was watched after the end of the log, so a silence is counted until then and no longer.
+
+    Raises:
+        ConfigError: `now` is no date.
+        DataError: it lies after all that is forecast at the end of the log.
+    """
+    now, horizon = _moment(cfg.now), f"{cfg.horizon} {cfg.bin}s"
+    seconds = seconds_unobserved(store, now)
+    if now is None or not seconds or cfg.bin not in WIDTHS:
+        return now, []
+    gap = f"now={cfg.now} is {told(store, seconds)}"
+    if seconds > cfg.horizon * WIDTHS[cfg.bin]:
+        raise DataError(
+            f"{gap}, and forecasts reach {horizon} beyond it: nothing was observed since, so every interest would look "
+            "dormant; leave now out for the end of the log, prepare a log that reaches further, or raise horizon."
+        )
+    return now - seconds, [
+        f"{gap}: nothing was observed since, so states are those of the end of the log, and forecasts and risks are of "
+        f"the {horizon} from then on."
+    ]
 
 
 def _moment(now: object) -> int | None:

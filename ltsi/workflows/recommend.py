@@ -30,6 +30,7 @@ from ltsi.serving.recommend import Answer, Recommender
 from ltsi.store import Store
 from ltsi.tables import Entry, Result, Table
 from ltsi.workflows.trained import Trained, open_trained, require_next_item
+from ltsi.workflows.unobserved import DAY, seconds_unobserved, told
 
 STRATEGIES = ("plain", "decay-aware")
 CATEGORY = "category"
@@ -85,11 +86,30 @@ def run(
         raise ConfigError(f"--output {output} must end in .parquet or .csv.")
     moment = None if at is None else parse_moment(at)
     trained = require_next_item(open_trained(RunFolder(directory).require()), "recommend")
+    notes = _unobserved(trained.experiment.store, at, moment)
     index = None if user is None else _find_user(trained.experiment.store, user)
     recommender = _recommender(trained, k, moment, strategy, index)
     if user is not None and index is not None:
-        return _for_one(trained, recommender, user, index)
-    return _for_all(trained, recommender, output or directory / "recommendations.parquet")
+        return _for_one(trained, recommender, user, index, notes)
+    return _for_all(trained, recommender, output or directory / "recommendations.parquet", notes)
+
+
+def _unobserved(store: Store, at: str | None, moment: int | None) -> list[str]:
+    """Says what is not known of the time between the end of the log and the now.
+
+    Raises:
+        DataError: it is longer than the log, so that no model can have learned what becomes of interests after as long.
+    """
+    seconds, clock = seconds_unobserved(store, moment), store.manifest["time"]
+    if not seconds:
+        return []
+    gap = f"--at {at} is {told(store, seconds)}"
+    if seconds > max(int(clock["last"]) - int(clock["first"]), DAY):
+        raise DataError(
+            f"{gap}, longer than the log itself, so no model can tell what becomes of interests after as long; leave "
+            "--at out for the end of the log, or train on a log that reaches further."
+        )
+    return [f"{gap}: nothing was observed since, and the model takes it for silence of the user."]
 
 
 def _recommender(trained: Trained, k: int, moment: int | None, strategy: str, user: int | None) -> Recommender:
@@ -117,14 +137,18 @@ def _decay_aware(trained: Trained, questions: Questions, user: int | None) -> De
 
 
 def _states(store: Store, at: int | None, n_categories: int, user: int | None) -> KnownStates:
-    """Asks how interests stand, of one user or of all; what happens from `at` on is not looked at."""
+    """Asks how interests stand, of one user or of all; what happens from `at` on is not looked at.
+
+    After the end of the log nobody was watched: no interest falls dormant there.
+    """
     users = None if user is None else np.array([user])
-    found = interest_states(store, CATEGORY, now=at, users=users)
+    watched = None if at is None else at - seconds_unobserved(store, at)
+    found = interest_states(store, CATEGORY, now=watched, users=users)
     state_S = np.array([State[name] for name in STATES], dtype=np.int8)[found.state_S.astype(np.int64)]
     return KnownStates(found.series.user_S, found.series.entity_S, state_S, n_categories)
 
 
-def _for_one(trained: Trained, recommender: Recommender, user: str, index: int) -> Result:
+def _for_one(trained: Trained, recommender: Recommender, user: str, index: int, unobserved: list[str]) -> Result:
     store, questions = trained.experiment.store, recommender.questions
     start = time.perf_counter()
     (answer,) = recommender.of(np.array([index]))
@@ -140,6 +164,7 @@ def _for_one(trained: Trained, recommender: Recommender, user: str, index: int) 
     ]
     if not length:
         notes = [f"The user has no event before {when}: this is what everybody takes, by {name}."]
+    notes += unobserved
     if len(rows) == store.n_items < recommender.k:
         notes.append(f"These are all items of the catalogue, {len(rows)} and not {recommender.k}.")
     elif len(rows) < recommender.k:
@@ -150,7 +175,7 @@ def _for_one(trained: Trained, recommender: Recommender, user: str, index: int) 
     return Result([Table(title, shown.columns, rows, notes)], [f"Answered in {seconds * 1000:,.0f} ms."])
 
 
-def _for_all(trained: Trained, recommender: Recommender, path: Path) -> Result:
+def _for_all(trained: Trained, recommender: Recommender, path: Path, unobserved: list[str]) -> Result:
     store, cold, n_rows = trained.experiment.store, 0, 0
     frames, start = _Frames(store), time.perf_counter()
     console = Console(stderr=True)
@@ -175,7 +200,7 @@ def _for_all(trained: Trained, recommender: Recommender, path: Path) -> Result:
     columns = ["users", "of them without a history", "recommendations", "seconds", "users per second"]
     rows: list[list[Entry]] = [[store.n_users, cold, n_rows, round(seconds, 2), round(store.n_users / seconds, 1)]]
     title = f"{trained.config.model.name} on {store.name}: {recommender.k} items for every user"
-    notes = ["Who has no history is recommended what everybody takes."] if cold else []
+    notes = [*unobserved, *(["Who has no history is recommended what everybody takes."] if cold else [])]
     return Result([Table(title, columns, rows, notes)], [f"Wrote {path}"])
 
 

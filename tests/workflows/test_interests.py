@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Callable
+from datetime import UTC, datetime
 from pathlib import Path
 
 import numpy as np
@@ -65,6 +66,36 @@ def test_too_few_users_to_learn_from_are_said_to_be(ltsi: Ltsi, make_store: Call
     shown = ltsi("interests", f"data={store.path}").stdout
     assert "Users who were there 4 weeks before now: 9, too few to learn from; risks and forecasts are not cal" in shown
     assert "are not shown" not in shown, "nobody is left out"
+
+
+def date(seconds: int) -> str:
+    return datetime.fromtimestamp(seconds, UTC).isoformat()
+
+
+def test_after_the_end_of_the_log_nobody_is_silent(ltsi: Ltsi, shop: Path) -> None:
+    """Nobody was watched there: who asks on Monday of a log that ends on Friday sees what was true on Friday."""
+    last = int(open_store(str(shop)).time.max())
+    at_end = ltsi("interests", f"data={shop}", "hydra.run.dir=end", "--format", "json").stdout
+    later = ltsi(
+        "interests", f"data={shop}", f"now='{date(last + 3 * DAY)}'", "hydra.run.dir=later", "--format", "json"
+    ).stdout
+    for name in ("interests", "users"):
+        assert pl.read_parquet(f"later/{name}.parquet").equals(pl.read_parquet(f"end/{name}.parquet"))
+    said = json.loads(later)
+    assert f"is 3.0 days after the end of the log ({date(last)[:10]} " in said["messages"][0]
+    assert "forecasts and risks are of the 4 weeks from then on" in said["messages"][0]
+    assert "in the 4 weeks after the end of the log" in said["tables"][1]["notes"][0]
+    assert "in the next 4 weeks" in json.loads(at_end)["tables"][1]["notes"][0]
+
+
+def test_a_now_that_no_forecast_reaches_is_refused(ltsi: Ltsi, shop: Path) -> None:
+    last = int(open_store(str(shop)).time.max())
+    far = f"now='{date(last + 30 * DAY)}'"
+    sentence = " ".join(ltsi("interests", f"data={shop}", far, exit_code=1).stderr.split())
+    assert "is 30.0 days after the end of the log (" in sentence
+    assert "and forecasts reach 4 weeks beyond it: nothing was observed since, so every interest would" in sentence
+    assert "leave now out" in sentence
+    ltsi("interests", f"data={shop}", far, "horizon=5")
 
 
 @pytest.mark.parametrize(

@@ -24,6 +24,7 @@ Refused = Callable[..., str]
 
 PARTS = ("short", "long", "linear", "transitions", "repeats", "returns", "trend")
 """Components of the hybrid."""
+DAY = 86_400
 
 
 def rows(ltsi: Ltsi, *arguments: str) -> list[dict[str, Any]]:
@@ -143,6 +144,28 @@ def test_fading_interests_give_way(trained: Train, ltsi: Ltsi, shop: Path, monke
         assert row["model"] == pytest.approx(model[row["item"]])
         assert row["model"] + row["interest"] == pytest.approx(row["score"], abs=1e-6)
         assert row["state"] == ("dormant" if row["category"] == favourite else "steady")
+
+
+def test_after_the_end_of_the_log_no_interest_falls_dormant(
+    trained: Train, ltsi: Ltsi, refused: Refused, shop: Path
+) -> None:
+    trained("exp_decay")
+    store = open_store(str(shop))
+    last, user = int(store.time.max()), store.users["user"][0]
+    at_end, later = (
+        {row["item"]: row["state"] for row in rows(ltsi, "--user", user, "--k", "60", *aware)}
+        for aware in (
+            ("--strategy", "decay-aware"),
+            ("--strategy", "decay-aware", "--at", str(last + 1 + 60 * DAY)),
+        )
+    )
+    assert later == at_end
+    shown = ltsi("recommend", "run", "--user", user, "--at", str(last + 1 + 3 * DAY)).stdout
+    assert "is 3.0 days after the end of the log (" in shown
+    assert "nothing was observed since, and the model takes it for silence of the user" in " ".join(shown.split())
+    span = last - int(store.time.min())
+    far = ("--at", str(last + 2 + span), "--output", "all.csv")
+    assert "longer than the log itself" in refused("recommend", "run", "--all", *far)
 
 
 def test_before_the_log_all_interests_are_new(trained: Train, ltsi: Ltsi, shop: Path) -> None:
