@@ -16,7 +16,10 @@ What is planted, and what a fit should find:
 
 from __future__ import annotations
 
+import math
+import time
 from dataclasses import dataclass, field
+from datetime import UTC, datetime
 from itertools import pairwise
 from pathlib import Path
 
@@ -44,6 +47,7 @@ FOLLOW, LOYAL, AGAIN = (
 )  # next item is a complement; a fresh item is of the user's brand; start at an own item
 MEAN_VIEWS, CART, BUY = 3.5, 0.3, 0.6
 MAX_VIEWS = 20
+EVENTS = 60  # of a user in about a year
 MIN_EVENTS = 10  # events a user, at least: with fewer, the log would be over before everybody has joined
 VISIT_GAP, MAX_SPAN = 90.0, 7_200  # mean seconds between two events of a visit; the longest visit
 ZIPF = 0.9
@@ -89,7 +93,11 @@ class Shop:
         return []
 
     def load(self, engine: Engine) -> RawData:
-        """Generates the log."""
+        """Generates the log.
+
+        Raises:
+            ConfigError: so many events of so few users take until after today.
+        """
         rng = np.random.default_rng(self.seed)
         catalogue = _Catalogue.draw(self.items, len(self.half_life_days), rng)
         hazard = ReturnHazard.from_half_life(
@@ -101,6 +109,7 @@ class Shop:
             _event_table(visits, item, catalogue, self.users, rng).head(self.events).with_row_index("row", offset=1)
         )
         events = events.with_columns(pl.col("row").cast(pl.Int64))
+        self._refuse_future(int(events["time"][-1]))
         return RawData(
             events=engine.from_polars(events),
             items=nw.from_native(catalogue.table(), eager_only=True),
@@ -108,12 +117,21 @@ class Shop:
             notes=("A synthetic log: what was planted is in truth.parquet.",),
         )
 
+    def _refuse_future(self, last: int) -> None:
+        if last <= time.time():
+            return
+        raise ConfigError(
+            f"source.users={self.users} with source.events={self.events} makes a log that ends in "
+            f"{datetime.fromtimestamp(last, UTC):%Y}, after today; set source.events={EVENTS * self.users} or "
+            f"source.users={math.ceil(self.events / EVENTS)}, since {EVENTS} events a user are about a year."
+        )
+
     def _visits(self, hazard: ReturnHazard, rng: np.random.Generator) -> Visits:
         """Simulates until there are enough events and everybody has joined.
 
         The end of the log is where the last event asked for is; users join in the first half of the days simulated.
         """
-        days = 400 * self.events / self.users / 60
+        days = 400 * self.events / self.users / EVENTS
         while True:
             visits = simulate_visits(self.users, hazard, days, rng, _draw_shape)
             order = np.argsort(visits.start)

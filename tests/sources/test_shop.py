@@ -50,6 +50,16 @@ def test_any_size(users: int, items: int, events: int) -> None:
     assert log["item"].n_unique() <= items
 
 
+def test_more_events_than_users_have_had_time_for_are_refused() -> None:
+    sentence = (
+        r"source\.users=20 with source\.events=120000 makes a log that ends in 2\d{3}, after today; "
+        r"set source\.events=1200 or source\.users=2000, since 60 events a user are about a year\."
+    )
+    with pytest.raises(ConfigError, match=sentence):
+        load(users=20)
+    assert len(load(users=20, events=1_200)) == 1_200
+
+
 def test_equal_seeds_give_equal_logs() -> None:
     size = {"users": 100, "items": 100, "events": 3_000}
     assert load(**size, seed=1).equals(load(**size, seed=1))
