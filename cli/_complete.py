@@ -1,5 +1,6 @@
 """Shell completion of configuration groups, their options and keys."""
 
+from collections.abc import Callable
 from functools import partial
 from pathlib import Path
 from typing import Any
@@ -7,6 +8,22 @@ from typing import Any
 import typer
 
 from ._compose import Composition
+
+
+def _stores() -> list[str]:
+    from ltsi.store import available_stores
+
+    return available_stores()
+
+
+def _forms() -> list[str]:
+    from ltsi.decay.forms import FORMS
+
+    return ["auto", "simple", *FORMS]
+
+
+_VALUES: dict[str, Callable[[], list[str]]] = {"data": _stores, "form": _forms}
+"""Values of settings that are no groups of configurations."""
 
 _MAX_EXPANSIONS = 3
 """How often a lone candidate such as `model=` is replaced by what may follow it."""
@@ -28,7 +45,19 @@ def complete(ctx: typer.Context, incomplete: str) -> list[str]:
     config_dir = ctx.params.get("config_dir")
     name = ctx.params.get("config_name") or str(ctx.info_name).replace("-", "_")
     composition = Composition(name, Path(config_dir) if config_dir else None, before)
-    return [candidate[cut:] for candidate in _candidates(composition, word)]
+    return [candidate[cut:] for candidate in _values(word) or _candidates(composition, word)]
+
+
+def _values(word: str) -> list[str]:
+    """List the values of a setting that begin as the word does, the last of a sweep."""
+    head, equals, tail = word.partition("=")
+    given, comma, last = tail.rpartition(",")
+    if not equals or head not in _VALUES:
+        return []
+    try:
+        return [f"{head}={given}{comma}{value}" for value in _VALUES[head]() if value.startswith(last)]
+    except Exception:  # noqa: BLE001 - a completion must not print errors into the user's prompt
+        return []
 
 
 def _join_at_equals(words: list[str]) -> list[str]:

@@ -18,11 +18,13 @@ class Composition:
         config_name: Name of the root configuration, without ending.
         config_dir: Folder searched besides ltsi's own configuration, if any.
         overrides: What the user set, in Hydra's grammar.
+        subject: The setting that the command cannot do without, which a word without a key is probably meant for.
     """
 
     config_name: str
     config_dir: Path | None = None
     overrides: list[str] = field(default_factory=list)
+    subject: str | None = None
 
     @contextmanager
     def loader(self) -> Iterator[tuple["ConfigLoader", list[str]]]:
@@ -51,6 +53,13 @@ class Composition:
         """List the options of a group."""
         with self.loader() as (loader, _):
             return loader.get_group_options(group)
+
+    def meant(self, word: str) -> str | None:
+        """Say what a word without a key was probably meant for: a group that has it, else the command's subject."""
+        groups, values = self._defaults()
+        options = {group: self.options(group) for group in groups if group in values or group == self.subject}
+        key = next((group for group, names in options.items() if word in names), self.subject)
+        return None if key is None else f"{key}={word}"
 
     def mistyped(self) -> tuple[str, str] | None:
         """Find an override that puts a text where the default is a number, and name that default."""

@@ -1,7 +1,7 @@
 """From an exception to one sentence on standard error and an exit code: 2 for usage, 1 for the rest."""
 
 import traceback
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from typing import NoReturn
 
@@ -17,12 +17,15 @@ INTERRUPTED, TERMINATED = 130, 143
 
 
 @contextmanager
-def reported(debug: bool, composition: Composition | None = None) -> Iterator[None]:
+def reported(
+    debug: bool, composition: Composition | None = None, after_ending: Callable[[], str] = str
+) -> Iterator[None]:
     """Turn an exception into a sentence and an exit code.
 
     Args:
         debug: Whether to show the traceback too.
         composition: What the command composes, for the near matches of a refused key.
+        after_ending: Says what follows on "Interrupted" or "Terminated".
 
     Raises:
         typer.Exit: With the exit code.
@@ -32,13 +35,13 @@ def reported(debug: bool, composition: Composition | None = None) -> Iterator[No
     except (typer.Exit, typer.BadParameter, BrokenPipeError):
         raise
     except KeyboardInterrupt:
-        _end("Interrupted.", INTERRUPTED)
+        _end(f"Interrupted{after_ending() or '.'}", INTERRUPTED)
     except SystemExit as error:
         # Lightning ends a training in order, but answers Ctrl-C by exit code 1, and a termination by success.
         if isinstance(error.__context__, KeyboardInterrupt):
-            _end("Interrupted.", INTERRUPTED)
+            _end(f"Interrupted{after_ending() or '.'}", INTERRUPTED)
         if not error.code:
-            _end("Terminated.", TERMINATED)
+            _end(f"Terminated{after_ending() or '.'}", TERMINATED)
         raise
     except Exception as error:  # noqa: BLE001 - the last place that can say it in a sentence
         raise typer.Exit(report(error, debug=debug, composition=composition)) from None

@@ -14,6 +14,7 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager, redirect_stdout
 from dataclasses import dataclass, field
 from enum import StrEnum
+from importlib.resources import files
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
@@ -25,7 +26,9 @@ from ltsi.tables import Result
 from ._complete import complete
 from ._compose import Composition
 from ._errors import as_user_error, report, reported
+from ._going_on import how_to_go_on, require_named_folder
 from ._tables import Format, FormatOption, show
+from ._texts import as_typed
 
 if TYPE_CHECKING:
     from omegaconf import DictConfig
@@ -102,11 +105,15 @@ class Job:
     Args:
         stem: Name of the command's workflow and root configuration, such as `decay_fit`.
         flags: The options of the command.
+        overrides: What the user set, as typed.
+        ended: What follows on "Interrupted", once that has happened.
         failure: Why the only job of a single run failed. Handed over here since Hydra announces what it sees raised.
     """
 
     stem: str
     flags: Flags
+    overrides: list[str] = field(default_factory=list)
+    ended: str = field(default="", init=False)
     failure: Exception | None = field(default=None, init=False)
 
     def __call__(self, cfg: "DictConfig") -> float | None:
@@ -119,11 +126,12 @@ class Job:
         # Whatever else lies in the folder was there before, and is the user's.
         notes = HydraConfig.get().output_subdir
         own = notes is not None and {entry.name for entry in folder.iterdir()} <= {notes}
-        _pin_run_folder()
         if not _is_main_process():
             # Every rank does the same work: what it says is said by rank 0.
             logging.getLogger("ltsi").setLevel(logging.WARNING)
         try:
+            self._check(cfg)
+            _pin_run_folder()
             with _process_state(self._arguments()), redirect_stdout(sys.stderr):
                 result: Result = importlib.import_module(f"ltsi.workflows.{self.stem}").run(cfg)
             if _is_main_process():
@@ -131,6 +139,9 @@ class Job:
                 if cfg.get("dry_run") and own:
                     _remove_bookkeeping(folder)
             _raise_failure(result)
+        except (KeyboardInterrupt, SystemExit):
+            self.ended = how_to_go_on(cfg, self._command(), self.overrides)
+            raise
         except Exception as error:
             refused = as_user_error(error) is not None
             if not refused:
@@ -144,6 +155,23 @@ class Job:
                 _remove_bookkeeping(folder)
             return None
         return result.value
+
+    def _command(self) -> list[str]:
+        """Say what the user typed before the overrides."""
+        flags = [*self.flags.source, *self.flags.mode]
+        shown = ["--format", self.flags.format.value] if self.flags.format is not Format.terminal else []
+        return ["ltsi", self.stem.replace("_", "-"), *flags, *shown]
+
+    def _check(self, cfg: "DictConfig") -> None:
+        """Refuse, before anything is loaded, what no workflow can make sense of, such as `test=no` (a text is true)."""
+        from omegaconf import OmegaConf
+
+        from ltsi.workflows.expected import require_kinds
+
+        require_named_folder(cfg)
+        own = OmegaConf.create((files("ltsi.conf") / f"{self.stem}.yaml").read_text(encoding="utf-8"))
+        defaults: Any = OmegaConf.to_container(own, resolve=False)
+        require_kinds(cfg, defaults)
 
     def _arguments(self) -> list[str]:
         """Rebuild the command line of this one job.
@@ -159,12 +187,13 @@ class Job:
         return [sys.argv[0], command, *self.flags.source, *debug, *chosen, *overrides.task, "hydra.mode=RUN"]
 
 
-def composed(stem: str, documentation: str, *, can_run_dry: bool = False) -> Callable[..., None]:
+def composed(stem: str, documentation: str, *, subject: str, can_run_dry: bool = False) -> Callable[..., None]:
     """Make the command that composes the configuration `conf/STEM.yaml` and runs `ltsi/workflows/STEM.py`.
 
     Args:
         stem: Name of both files, without ending.
         documentation: The command's help, in Markdown.
+        subject: The setting that says what the command works on.
         can_run_dry: Whether the command has the option `--dry-run`, which sets the key `dry_run`.
 
     Returns:
@@ -201,7 +230,7 @@ def composed(stem: str, documentation: str, *, can_run_dry: bool = False) -> Cal
         debug: DebugOption = False,
     ) -> None:
         flags = Flags(multirun, cfg, resolve, package, info, config_name, config_dir, output, debug)
-        launch(stem, [*(overrides or []), *(["dry_run=true"] if dry_run else [])], flags)
+        launch(stem, [*(overrides or []), *(["dry_run=true"] if dry_run else [])], flags, subject)
 
     command.__doc__ = documentation
     if not can_run_dry:
@@ -211,13 +240,14 @@ def composed(stem: str, documentation: str, *, can_run_dry: bool = False) -> Cal
     return command
 
 
-def launch(stem: str, overrides: list[str], flags: Flags) -> None:
+def launch(stem: str, overrides: list[str], flags: Flags, subject: str) -> None:
     """Let Hydra compose the configuration of a command and run its workflow.
 
     Args:
         stem: Name of the root configuration and of the workflow.
         overrides: What the user set, in Hydra's grammar.
         flags: The options of the command.
+        subject: The setting that says what the command works on.
 
     Raises:
         typer.Exit: With the exit code of a refused or failed command.
@@ -225,10 +255,11 @@ def launch(stem: str, overrides: list[str], flags: Flags) -> None:
     # Threads that wait for each other by spinning lose all their time as soon as another process wants a core. OpenMP
     # reads this when torch is first imported.
     os.environ.setdefault("OMP_WAIT_POLICY", "PASSIVE")
-    composition = Composition(flags.config_name or stem, flags.config_dir, overrides)
-    job = Job(stem, flags)
+    typed, overrides = overrides, as_typed(overrides, subject)
+    composition = Composition(flags.config_name or stem, flags.config_dir, overrides, subject)
+    job = Job(stem, flags, typed)
     arguments = [sys.argv[0], *flags.source, *flags.mode, f"hydra.job.name={stem}", *overrides]
-    with reported(flags.debug, composition), _process_state(arguments):
+    with reported(flags.debug, composition, lambda: job.ended), _process_state(arguments):
         import hydra
 
         # Hydra then raises errors as they are, for `reported` to put in a sentence.

@@ -3,6 +3,7 @@
 import difflib
 import errno
 import re
+from dataclasses import replace
 from typing import TYPE_CHECKING
 
 from ltsi.errors import ConfigError, UserError
@@ -50,10 +51,7 @@ def explain(error: Exception, composition: Composition | None) -> UserError | No
     from omegaconf.errors import OmegaConfBaseException
 
     if isinstance(error, OverrideParseException):
-        return ConfigError(
-            f"cannot read {error.override!r}: write KEY=VALUE, "
-            "and quote a value that holds commas, brackets or equals signs as KEY='\"a,b\"'"
-        )
+        return ConfigError(_unreadable(str(error.override), composition))
     if isinstance(error, InstantiationException):
         return _explain_instantiation(error)
     if isinstance(error, OmegaConfBaseException):
@@ -64,6 +62,21 @@ def explain(error: Exception, composition: Composition | None) -> UserError | No
         given = " ".join(composition.overrides) if composition else ""
         return ConfigError(f"a configuration group takes the name of one of its options, not a number, in: {given}")
     return _explain_value(error, composition)
+
+
+def _unreadable(override: str, composition: Composition | None) -> str:
+    if "=" not in override and composition is not None:
+        others = replace(composition, overrides=[text for text in composition.overrides if "=" in text])
+        try:
+            meant = others.meant(override)
+        except Exception:  # noqa: BLE001 - the refusal itself matters more than its hint
+            meant = None
+        if meant is not None:
+            return f"cannot read {override!r}: write KEY=VALUE; did you mean {meant}?"
+    return (
+        f"cannot read {override!r}: write KEY=VALUE, "
+        "and quote a value that holds commas, brackets or equals signs as KEY='\"a,b\"'"
+    )
 
 
 def _explain_composition(error: Exception, composition: Composition | None) -> str:

@@ -51,7 +51,13 @@ class Format(StrEnum):
     latex = "latex"
 
 
-FormatOption = Annotated[Format, typer.Option("--format", help="How to print the tables on standard output.")]
+FormatOption = Annotated[
+    Format,
+    typer.Option(
+        "--format",
+        help="How to print the tables on standard output; of a sweep, json is one document a line for each job.",
+    ),
+]
 
 
 def show(result: Result, format: Format, job: str | None = None) -> None:  # noqa: A002 - named like its option

@@ -9,4 +9,5 @@ audit = composed(
     * `ltsi audit data=shop` shows what `ltsi prepare` found.
     * `ltsi audit data=shop split=global_time` looks at a split as well.
     """,
+    subject="data",
 )

@@ -9,8 +9,16 @@ from ._hydra import DebugOption
 from ._tables import Format, FormatOption, show
 
 
+def _complete(incomplete: str) -> list[str]:
+    from ltsi.workflows.datasets import names
+
+    return [name for name in names() if name.startswith(incomplete)]
+
+
 def datasets(
-    name: Annotated[str | None, typer.Argument(metavar="NAME", help="A data set to show in full.")] = None,
+    name: Annotated[
+        str | None, typer.Argument(metavar="NAME", help="A data set to show in full.", autocompletion=_complete)
+    ] = None,
     output: FormatOption = Format.terminal,
     debug: DebugOption = False,
 ) -> None:

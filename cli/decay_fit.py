@@ -10,4 +10,5 @@ decay_fit = composed(
     * `ltsi decay-fit data=shop form=exponential_floor estimator=negative_binomial`
     * `ltsi decay-fit data=shop --format csv > half_lives.csv`
     """,
+    subject="data",
 )

@@ -9,4 +9,5 @@ evaluate = composed(
     * `ltsi eval run=outputs/train/2025-01-31/12-00-00-000000`
     * `ltsi eval run=runs split=valid --format json`
     """,
+    subject="run",
 )

@@ -10,4 +10,5 @@ interests = composed(
     * `ltsi interests data=shop user=u0042`
     * `ltsi interests data=shop entity=brand bin=day now=2023-12-01`
     """,
+    subject="data",
 )

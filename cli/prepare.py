@@ -14,5 +14,6 @@ prepare = composed(
     * `ltsi prepare source=sequences source.path=users.txt` reads one user per line.
     * `ltsi prepare --dry-run source=table source.path=logs/` says what it would read and how long that takes.
     """,
+    subject="source",
     can_run_dry=True,
 )

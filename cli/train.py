@@ -10,4 +10,5 @@ train = composed(
     * `ltsi train -m data=shop model=lstm,transformer seed=1,2 hydra.sweep.dir=runs`
     * `ltsi train data=shop model=lstm --cfg job` prints the configuration.
     """,
+    subject="data",
 )

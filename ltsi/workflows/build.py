@@ -10,6 +10,7 @@ from hydra.utils import instantiate
 from omegaconf import DictConfig, OmegaConf
 
 from ltsi.errors import ConfigError, UserError
+from ltsi.workflows.expected import require_expected
 
 
 def build(node: DictConfig, **arguments: Any) -> Any:
@@ -20,8 +21,9 @@ def build(node: DictConfig, **arguments: Any) -> Any:
         arguments: further arguments of the target.
 
     Raises:
-        UserError: the target refuses its arguments, told without Hydra's wrapping.
+        UserError: the target has not a setting, or refuses its value, told without Hydra's wrapping.
     """
+    require_expected(node, label=str(node.get("name", node.get("_target_", ""))))
     try:
         return instantiate(_without_labels(OmegaConf.to_container(node, resolve=True)), _convert_="all", **arguments)
     except InstantiationException as error:
@@ -30,16 +32,24 @@ def build(node: DictConfig, **arguments: Any) -> Any:
             raise cause from None
         # Sizes that make no sense end in torch's own errors.
         if isinstance(cause, (TypeError, ValueError, ArithmeticError, RuntimeError)):
-            raise ConfigError(f"{node.get('name', node.get('_target_'))} {_refusal(cause)}") from error
+            raise ConfigError(f"{_place(node, str(error))} {_refusal(cause)}") from error
         raise
 
 
+def _place(node: DictConfig, text: str) -> str:
+    """Names what could not be built: the group and its choice, else the key. Hydra tells where only in its text."""
+    inside = re.search(r"full_key: (\S+)", text)
+    key = ".".join(part for part in (node._get_full_key(None), inside[1] if inside else "") if part)
+    name = node.get("name")
+    return f"{key}={name}" if key and name and not inside else key or str(name or node.get("_target_"))
+
+
 def _refusal(cause: Exception) -> str:
+    # Of what hands its settings on, such as a published set to the source that reads it.
     unknown = re.search(r"unexpected keyword argument '(\w+)'", str(cause))
     if unknown is None:
         return f"cannot be built: {cause}"
-    setting = unknown.group(1)
-    return f"has no setting '{setting}'; leave out what sets it, an override or a group such as ablation=no_gate."
+    return f"has no setting '{unknown.group(1)}'; leave out what sets it."
 
 
 def _without_labels(node: Any) -> Any:

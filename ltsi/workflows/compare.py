@@ -12,7 +12,7 @@ from numpy.typing import NDArray
 from rich.console import Console
 from rich.progress import Progress, SpinnerColumn, TextColumn, TimeElapsedColumn
 
-from ltsi.errors import ConfigError
+from ltsi.errors import ConfigError, did_you_mean
 from ltsi.evaluation.significance import holm, paired_p_values, percentile_interval
 from ltsi.metrics import LABELS, RANKS, VALUES, parse, parse_all
 from ltsi.runs.folder import CLICK, INTENSITY, NEXT_ITEM
@@ -22,6 +22,8 @@ from ltsi.runs.user_sums import UserSums, user_sums
 from ltsi.sequences.split import PARTS
 from ltsi.tables import Cell, Result, Table
 
+BASELINE = "exp_decay"
+"""What gains are measured against if nobody names something else; it need not be there."""
 LEVEL = 0.95
 REPLICATES = 1000
 FLIPS = 10_000
@@ -62,7 +64,7 @@ class _Gains:
 
 
 def run(
-    directories: list[Path], *, metrics: list[str] | None = None, split: str = "test", baseline: str = "exp_decay"
+    directories: list[Path], *, metrics: list[str] | None = None, split: str = "test", baseline: str = BASELINE
 ) -> Result:
     """Compares runs.
 
@@ -81,7 +83,8 @@ def run(
         One table per store.
 
     Raises:
-        ConfigError: an unknown metric or part, a metric of another objective, no metric, or an ambiguous baseline.
+        ConfigError: an unknown metric or part, a metric of another objective, no metric, or an unknown or ambiguous
+            baseline.
         RunError: a folder without runs, runs not evaluated, or runs that may not stand in one table.
     """
     if split not in PARTS:
@@ -91,10 +94,22 @@ def run(
     for name in metrics or ():
         parse(name)
     ledgers, left_out = read_ledgers(directories, split)
+    _require_known(baseline, ledgers)
     with _progress() as progress:
         tables = [_table(ledger, _names(ledger, metrics), baseline, progress) for ledger in ledgers]
     messages = [f"Left out, not evaluated on {split}: {path} (`ltsi eval run={path}`)." for path in left_out]
     return Result(tables=tables, messages=messages)
+
+
+def _require_known(baseline: str, ledgers: Sequence[Ledger]) -> None:
+    """Refuses a baseline that somebody named and that is in no table."""
+    entries = [entry for ledger in ledgers for entry in ledger.entries]
+    known = {name for entry in entries for name in (entry.model, entry.label)}
+    if baseline not in {BASELINE, *known}:
+        labels = ", ".join(sorted({entry.label for entry in entries}))
+        raise ConfigError(
+            f"--baseline {baseline} is none of these runs.{did_you_mean(baseline, known)} They are: {labels}."
+        )
 
 
 def _progress() -> Progress:

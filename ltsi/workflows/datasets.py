@@ -38,6 +38,11 @@ NO_SETTINGS = ("_target_", "reader", "name", "folder", "about", "download", "fil
 _SOURCES = files("ltsi.conf") / "source"
 
 
+def names() -> list[str]:
+    """Returns the names of all sets, sorted."""
+    return list(_sets())
+
+
 def run(name: str | None = None) -> Result:
     """Describes one set, or lists all.
 

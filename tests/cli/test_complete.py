@@ -1,5 +1,6 @@
 """Shell completion of groups, options and keys, as the shells ask for it."""
 
+import re
 from collections.abc import Callable
 from pathlib import Path
 
@@ -59,3 +60,21 @@ def test_zsh_keeps_the_word_whole(run: Run, conf: Path) -> None:
 def test_broken_configuration_completes_to_nothing(bash: Callable[..., list[str]], conf: Path) -> None:
     (conf / "toy.yaml").write_text("defaults: [{part: alpha}\n")
     assert bash("part") == []
+
+
+def test_stores_and_forms_and_data_sets_by_name(run: Run, folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("LTSI_DATA", str(folder))
+    for store in ("shop", "2024_05", "mine"):
+        (folder / "prepared" / store).mkdir(parents=True)
+        (folder / "prepared" / store / "manifest.json").touch()
+
+    def zsh(line: str) -> set[str]:
+        shown = run(_LTSI_COMPLETE="complete_zsh", _TYPER_COMPLETE_ARGS=line).stdout
+        return set(re.findall(r'"([^"]+)"', shown))
+
+    assert zsh("ltsi train data=") == {"data=2024_05", "data=mine", "data=shop"}
+    assert zsh("ltsi audit data=sh") == {"data=shop"}
+    assert zsh("ltsi train -m data=shop,m") == {"data=shop,mine"}
+    assert {"form=auto", "form=power_cutoff_rise"} <= zsh("ltsi decay-fit form=")
+    assert zsh("ltsi decay-fit form=hyperbolic_") == {"form=hyperbolic_rise"}
+    assert zsh("ltsi datasets movielens_1m") == {"movielens_1m"}

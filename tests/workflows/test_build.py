@@ -30,6 +30,27 @@ def test_a_refusal_of_the_target_comes_through_as_it_is() -> None:
         build(node(user=0))
 
 
-def test_arguments_that_do_not_fit_are_a_mistake_of_the_configuration() -> None:
-    with pytest.raises(ConfigError, match=r"core has no setting 'users'; leave out what sets it"):
+def test_a_setting_that_there_is_not_is_named_with_those_that_there_are() -> None:
+    with pytest.raises(ConfigError, match=r"^core has no setting 'users'\. Did you mean 'user'\?$"):
         build(node(name="core", users=2))
+    steps = OmegaConf.create({"clean": {"k_core": node(k=2)}})
+    with pytest.raises(
+        ConfigError, match=r"^clean\.k_core has no setting 'k'; leave out what sets it\. It has: user, i"
+    ):
+        build(steps.clean)
+
+
+def test_a_value_of_another_kind_is_named_where_it_stands_and_before_anything_is_built() -> None:
+    cfg = OmegaConf.create({"clean": {"k_core": node(user="many")}, "least": "few", "core": node(item="${least}")})
+    with pytest.raises(ConfigError, match=r"^clean\.k_core\.user=many must be a whole number\.$"):
+        build(cfg.clean)
+    with pytest.raises(ConfigError, match=r"^least=few must be a whole number, for core\.item\.$"):
+        build(cfg.core)
+    with pytest.raises(ConfigError, match=r"\.user=null must be a whole number"):
+        build(node(user=None))
+
+
+def test_what_a_component_refuses_says_where_it_stands() -> None:
+    failing = OmegaConf.create({"clean": {"broken": {"_target_": "json.loads", "s": "{"}}})
+    with pytest.raises(ConfigError, match=r"^clean\.broken cannot be built: Expecting property name"):
+        build(failing.clean)

@@ -170,6 +170,15 @@ def test_absent_baseline_is_told_and_no_gain_is_shown(make_run: MakeRun, tmp_pat
     assert "gain %" in one_table(tmp_path, baseline="gru").columns
 
 
+def test_a_baseline_that_is_none_of_the_runs_is_refused_with_the_near_match(make_run: MakeRun, tmp_path: Path) -> None:
+    make_run("a", "exp_decay")
+    make_run("b", "lstm")
+    with pytest.raises(
+        ConfigError, match=r"exp_dcay is none of these runs\. Did you mean 'exp_decay'\? They are: exp_decay"
+    ):
+        one_table(tmp_path, baseline="exp_dcay")
+
+
 def test_lone_baseline_has_nothing_to_beat(make_run: MakeRun, tmp_path: Path) -> None:
     make_run("a", "exp_decay")
     table = one_table(tmp_path)
