@@ -57,13 +57,19 @@ def test_a_run_folder_that_cannot_be_written_is_refused(run: RunFolder, ltsi: Lt
 def test_audit_writes_nothing(
     ltsi: Ltsi, refused: Refused, shop: Path, read_only: ReadOnly, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    Path("empty").mkdir()
-    monkeypatch.chdir("empty")
-    ltsi("audit", f"data={shop}", "split=leave_one_out")
-    assert "There is no store 'nothing'" in refused("audit", "data=nothing")
-    assert Path.cwd().is_dir(), "an empty working folder is nobody's to remove"
-    Path(".hydra").mkdir()
-    refused("audit", "data=nothing")
-    assert list(Path().iterdir()) == [Path(".hydra")], "what was there before is the user's"
-    read_only(Path.cwd())
-    assert "leakage" in ltsi("audit", f"data={shop}", "split=leave_one_out").stdout
+    empty = Path("empty").absolute()
+    empty.mkdir()
+    with monkeypatch.context() as patch:
+        patch.chdir(empty)
+        ltsi("audit", f"data={shop}", "split=leave_one_out")
+        assert "There is no store 'nothing'" in refused("audit", "data=nothing")
+        assert empty.is_dir(), "an empty working folder is nobody's to remove"
+        Path(".hydra").mkdir()
+        refused("audit", "data=nothing")
+        assert list(Path().iterdir()) == [Path(".hydra")], "what was there before is the user's"
+    read_only(empty)
+    with monkeypatch.context() as patch:
+        patch.chdir(empty)
+        with pytest.raises(OSError, match=r"Read-only|Permission denied"):
+            Path("probe").touch()
+        assert "leakage" in ltsi("audit", f"data={shop}", "split=leave_one_out").stdout
