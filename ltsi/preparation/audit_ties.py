@@ -53,7 +53,7 @@ class Ties:
         sentence = f"Times at which a user has several events, {size:.1f} on average, {share:.1%} of all events"
         if size < BASKET or share < 0.5:
             return Finding("info", "baskets", self._runs, f"{sentence}.")
-        advice = "a step inside a basket is no step in time; see augmentation=[shuffle_ties,later] of `ltsi train`."
+        advice = "a step inside a basket is no step in time; see 'augmentation=[shuffle_ties,later]' of `ltsi train`."
         return Finding("warn", "baskets", self._runs, f"{sentence}: {advice}")
 
     def _order(self, *, matters: bool) -> Finding:

@@ -9,7 +9,7 @@ from pathlib import Path
 import pyarrow as pa
 import pyarrow.parquet as pq
 
-from ltsi.sources.files import compression_of, readable
+from ltsi.sources.files import PARQUET_MAGIC, compression_of, readable
 
 SAMPLE_BYTES = 1_000_000
 LONG = 3_000_000
@@ -74,7 +74,7 @@ def estimate(files: Sequence[Path], engine: str) -> Estimate:
 def _events(file: Path) -> int:
     """Counts the rows of Parquet; elsewhere the lines of the beginning stand for all."""
     with file.open("rb") as stream:
-        if stream.read(4) == b"PAR1":
+        if stream.read(4) == PARQUET_MAGIC:
             return int(pq.read_metadata(file).num_rows)
     compression = compression_of(file)
     with file.open("rb") as raw:

@@ -5,6 +5,7 @@ Questions are aggregates by name; the table asks those of all columns in one pas
 
 from __future__ import annotations
 
+import re
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from typing import Any
@@ -18,6 +19,9 @@ from ltsi.sources.filters import EXACT, as_number
 Locate = Callable[[int], str]
 """Names a row in an error."""
 
+COMMA = r"^\s*[+-]?[0-9][0-9.]*(?:,[0-9]+)+(?:\.[0-9]+)?\s*$"
+"""A number with a comma: at its decimals, as in 3,5, or between thousands."""
+POINTS = "write decimals with a point, as in 3.5, and nothing between thousands"
 WHOLE = r"^-?[0-9]+(?:\.0)?$"
 LONGEST = 60  # characters of a value in an error
 LARGEST = 3.4e38  # of a float of 32 bits, in which a store keeps values
@@ -181,7 +185,8 @@ class NumberColumn(Column):
         number = as_number(nw.col(self.source), self.dtype)
         if answers[f"{self.role}_junk"]:
             row, value = self.first(rows, self._junk(number))
-            raise DataError(f"{self.origin}: '{value}' in {locate(row)} is no number that 32 bits can hold.")
+            advice = f"; {POINTS}" if re.search(COMMA, value) else ""
+            raise DataError(f"{self.origin}: '{value}' in {locate(row)} is no number that 32 bits can hold{advice}.")
         return number, []
 
     @property

@@ -14,7 +14,7 @@ from ltsi.engines.polars import Polars
 from ltsi.errors import ConfigError, DataError
 from ltsi.events import Events, order_of
 from ltsi.findings import Finding
-from ltsi.sources.columns import WHOLE
+from ltsi.sources.columns import COMMA, POINTS, WHOLE
 from ltsi.sources.delimited import TextFormat
 from ltsi.sources.files import existing_files
 from ltsi.sources.filters import NUMBER
@@ -167,6 +167,21 @@ def described(known: pl.DataFrame, side: pl.DataFrame | None, id_column: str) ->
             f"source.{id_column}_columns and source.{id_column}s both give the column '{min(both)}'; drop one of them."
         )
     return known.join(side, on=id_column, how="left", maintain_order="left")
+
+
+def commas(table: pl.DataFrame, id_column: str) -> list[Finding]:
+    """Finds columns of texts that would be numbers, were it not for a comma in some: they are taken for categories."""
+    found = []
+    for column in table.drop(id_column).iter_columns():
+        known = column.drop_nulls() if column.dtype == pl.String else pl.Series([], dtype=pl.String)
+        with_comma = known.filter(known.str.contains(COMMA))
+        if len(with_comma) and (known.str.contains(COMMA) | known.str.contains(NUMBER)).all():
+            sentence = (
+                f"The {id_column} column '{column.name}' is taken as text, as numbers such as '{with_comma[0]}' have a "
+                f"comma; if it is to be a number, {POINTS}."
+            )
+            found.append(Finding("warn", "number_with_comma", column.name, sentence))
+    return found
 
 
 def _latest(parts: pl.DataFrame, id_column: str, order: Sequence[str]) -> pl.DataFrame:

@@ -21,6 +21,10 @@ from ltsi.errors import DataError
 GZIP_MAGIC = b"\x1f\x8b"
 ZSTD_MAGIC = b"\x28\xb5\x2f\xfd"
 ZIP_MAGIC = b"PK\x03\x04"
+PARQUET_MAGIC = b"PAR1"  # Parquet begins and ends with it
+PARQUET_NAMES = (".parquet", ".parq", ".pq")
+PACKED_NAMES = {".gz": "gzip", ".gzip": "gzip", ".zst": "zstd", ".zstd": "zstd"}
+CONTROL = bytes({*range(32)} - set(b"\t\n\v\f\r\x1b"))  # characters that no text of 8 bits has
 BOM_UTF8 = b"\xef\xbb\xbf"
 
 
@@ -37,7 +41,7 @@ def existing_file(path: str, key: str) -> Path:
         key: configuration key that sets it, for the error.
 
     Raises:
-        DataError: there is no such file, it is empty, or it is an archive.
+        DataError: there is no such file, it is empty, an archive, or not what its name says.
     """
     file = Path(path).expanduser()
     if not file.is_file():
@@ -45,10 +49,30 @@ def existing_file(path: str, key: str) -> Path:
         raise DataError(f"{file} {what}; set {key}=FILE.")
     if file.stat().st_size == 0:
         raise DataError(f"{file} is empty; set {key} to a file with events.")
-    with file.open("rb") as stream:
-        if stream.read(4) == ZIP_MAGIC:
-            raise DataError(f"{file} is a zip archive or a spreadsheet; unpack it, or export it as CSV, first.")
+    with readable(file), file.open("rb") as stream:
+        head = stream.read(1 << 12)
+        stream.seek(-min(file.stat().st_size, len(PARQUET_MAGIC)), io.SEEK_END)
+        _refuse_misnamed(file, head, stream.read())
     return file
+
+
+def _refuse_misnamed(file: Path, head: bytes, end: bytes) -> None:
+    """Refuses a file whose first and last bytes are not those of what it seems to be."""
+    if head.startswith(ZIP_MAGIC):
+        raise DataError(f"{file} is a zip archive or a spreadsheet; unpack it, or export it as CSV, first.")
+    suffix, packed = file.suffix.lower(), head.startswith((GZIP_MAGIC, ZSTD_MAGIC))
+    if head.startswith(PARQUET_MAGIC) and (end != PARQUET_MAGIC or len(head) <= len(PARQUET_MAGIC)):
+        raise DataError(f"{file} is damaged or cut short, as Parquet that is whole ends in 'PAR1'; fetch it again.")
+    if suffix in PARQUET_NAMES and not head.startswith(PARQUET_MAGIC):
+        advice = (
+            "unpack it first" if packed else "write it again as Parquet, or rename it to what it is, such as log.csv"
+        )
+        raise DataError(f"{file} is named as Parquet and begins with other bytes; {advice}.")
+    # What a browser has unpacked on the way is often still named so, and is read.
+    marked = head.startswith((b"\xff\xfe", b"\xfe\xff"))  # UTF-16
+    if suffix in PACKED_NAMES and not packed and not marked and head.translate(None, CONTROL) != head:
+        kind = PACKED_NAMES[suffix]
+        raise DataError(f"{file} is named as {kind} and holds neither {kind} nor text; fetch it again.")
 
 
 def existing_files(path: str | Sequence[str], key: str) -> list[Path]:
@@ -141,17 +165,21 @@ def readable(file: Path) -> Iterator[None]:
     try:
         yield
     except (EOFError, gzip.BadGzipFile, zlib.error) as error:
-        raise DataError(f"{file} is damaged or cut short ({error}); fetch it again.") from error
+        raise _damaged(file) from error
     except UnicodeError as error:
         where = f"{error.reason} at byte {error.start:,}" if isinstance(error, UnicodeDecodeError) else str(error)
         name = error.encoding.upper() if isinstance(error, UnicodeDecodeError) else "such"
         raise DataError(f"{file} is no {name} text ({where}); set source.encoding, or convert it first.") from error
     except OSError as error:
         if error.errno is None:  # raised by a decompressor
-            raise DataError(f"{file} is damaged or cut short ({error}); fetch it again.") from error
+            raise _damaged(file) from error
         raise DataError(f"{file} cannot be read ({error.strerror or error}).") from error
     except (pl.exceptions.PolarsError, NarwhalsError, pa.ArrowException) as error:
         reason = str(error).strip().splitlines()[0]
         raise DataError(
-            f"{file} is not a table that can be read ({reason}); it may be damaged or cut short."
+            f"{file} is no table that can be read; it may be damaged or cut short: fetch or write it again ({reason})."
         ) from error
+
+
+def _damaged(file: Path) -> DataError:
+    return DataError(f"{file} is damaged or cut short, and cannot be decompressed to its end; fetch it again.")

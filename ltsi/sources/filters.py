@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import difflib
 import re
+import shlex
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
@@ -85,6 +86,19 @@ class Filter:
     def on_numbers(self) -> bool:
         """Whether the operator compares numbers."""
         return self.operator in _NUMBER
+
+
+def not_null_setting(column: str) -> str:
+    """Returns the setting that drops the rows in which a column has no value, as a shell takes it."""
+    plain = re.fullmatch(r"[A-Za-z_][\w-]*", column, re.ASCII) and column.lower() not in {
+        "null",
+        "true",
+        "false",
+        "nan",
+        "inf",
+    }
+    name = column if plain else '"' + column.replace('"', r"\"") + '"'
+    return shlex.quote(f"source.filters=[{{column: {name}, not_null: true}}]")
 
 
 def is_number(column: nw.Expr, dtype: nw.dtypes.DType) -> nw.Expr:

@@ -22,7 +22,7 @@ from ltsi.errors import DataError
 from ltsi.events import count
 from ltsi.sources.columns import shown
 from ltsi.sources.delimited import Delimited, TextFormat
-from ltsi.sources.files import BOM_UTF8, open_bytes, readable
+from ltsi.sources.files import BOM_UTF8, PARQUET_MAGIC, compression_of, open_bytes, readable
 from ltsi.sources.filters import NUMBER
 from ltsi.sources.json_lines import JsonLines
 
@@ -143,7 +143,11 @@ def _shown_names(names: Sequence[str]) -> str:
 def _kind(file: Path) -> str:
     with readable(file), open_bytes(file) as stream:
         head = stream.read(1 << 16)
-    if head.startswith(b"PAR1"):
+    if head.startswith(PARQUET_MAGIC):
+        if compression := compression_of(file):
+            raise DataError(
+                f"{file} is Parquet inside {compression}; unpack it first, as Parquet is compressed inside."
+            )
         return "Parquet"
     start = (
         head.removeprefix(BOM_UTF8).replace(b"\0", b"").removeprefix(b"\xff\xfe").removeprefix(b"\xfe\xff").lstrip()[:2]

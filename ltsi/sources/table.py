@@ -17,9 +17,9 @@ from ltsi.findings import Finding
 from ltsi.sources.behaviors import completed_behaviors, declared_behaviors
 from ltsi.sources.columns import NumberColumn, TextColumn, ask, shown
 from ltsi.sources.delimited import TextFormat
-from ltsi.sources.descriptions import SideTable, described, last_values
+from ltsi.sources.descriptions import SideTable, commas, described, last_values
 from ltsi.sources.files import existing_files, is_address, readable
-from ltsi.sources.filters import Filter, is_number
+from ltsi.sources.filters import Filter, is_number, not_null_setting
 from ltsi.sources.staging import Staged, near_match, stage, stage_address
 from ltsi.sources.times import TimeColumn, TimeWay, check_time_settings
 
@@ -261,7 +261,7 @@ class Table:
                 first = row.select(nw.col("row").min()).collect().item()
                 raise DataError(
                     f"{_origin(staged, name)} (source.columns.{role}): {n:,} rows have no value, the first is "
-                    f"{staged.locate(first)}; drop them with source.filters=[{{column: {name}, not_null: true}}]."
+                    f"{staged.locate(first)}; drop them with {not_null_setting(name)}."
                 )
 
     def _check_parts(self, events: Events, staged: Staged) -> None:
@@ -295,6 +295,7 @@ class Table:
                 raise DataError(f"{file} describes none of the log's {role}s; is source.{role}s.key={side.key} right?")
             notes.append(f"{file} describes {n:,} of {known.height:,} {role}s.")
             known = described(known, table, role)
+        findings += commas(known, role)
         return nw.from_native(known.sort(role), eager_only=True)
 
 

@@ -1,4 +1,5 @@
 import gzip
+import re
 from pathlib import Path
 
 import pyarrow as pa
@@ -62,3 +63,43 @@ def test_compression_is_told_by_content(tmp_path: Path) -> None:
     for name in ("gzip", "zstd", "plain.gz"):
         with open_bytes(tmp_path / name) as stream:
             assert stream.read() == b"one\ntwo\n"
+
+
+TEXT = b"user,item,time\na,x,1318896000\n"
+
+
+@pytest.mark.parametrize(
+    ("name", "content", "sentence"),
+    [
+        (
+            "log.parquet",
+            TEXT,
+            "is named as Parquet and begins with other bytes; write it again as Parquet, or rename it",
+        ),
+        (
+            "log.parquet",
+            gzip.compress(b"PAR1PAR1"),
+            "is named as Parquet and begins with other bytes; unpack it first.",
+        ),
+        (
+            "log.parquet",
+            b"PAR1 half of it",
+            "is damaged or cut short, as Parquet that is whole ends in 'PAR1'; fetch it",
+        ),
+        ("log", b"PAR1", "is damaged or cut short, as Parquet that is whole ends in 'PAR1'; fetch it again."),
+        ("log.csv.gz", b"\x8f\x00\x01\x02junk", "is named as gzip and holds neither gzip nor text; fetch it again."),
+        ("log.csv.zst", b"junk\x00\x01", "is named as zstd and holds neither zstd nor text; fetch it again."),
+    ],
+)
+def test_a_file_that_is_not_what_its_name_says_is_refused(
+    tmp_path: Path, name: str, content: bytes, sentence: str
+) -> None:
+    (tmp_path / name).write_bytes(content)
+    with pytest.raises(DataError, match=rf"{name} {re.escape(sentence)}"):
+        existing_files(str(tmp_path / name), "source.path")
+
+
+def test_what_was_unpacked_on_the_way_keeps_its_name(tmp_path: Path) -> None:
+    (tmp_path / "log.csv.gz").write_bytes(TEXT)
+    (tmp_path / "wide.csv.gz").write_bytes(TEXT.decode().encode("utf-16"))
+    assert names(tmp_path, str(tmp_path)) == ["log.csv.gz", "wide.csv.gz"]

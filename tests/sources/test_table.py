@@ -283,6 +283,13 @@ def test_a_file_that_was_cut_short_is_refused(tmp_path: Path, suffix: str) -> No
         load(str(path))
 
 
+def test_parquet_that_is_packed_as_a_whole_is_refused(tmp_path: Path) -> None:
+    whole = Path(write(tmp_path / "log.parquet", [("ann", "hat", 1318896000, "view", 1.0, None)])).read_bytes()
+    (tmp_path / "log.parquet.gz").write_bytes(gzip.compress(whole))
+    with pytest.raises(DataError, match=r"log\.parquet\.gz is Parquet inside gzip; unpack it first"):
+        load(str(tmp_path / "log.parquet.gz"))
+
+
 @pytest.mark.parametrize(
     "junk", [b"who,what,at\na\xc3\xa9,b\xff,1318896000\n", b'who,what,at\n"a,b,1318896000\n', b"\x00\x01\x02\x03"]
 )

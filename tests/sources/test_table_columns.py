@@ -194,3 +194,30 @@ def test_precision_loss_is_found(tmp_path: Path) -> None:
     pl.DataFrame({"user": ["a"] * 30, "item": ["x"] * 30, "time": times}).write_parquet(path)
     (finding,) = Table(str(path), COLUMNS).load(engine).findings
     assert (finding.severity, finding.finding) == ("error", "precision_loss")
+
+
+@pytest.mark.parametrize("written", ["3,5", "1.000,5", "1,000.5", "1,000"])
+def test_a_number_with_a_comma_says_how_to_write_it(tmp_path: Path, written: str) -> None:
+    path = write(tmp_path / "log.csv", f"user;item;time;price\na;1;1318896000;2\na;2;1318896001;{written}\n")
+    sentence = (
+        rf"log\.csv, column 'price': '{written}' in row 2 is no number .*; write decimals with a point, as in 3\.5"
+    )
+    with pytest.raises(DataError, match=sentence):
+        Table(path, COLUMNS | {"value": "price"}).load(engine)
+    with pytest.raises(DataError, match=sentence):
+        Table(path, COLUMNS, filters=[{"column": "price", "at_least": 1}]).load(engine)
+    (found,) = Table(path, COLUMNS, item_columns=["price"]).load(engine).findings
+    assert (found.severity, found.finding, found.value) == ("warn", "number_with_comma", "price")
+    assert f"such as '{written}'" in found.detail
+
+
+def test_a_text_with_a_comma_is_a_text(tmp_path: Path) -> None:
+    path = write(tmp_path / "log.csv", "user;item;time;size\na;1;1318896000;3,5\na;2;1318896001;large, 3\n")
+    assert Table(path, COLUMNS, item_columns=["size"]).load(engine).findings == []
+
+
+def test_the_latest_time_is_told_by_fractions_of_a_second(tmp_path: Path) -> None:
+    path = write(tmp_path / "log.csv", "user,item,time,price\na,1,1318896000.9,2\na,1,1318896000.1,3\n")
+    items = Table(path, COLUMNS, item_columns=["price"]).load(engine).items
+    assert items is not None
+    assert items["price"].to_list() == [2.0]

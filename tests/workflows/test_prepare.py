@@ -1,6 +1,8 @@
+import csv
 import hashlib
 import json
 import re
+import shlex
 from pathlib import Path
 from typing import Any
 
@@ -287,3 +289,18 @@ def test_the_audits_say_whose_the_order_of_ties_is(tmp_path: Path, ties: str, wh
     told = {finding.finding: finding.detail for finding in found}
     assert re.search(rf"stay at one time; their order is {whose}\.", told["same_time_steps"])
     assert re.search(rf"follows their order, which is {whose}\.", told["target_ties_test"])
+
+
+@pytest.mark.parametrize("name", ["time", "bought at", "a,b's", 'so "called"', "null", "7"])
+def test_a_setting_that_an_error_names_can_be_pasted_into_a_shell(tmp_path: Path, name: str) -> None:
+    rows = [["user", "item", name], ["a", "x", "1318896000"], ["b", "x", ""], ["c", "x", "1318896001"]]
+    path = tmp_path / "log.csv"
+    with path.open("w", newline="") as stream:
+        csv.writer(stream).writerows(rows)
+    quoted = name.replace('"', r"\"")
+    settings = ["source=table", f"source.path={path}", f'source.columns.time="{quoted}"']
+    with pytest.raises(DataError) as refused:
+        run(*settings)
+    (pasted,) = shlex.split(str(refused.value).split("drop them with ")[1].removesuffix("."))
+    run(*settings, pasted)
+    assert open_store("table").users["user"].to_list() == ["a", "c"]
