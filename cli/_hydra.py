@@ -140,7 +140,7 @@ class Job:
                     _remove_bookkeeping(folder)
             _raise_failure(result)
         except (KeyboardInterrupt, SystemExit):
-            self.ended = how_to_go_on(cfg, self._command(), self.overrides)
+            self.ended = how_to_go_on(cfg, self._command(), self.overrides) if _is_main_process() else ""
             raise
         except Exception as error:
             refused = as_user_error(error) is not None

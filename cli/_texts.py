@@ -15,7 +15,10 @@ from typing import TYPE_CHECKING, Any
 if TYPE_CHECKING:
     from hydra.core.override_parser.types import Override
 
-NEVER_NONE = ("data", "name", "decay", "entity", "hydra.run.dir", "hydra.sweep.dir", "hydra.sweep.subdir")
+GROUPS = ("experiment", "model", "source", "split")
+"""Groups of configurations whose files users write and name."""
+
+NEVER_NONE = (*GROUPS, "data", "name", "decay", "entity", "hydra.run.dir", "hydra.sweep.dir", "hydra.sweep.subdir")
 """Texts that there always are: `null` is one of them. It means none for all others."""
 
 TEXTS = (

@@ -57,13 +57,13 @@ class Objective(ABC):
             DataError: the log has not what the objective needs.
         """
 
-    def checked_metrics(self, names: Iterable[str] | None) -> tuple[str, ...]:
-        """Returns names of metrics, each once; None stands for the objective's own.
+    def checked_metrics(self, names: Iterable[str] | str | None) -> tuple[str, ...]:
+        """Returns names of metrics, each once; one may stand by itself, and None stands for the objective's own.
 
         Raises:
             ConfigError: there is no such metric, or it does not fit the objective.
         """
-        chosen = self.metrics if names is None else names
+        chosen = self.metrics if names is None else [names] if isinstance(names, str) else names
         return parse_all(chosen, self.reads, f"objective={self.name}")
 
     def monitored(self, names: Sequence[str]) -> tuple[str, ...]:

@@ -62,7 +62,7 @@ def require_kinds(cfg: DictConfig, defaults: Mapping[str, Any]) -> None:
 
 def fits(value: object, expected: Any) -> bool:
     """Tells whether a value from a configuration can be what an annotation says; where it cannot tell, it can."""
-    if expected in {inspect.Parameter.empty, Any, object} or isinstance(expected, str):
+    if expected in (inspect.Parameter.empty, Any, object) or isinstance(expected, str):
         return True
     origin = get_origin(expected)
     if origin in {Union, types.UnionType}:

@@ -106,6 +106,15 @@ def test_the_folder_of_a_run_is_named_as_typed(run: Run, conf: Path, train: Trai
     assert not (folder / "202406").exists()
 
 
+def test_a_file_of_a_group_may_be_named_like_a_number(run: Run, folder: Path) -> None:
+    (folder / "experiment").mkdir()
+    (folder / "experiment/2024_05.yaml").write_text("# @package _global_\nseed: 12\n")
+    outcome = run("train", "--config-dir", str(folder), "--cfg", "job", "experiment=2024_05")
+    assert yaml.safe_load(outcome.stdout)["seed"] == 12
+    assert "there is no split '3'" in run("train", "split=3").stderr
+    assert "there is no split 'null'" in run("audit", "split=null").stderr
+
+
 @pytest.mark.parametrize(
     ("override", "values"),
     [

@@ -309,3 +309,7 @@ def test_half_precision_learns_much_the_same(train: Train, model: str) -> None:
         losses.append([float(row["loss"]) for row in run.epochs()])
     assert losses[0] == pytest.approx(losses[1], rel=0.02)
     assert losses[0] != losses[1]
+
+
+def test_a_single_metric_needs_no_brackets(train: Train) -> None:
+    assert set(train("popularity", "metrics=mrr").evaluation("valid").metrics) >= {"mrr"}
