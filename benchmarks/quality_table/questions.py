@@ -28,8 +28,8 @@ OURS: Mapping[str, bool] = {
     HYBRID: True,
 }
 
-# On the logs that the target of one model decides, its parts and floors beside it are enough: a row of each network would
-# double the hours of the table and tell nothing that the other logs do not.
+# Where the target is that of one model, its parts and floors beside it are enough: a row of each network would double
+# the hours of the table and tell nothing that the other logs do not.
 WITHOUT_RECURRENT = tuple(name for name in OURS if name not in ("gru", "lstm", "lstm_transformer"))
 
 # Models after their papers, each with the loss of its paper.

@@ -256,8 +256,8 @@ def _fit(trainer: Trainer, module: InterestModule, data: SplitDataModule, folder
             # The run's own checkpoints are in it.
             warnings.filterwarnings("ignore", message="Checkpoint directory .* exists and is not empty")
         trainer.fit(module, data, ckpt_path=str(folder.checkpoint("last")) if resume else None)
-    if trainer.interrupted:
-        raise KeyboardInterrupt(f"go on with: hydra.run.dir={folder.path} resume=true")
+    if trainer.interrupted:  # Lightning ends the process itself in most of its versions
+        raise KeyboardInterrupt
     if not folder.checkpoint_path("best").is_file():
         raise ConfigError("Not one epoch was trained to its end; give the trainer more epochs, steps or time.")
 
