@@ -2,13 +2,17 @@
 
 ```yaml
 cross:
-  - [user.segment, item.category]                           # the combinations met in training
-  - {of: [user.segment, item.category], min_count: 5}       # those met often enough
+  - [user.segment, item.category]                           # the combinations met twice in training
+  - {of: [user.segment, item.category], min_count: 5}       # those met oftener
   - {of: [user.user, item.category], buckets: 10000}        # hashed: for ids
 ```
 
 Features with one code a row can be crossed: categorical, buckets, hour_of_day, day_of_week. Shape suffixes: B rows,
 K crossed features.
+
+A combination that training met once shares the code of those it never met. Otherwise that code would be one that no
+event of training has: where negatives are drawn, which meet what no event has met, it would give them away, and a
+combination that is new on the day of the test would be told from a negative no more.
 """
 
 from __future__ import annotations
@@ -29,6 +33,9 @@ from ltsi.features.encoder import KNOWN, UNSEEN, check_count
 
 LARGEST_KEY = 2**63 - 1
 
+TWICE = 2
+"""Training events that a combination needs at least."""
+
 
 @dataclass(frozen=True)
 class Cross:
@@ -37,21 +44,23 @@ class Cross:
     Attributes:
         of: names of the crossed features, such as `user.segment`.
         buckets: codes to hash the combinations into; None gives each combination of the training part its own.
-        min_count: training events that a combination needs to have a code of its own; not for hashed ones.
+        min_count: training events that a combination needs to have a code of its own, not for hashed ones; at least
+            `TWICE`, which is what None stands for.
     """
 
     of: tuple[str, ...]
     buckets: int | None = None
-    min_count: int = 1
+    min_count: int | None = None
 
     def __post_init__(self) -> None:
         """Refuses what is no cross."""
         if len(set(self.of)) < 2:
             raise ValueError("of must name two different features or more")
-        check_count("min_count", self.min_count, 1)
+        if self.min_count is not None:
+            check_count("min_count", self.min_count, TWICE)
         if self.buckets is not None:
             check_count("buckets", self.buckets, 2)
-            if self.min_count != 1:
+            if self.min_count is not None:
                 raise ValueError("min_count goes with combinations that have codes of their own, not with buckets")
 
     @property
@@ -79,7 +88,7 @@ class Cross:
         for code_BK in codes:
             met = code_BK[(code_BK >= KNOWN).all(dim=1)]
             keys, counts = _add_up(keys, counts, *np.unique(_number(met, sizes).numpy(), return_counts=True))
-        return CrossEncoder(list(self.of), sizes, None, keys[counts >= self.min_count].tolist())
+        return CrossEncoder(list(self.of), sizes, None, keys[counts >= (self.min_count or TWICE)].tolist())
 
 
 @dataclass(frozen=True)

@@ -10,11 +10,14 @@ import torch
 from torch import Tensor, nn
 
 from ltsi.features.encoded import FeatureBatch
-from ltsi.features.encoder import Layout
+from ltsi.features.encoder import KNOWN, Layout
 
 
 class FeatureEmbedding(nn.Module):
     """Embeds codes, averages the embeddings of tags, and puts numbers and vectors beside them as they are.
+
+    What is missing or was never met begins at zero: where training has none of it, it says nothing, and no random
+    vector speaks for it later.
 
     Args:
         layout: the columns of the features.
@@ -30,6 +33,11 @@ class FeatureEmbedding(nn.Module):
         self.tags = nn.ModuleList(nn.EmbeddingBag(size, dim, mode="mean") for size in layout.tags.values())
         for table in (self.codes, *self.tags):
             nn.init.normal_(table.get_parameter("weight"), std=dim**-0.5)
+        with torch.no_grad():
+            for code in range(KNOWN):
+                self.codes.weight[self.first_row + code] = 0.0
+                for bag in self.tags:
+                    bag.get_parameter("weight")[code] = 0.0
         self.width = dim * (len(sizes) + len(layout.tags)) + len(layout.numeric) + sum(layout.vector.values())
 
     first_row: Tensor

@@ -15,7 +15,7 @@ from numpy.typing import NDArray
 from ltsi.examples import ExampleBatch, Examples
 from ltsi.features.encoded import EncodedFeatures
 from ltsi.histories import Histories
-from ltsi.objectives.labels.labels import Labeller
+from ltsi.objectives.labels.labels import TRAIN, Labeller
 from ltsi.sequences.batches import RankingBatches, Shard, TrainingBatches
 from ltsi.sequences.split import Split, Targets
 
@@ -79,6 +79,7 @@ class TrainingExamples:
     def __init__(self, maker: ExampleMaker, max_length: int, batch_size: int, seed: int, shard: Shard) -> None:
         self.maker, self.seed = maker, seed
         self.batches = TrainingBatches(maker.split, max_length, batch_size, seed, shard)
+        maker.labeller.require_both(TRAIN)
 
     def __len__(self) -> int:
         return len(self.batches)

@@ -24,20 +24,23 @@ def blocks(*rows: list[tuple[int, int]]) -> Iterator[Tensor]:
 
 def test_combinations_of_training_have_codes() -> None:
     """Sizes 4 × 5: (2, 3) is number 2·5 + 3 = 13, (3, 2) is 17."""
-    cross = Cross(("user.a", "item.b")).fit(blocks([(3, 2), (2, 3)], [(2, 3), (0, 4), (1, 2)]), [4, 5])
+    met = blocks([(3, 2), (2, 3)], [(2, 3), (0, 4), (1, 2), (3, 2), (0, 4), (1, 2)])
+    cross = Cross(("user.a", "item.b")).fit(met, [4, 5])
     assert (cross.keys, cross.n_codes) == ([13, 17], 4)
     assert code(cross, [(2, 3), (3, 2), (2, 2), (3, 4)]) == [2, 3, 1, 1]
 
 
 @pytest.mark.parametrize("buckets", [None, 10])
 def test_missing_and_unseen_parts_decide(buckets: int | None) -> None:
-    cross = Cross(("user.a", "item.b"), buckets).fit(blocks([(2, 2)]), [4, 5])
+    cross = Cross(("user.a", "item.b"), buckets).fit(blocks([(2, 2)] * 2), [4, 5])
     assert code(cross, [(0, 2), (1, 3), (0, 1), (1, 0)]) == [0, 1, 0, 0]
 
 
-def test_rare_combinations_are_unseen_and_counts_add_up_over_blocks() -> None:
-    cross = Cross(("user.a", "item.b"), min_count=2).fit(blocks([(2, 2), (3, 3)], [(3, 3)]), [4, 5])
-    assert code(cross, [(2, 2), (3, 3)]) == [1, 2]
+@pytest.mark.parametrize(("least", "codes"), [(None, [1, 2, 3]), (2, [1, 2, 3]), (3, [1, 1, 2])])
+def test_rare_combinations_are_unseen_and_counts_add_up_over_blocks(least: int | None, codes: list[int]) -> None:
+    met = blocks([(2, 2), (3, 3), (2, 3)], [(3, 3), (2, 3), (3, 3)])
+    cross = Cross(("user.a", "item.b"), min_count=least).fit(met, [4, 5])
+    assert code(cross, [(2, 2), (2, 3), (3, 3)]) == codes
 
 
 def test_nothing_in_training_leaves_everything_unseen() -> None:

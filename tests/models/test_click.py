@@ -89,6 +89,16 @@ def test_features_stand_side_by_side() -> None:
         torch.testing.assert_close(found[row], torch.cat(expected))
 
 
+def test_what_training_never_met_says_nothing_until_it_is_met() -> None:
+    torch.manual_seed(0)
+    embedding = FeatureEmbedding(LAYOUT, 3)
+    first_row = [0, 4, 9]
+    for code, silent in ((0, True), (1, True), (2, False)):
+        rows = embedding.codes.weight[[row + code for row in first_row]]
+        bag = embedding.tags[0].get_parameter("weight")[code]
+        assert (not rows.any() and not bag.any()) == silent
+
+
 def test_an_example_alone_has_the_same_logit(
     network: ClickNetwork, group: Examples, make_histories: MakeHistories
 ) -> None:

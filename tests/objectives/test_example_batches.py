@@ -12,6 +12,7 @@ import torch
 from ltsi.errors import ConfigError
 from ltsi.examples import Examples
 from ltsi.features.declarations import read_declarations
+from ltsi.features.encoder import UNSEEN
 from ltsi.features.space import FeatureSpace
 from ltsi.objectives.example_batches import ExampleMaker, PartExamples, TrainingExamples
 from ltsi.objectives.labels.behavior import Behavior
@@ -38,6 +39,23 @@ Row = tuple[int, int, bool, tuple[int, ...], int]
 def maker(split: Split, labels: Labels) -> ExampleMaker:
     space = FeatureSpace.fit(split, read_declarations(FEATURES, split.store))
     return ExampleMaker(split, labels.on(split), space.encode(split.store))
+
+
+def test_a_cross_does_not_tell_drawn_negatives_by_what_no_event_has_met(random_log: Store) -> None:
+    """Whatever a code of a cross is, taken items have it as well in training: none is the mark of a negative."""
+    split = LeaveOneOut()(random_log)
+    declared = {"item": {"item": "categorical"}, "user": {"user": "categorical"}, "cross": [["user.user", "item.item"]]}
+    space = FeatureSpace.fit(split, read_declarations(declared, split.store))
+    made = ExampleMaker(split, Sampled(2).on(split), space.encode(split.store))
+    label, unseen = [], []
+    for batch in TrainingExamples(made, 50, 4, seed=1, shard=Shard()).epoch(0):
+        for group in batch.groups:
+            label += (group.label_E > 0).tolist()
+            unseen += (group.features.cross_BX[:, 0] == UNSEEN).tolist()
+    taken = [one for one, positive in zip(unseen, label, strict=True) if positive]
+    # Who takes something for the first time takes what no training event would have told.
+    assert any(taken)
+    assert not all(taken)
 
 
 def read(groups: Iterable[Examples]) -> Iterator[Row]:

@@ -45,13 +45,24 @@ def test_negatives_are_what_the_user_had_not_taken_until_then(random_log: Store,
         mine = found.event_E == n
         item, label = found.item_E[mine], found.label_E[mine]
         first, end = store.offsets[owner : owner + 2]
-        taken = set(store.item[first : row + 1].tolist())
+        taken = set(store.item[first:end][store.time[first:end] <= store.time[row]].tolist())
         assert label.tolist() == [True] + [False] * (len(item) - 1)
         assert item[0] == store.item[row]
         assert not taken & set(item[1:].tolist())
         assert len(item) == 4
         later += len(set(item[1:].tolist()) & set(store.item[row:end].tolist()))
     assert later, "an item that is taken later only may be drawn"
+
+
+def test_what_is_taken_at_the_same_moment_is_no_negative(make_log: MakeLog) -> None:
+    """A basket of all items but one, item by item: whichever is asked for, the others of it are taken too."""
+    basket = [(item, 5, "buy") for item in range(1, 42)]
+    crowd = [[(item, t, "buy") for t in range(3)] for item in range(42)]
+    split = LeaveOneOut()(make_log([(1, 1, "buy"), *basket, (2, 9, "buy"), (3, 10, "buy")], *crowd))
+    rows = np.arange(1, 42)
+    for asked_rows in (rows, rows[:1]):
+        found = Sampled(8).on(split).examples(np.zeros_like(asked_rows), asked_rows, seed=1)
+        assert set(found.item_E[~found.label_E].tolist()) == {0}
 
 
 def test_what_is_drawn_depends_on_seed_and_event_alone(random_log: Store) -> None:
@@ -138,8 +149,12 @@ def test_values_must_be_there(make_log: MakeLog) -> None:
 def test_a_part_of_one_class_is_refused(make_log: MakeLog) -> None:
     log = [(i, i, "buy" if i < 8 else "view") for i in range(10)]
     labeller = Behavior("buy").on(Ratio(target="all")(make_log(log)))
-    with pytest.raises(DataError, match=r"all 1 examples of the valid part of store 'log' are negative"):
+    with pytest.raises(DataError, match=r"all examples of the valid part of store 'log' are negative"):
         labeller.require_both("valid")
+    # The first event is learned from by nobody: there is nothing before it.
+    labeller = Behavior("buy").on(Ratio(target="all")(make_log([(0, 0, "view"), *log[1:]])))
+    with pytest.raises(DataError, match=r"all examples of the training part of store 'log' are positive"):
+        labeller.require_both("train")
     Sampled().on(Ratio(target="all")(make_log(log))).require_both("valid")
 
 

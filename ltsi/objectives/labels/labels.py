@@ -6,6 +6,7 @@ Shape suffixes: N events that are asked for, E examples that they make.
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
+from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import ClassVar
 
@@ -13,7 +14,12 @@ import numpy as np
 from numpy.typing import NDArray
 
 from ltsi.errors import DataError
+from ltsi.sequences.rows import ragged
 from ltsi.sequences.split import Split
+from ltsi.store import user_blocks
+
+TRAIN = "train"
+"""What is learned from, beside the parts that are judged."""
 
 
 @dataclass(frozen=True)
@@ -60,6 +66,9 @@ class Labeller(ABC):
     def require_both(self, part: str) -> None:
         """Refuses a part of the split in which there is only one class.
 
+        Args:
+            part: `valid`, `test`, or `train`: what is learned from.
+
         Raises:
             DataError: there is.
         """
@@ -103,11 +112,21 @@ class EventLabeller(Labeller):
 
     def require_both(self, part: str) -> None:
         """Looks at the part's labels; see `Labeller.require_both`."""
-        label_N = self.label(self.split.part(part).event)
-        if label_N.all() or not label_N.any():
-            found = "positive" if label_N.all() else "negative"
-            raise DataError(
-                f"objective/labels={self.name}: all {len(label_N)} examples of the {part} part of store "
-                f"'{self.split.store.name}' are {found}, so there is nothing to tell apart; choose other labels, or a "
-                "split with more events in a part."
-            )
+        found = set(self._learned() if part == TRAIN else np.unique(self.label(self.split.part(part).event)).tolist())
+        if found == {False, True}:
+            return
+        only, name = "positive" if True in found else "negative", "training" if part == TRAIN else part
+        raise DataError(
+            f"objective/labels={self.name}: all examples of the {name} part of store '{self.split.store.name}' are "
+            f"{only}, so there is nothing to tell apart; choose other labels, or another split, in which each part has "
+            "both."
+        )
+
+    def _learned(self) -> Iterator[bool]:
+        """Looks for both classes among the training events that have an input before them, as far as it takes."""
+        store, roles = self.split.store, self.split.roles
+        for first, last in user_blocks(store.offsets):
+            start, end = store.offsets[first:last], self.split.train_end[first:last]
+            user, row = ragged(start, end)
+            asked = roles.is_target(store.behavior[row]) & (roles.position(row) > roles.position(start)[user])
+            yield from np.unique(self.label(row[asked])).tolist()

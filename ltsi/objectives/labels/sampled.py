@@ -16,6 +16,7 @@ from ltsi.features.space import training_counts
 from ltsi.objectives.labels.labels import Labelled, Labeller, Labels
 from ltsi.sequences.rows import ragged
 from ltsi.sequences.split import Split
+from ltsi.store import Store
 
 POPULARITY, UNIFORM = "popularity", "uniform"
 ATTEMPTS = 32
@@ -25,6 +26,8 @@ ATTEMPTS = 32
 @dataclass(frozen=True)
 class Sampled(Labels):
     """Every target event is positive; for each, items are drawn that the user had not taken until then.
+
+    What a user takes at the very moment of the event is taken: in a basket the order of events is the file's.
 
     Attributes:
         negatives: items drawn for a positive.
@@ -70,7 +73,7 @@ class SampledLabeller(Labeller):
     def examples(self, user_N: NDArray[np.int64], row_N: NDArray[np.int64], seed: int) -> Labelled:
         """Draws items for each event, with replacement; see `Labeller.examples`."""
         n_events = len(row_N)
-        taken = _Taken(self.store.offsets, self.store.item, self.store.n_items, user_N, row_N)
+        taken = _Taken(self.store, user_N, row_N)
         event_M, nth_M = np.divmod(np.arange(n_events * self.negatives), self.negatives)
         nth_M += 1
         item_M = np.full(len(event_M), -1, dtype=np.int64)
@@ -97,37 +100,34 @@ class SampledLabeller(Labeller):
 
 
 class _Taken:
-    """Tells what users had taken until an event, that event's own item included.
+    """Tells what users had taken until an event: all before it, its own item, and whatever came at the same moment.
 
     Args:
-        offsets: rows of each user.
-        item: item of each row.
-        n_items: size of the catalogue.
+        store: has the events; without a clock every event is a moment of its own.
         user_N: user of each event.
         row_N: row of each event.
     """
 
-    def __init__(
-        self,
-        offsets: NDArray[np.int64],
-        item: NDArray[np.int32],
-        n_items: int,
-        user_N: NDArray[np.int64],
-        row_N: NDArray[np.int64],
-    ) -> None:
+    def __init__(self, store: Store, user_N: NDArray[np.int64], row_N: NDArray[np.int64]) -> None:
         users, self.local_N = np.unique(user_N, return_inverse=True)
-        end = np.zeros(len(users), dtype=np.int64)
-        np.maximum.at(end, self.local_N, row_N + 1)
-        which, row = ragged(np.asarray(offsets[users]), end)
-        # The first of equal keys is returned, and rows ascend: when the user first took the item.
-        self.key, first = np.unique(which * n_items + item[row], return_index=True)
-        self.first_row, self.row_N, self.n_items = row[first], row_N, n_items
+        start_U = np.asarray(store.offsets[users])
+        last_U = start_U.copy()
+        np.maximum.at(last_U, self.local_N, row_N)
+        # The event that was asked for last may share its moment with others behind it.
+        bounds = zip(last_U, store.offsets[users + 1], strict=True)
+        more_U = [np.searchsorted(store.time[last:stop], store.time[last], side="right") for last, stop in bounds]
+        end_U = last_U + np.array(more_U, dtype=np.int64)
+        which, row = ragged(start_U, end_U)
+        item, time = store.item[row], np.asarray(store.time[row])
+        # The first of equal keys is returned, and times ascend: when the user first took the item.
+        self.key, first = np.unique(which * store.n_items + item, return_index=True)
+        self.first_time, self.time_N, self.n_items = time[first], np.asarray(store.time[row_N]), store.n_items
 
     def __call__(self, event_M: NDArray[np.int64], item_M: NDArray[np.int64]) -> NDArray[np.bool_]:
         """Returns whether the user of each event had taken an item until then, bool `(M,)`."""
         wanted = self.local_N[event_M] * self.n_items + item_M
         place = np.minimum(np.searchsorted(self.key, wanted), len(self.key) - 1)
-        return np.asarray((self.key[place] == wanted) & (self.first_row[place] <= self.row_N[event_M]))
+        return np.asarray((self.key[place] == wanted) & (self.first_time[place] <= self.time_N[event_M]))
 
 
 def uniform(seed: int, *numbers: NDArray[np.int64] | int) -> NDArray[np.float64]:
