@@ -2,17 +2,17 @@
 
 ```yaml
 cross:
-  - [user.segment, item.category]                           # the combinations met twice in training
-  - {of: [user.segment, item.category], min_count: 5}       # those met oftener
+  - [user.segment, item.category]                           # the combinations met in training
+  - {of: [user.segment, item.category], min_count: 5}       # those met often enough
   - {of: [user.user, item.category], buckets: 10000}        # hashed: for ids
 ```
 
 Features with one code a row can be crossed: categorical, buckets, hour_of_day, day_of_week. Shape suffixes: B rows,
 K crossed features.
 
-A combination that training met once shares the code of those it never met. Otherwise that code would be one that no
-event of training has: where negatives are drawn, which meet what no event has met, it would give them away, and a
-combination that is new on the day of the test would be told from a negative no more.
+Every combination of the training events has been met, those of later events have not. So while a network learns, the
+combination of an example is treated as new now and then, as often as that of a user's last training event was. What is
+new would otherwise be the mark of drawn negatives, or a code that nothing has trained.
 """
 
 from __future__ import annotations
@@ -33,9 +33,6 @@ from ltsi.features.encoder import KNOWN, UNSEEN, check_count
 
 LARGEST_KEY = 2**63 - 1
 
-TWICE = 2
-"""Training events that a combination needs at least."""
-
 
 @dataclass(frozen=True)
 class Cross:
@@ -44,23 +41,21 @@ class Cross:
     Attributes:
         of: names of the crossed features, such as `user.segment`.
         buckets: codes to hash the combinations into; None gives each combination of the training part its own.
-        min_count: training events that a combination needs to have a code of its own, not for hashed ones; at least
-            `TWICE`, which is what None stands for.
+        min_count: training events that a combination needs to have a code of its own; not for hashed ones.
     """
 
     of: tuple[str, ...]
     buckets: int | None = None
-    min_count: int | None = None
+    min_count: int = 1
 
     def __post_init__(self) -> None:
         """Refuses what is no cross."""
         if len(set(self.of)) < 2:
             raise ValueError("of must name two different features or more")
-        if self.min_count is not None:
-            check_count("min_count", self.min_count, TWICE)
+        check_count("min_count", self.min_count, 1)
         if self.buckets is not None:
             check_count("buckets", self.buckets, 2)
-            if self.min_count is not None:
+            if self.min_count != 1:
                 raise ValueError("min_count goes with combinations that have codes of their own, not with buckets")
 
     @property
@@ -68,12 +63,13 @@ class Cross:
         """Name of the cross."""
         return " × ".join(self.of)
 
-    def fit(self, codes: Iterator[Tensor], sizes: list[int]) -> CrossEncoder:
+    def fit(self, codes: Iterator[Tensor], sizes: list[int], last: Tensor) -> CrossEncoder:
         """Collects the combinations.
 
         Args:
             codes: int64 `(B, K)`, codes of the crossed features, block after block of the training events.
             sizes: number of codes of each crossed feature.
+            last: int64 `(U, K)`, those of the last training event of each user who has some.
 
         Raises:
             ConfigError: there may be more combinations than can be numbered.
@@ -88,7 +84,11 @@ class Cross:
         for code_BK in codes:
             met = code_BK[(code_BK >= KNOWN).all(dim=1)]
             keys, counts = _add_up(keys, counts, *np.unique(_number(met, sizes).numpy(), return_counts=True))
-        return CrossEncoder(list(self.of), sizes, None, keys[counts >= (self.min_count or TWICE)].tolist())
+        own = _number(last[(last >= KNOWN).all(dim=1)], sizes).numpy()
+        # A combination met just often enough would have no code without the event itself.
+        new = counts[np.searchsorted(keys, own)] == self.min_count
+        chance = float(new.sum() / max(1, len(new)))
+        return CrossEncoder(list(self.of), sizes, None, keys[counts >= self.min_count].tolist(), chance)
 
 
 @dataclass(frozen=True)
@@ -100,12 +100,14 @@ class CrossEncoder:
         sizes: number of codes of each.
         buckets: codes to hash into, or None.
         keys: the numbers of the combinations with a code, ascending; the first has code 2.
+        new: chance at which a combination is treated as new in training; 0 in runs of before that was done.
     """
 
     of: list[str]
     sizes: list[int]
     buckets: int | None
     keys: list[int]
+    new: float = 0.0
 
     @property
     def name(self) -> str:

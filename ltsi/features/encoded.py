@@ -7,14 +7,14 @@ vectors, X crosses.
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 import torch
 from torch import Tensor
 
 from ltsi.features.cross import CrossEncoder
-from ltsi.features.encoder import EncodedColumn, Layout
+from ltsi.features.encoder import KNOWN, UNSEEN, EncodedColumn, Layout
 from ltsi.features.time_of_event import HourOfDay
 
 
@@ -185,6 +185,17 @@ class EncodedFeatures:
             torch.cat([users.vector_BV, items.vector_BV], dim=1),
             self.crosses_of(categorical_BC),
         )
+
+    def renewed(self, batch: FeatureBatch, chance_BX: Tensor) -> FeatureBatch:
+        """Treats some combinations of training events as new; see `ltsi.features.cross`.
+
+        Args:
+            batch: from `events`.
+            chance_BX: random numbers in [0, 1), one a cross.
+        """
+        new_X = torch.tensor([cross.new for cross, _ in self.crosses], dtype=chance_BX.dtype)
+        renewed_BX = (chance_BX < new_X) & (batch.cross_BX >= KNOWN)
+        return replace(batch, cross_BX=batch.cross_BX.masked_fill(renewed_BX, UNSEEN))
 
     def codes(self, user_B: Tensor, item_B: Tensor, time_B: Tensor) -> Tensor:
         """Returns the codes of `events` alone, int64 `(B, C)`."""

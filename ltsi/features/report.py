@@ -19,7 +19,7 @@ NOTES = (
     "size: codes (missing and unseen among them), or numbers of a vector; center and spread of the normalisation, of "
     "logarithms for log1p.",
     "missing: share of training events. unseen: share of the part's targets whose label, tags (all) or combination "
-    "training met not at all or too rarely, or whose number is outside the training range.",
+    "were not met in training, or whose number is outside the training range.",
 )
 
 

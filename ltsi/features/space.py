@@ -17,7 +17,7 @@ from torch import Tensor
 
 from ltsi.errors import DataError, RunError
 from ltsi.features.column import Column
-from ltsi.features.cross import CrossEncoder
+from ltsi.features.cross import Cross, CrossEncoder
 from ltsi.features.declarations import EVENT_KINDS, KINDS, Declarations, Declared
 from ltsi.features.encoded import EncodedFeatures, FeatureTable
 from ltsi.features.encoder import Encoder, Layout
@@ -83,12 +83,14 @@ class FeatureSpace:
         features, sizes = single.encode(split.store), single.layout.categorical
         position = {name: column for column, name in enumerate(sizes)}
 
-        def codes(of: Iterable[str]) -> Iterator[Tensor]:
-            columns = [position[name] for name in of]
-            for user_B, item_B, time_B in training_events(split):
-                yield features.codes(user_B, item_B, time_B)[:, columns]
+        last = features.codes(*last_training_events(split))
 
-        cross = tuple(each.fit(codes(each.of), [sizes[name] for name in each.of]) for each in declarations.cross)
+        def fit(cross: Cross) -> CrossEncoder:
+            columns = [position[name] for name in cross.of]
+            codes = (features.codes(*events)[:, columns] for events in training_events(split))
+            return cross.fit(codes, [sizes[name] for name in cross.of], last[:, columns])
+
+        cross = tuple(map(fit, declarations.cross))
         return cls(item, user, single.event, cross)
 
     @property
@@ -185,6 +187,16 @@ def training_events(split: Split) -> Iterator[tuple[Tensor, Tensor, Tensor]]:
     """Passes over the training events in blocks: user, item and time, int64 `(B,)` each."""
     for block in split.training_blocks(BLOCK_EVENTS):
         yield torch.from_numpy(block.user()), torch.from_numpy(block.item).long(), torch.from_numpy(block.time)
+
+
+def last_training_events(split: Split) -> tuple[Tensor, Tensor, Tensor]:
+    """Returns user, item and time of the last training event of each user who has some, int64 `(U,)` each."""
+    user = np.flatnonzero(split.train_end > split.store.offsets[:-1])
+    row = split.train_end[user] - 1
+    item, time = (
+        torch.from_numpy(np.asarray(column[row], np.int64)) for column in (split.store.item, split.store.time)
+    )
+    return torch.from_numpy(user), item, time
 
 
 def _fit_table(

@@ -16,11 +16,15 @@ from ltsi.examples import ExampleBatch, Examples
 from ltsi.features.encoded import EncodedFeatures
 from ltsi.histories import Histories
 from ltsi.objectives.labels.labels import TRAIN, Labeller
+from ltsi.objectives.labels.sampled import uniform
 from ltsi.sequences.batches import RankingBatches, Shard, TrainingBatches
 from ltsi.sequences.split import Split, Targets
 
 FIXED = 0
 """Seed of what is drawn for validation and test: the same examples for every model and every seed of a training."""
+
+RENEWED = 1_000
+"""Keeps the random numbers of crosses apart from those of draws, which count attempts."""
 
 
 class ExampleMaker:
@@ -61,8 +65,12 @@ class ExampleMaker:
         index_E = np.zeros_like(of) if index_N is None else index_N[of] * self.labeller.per_event + found.nth_E
         columns = (row_N[of], position_N[of], user_N[of], found.item_E, found.label_E.astype(np.float32), index_E)
         row, position, user, item, label, index = map(torch.from_numpy, columns)
-        time = torch.from_numpy(store.time[event_N][of])
-        return Examples(histories, row, position, user, item, label, index, self.features.events(user, item, time))
+        features = self.features.events(user, item, torch.from_numpy(store.time[event_N][of]))
+        if index_N is None and self.features.crosses:
+            nth_X = self.labeller.per_event * np.arange(1, 1 + len(self.features.crosses))
+            chance_EX = uniform(seed, event_N[of, None], found.nth_E[:, None] + nth_X, RENEWED)
+            features = self.features.renewed(features, torch.from_numpy(chance_EX))
+        return Examples(histories, row, position, user, item, label, index, features)
 
 
 class TrainingExamples:

@@ -34,9 +34,8 @@ def test_shares_by_hand(make_split: Callable[..., Split]) -> None:
         ["item.price", "numeric", 1, 1, 2, 1 / 5, 0, 1 / 2],
         ["item.tags", "tags", 4, None, None, 1 / 5, 0, 1 / 2],
         ["event.hour", "hour_of_day", 26, None, None, 0, 0, 0],
-        # Training: (s, a) and (s, b), too rarely for a code, and missing three times. Valid: (s, c) and (missing, b).
-        # Test: (s, a) and (missing, a).
-        ["user.segment × item.category", "cross", 2, None, None, 3 / 5, 1 / 2, 1 / 2],
+        # Training: (s, a), (s, b), missing three times. Valid: (s, c) and (missing, b). Test: (s, a) and (missing, a).
+        ["user.segment × item.category", "cross", 4, None, None, 3 / 5, 1 / 2, 0],
     ]
 
 

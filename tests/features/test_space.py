@@ -86,8 +86,7 @@ def test_a_batch_holds_what_the_layout_says(make_split: MakeSplit) -> None:
         "item.content.missing",
     )
     assert (layout.tags, layout.vector) == ({"item.tags": 2 + 2}, {"item.content": 2})
-    # (s, b) twice; (s, a) and (t, a) once, too rarely for a code.
-    assert layout.cross == {"user.segment × item.category": 2 + 1, "user.segment × event.hour": 2 + 50}
+    assert layout.cross == {"user.segment × item.category": 2 + 3, "user.segment × event.hour": 2 + 50}
     batch = space.encode(split.store).events(
         torch.tensor([0, 1, 2]), torch.tensor([1, 2, 4]), torch.tensor([3_600, 7_199, 2 * DAY - 1])
     )
@@ -99,8 +98,8 @@ def test_a_batch_holds_what_the_layout_says(make_split: MakeSplit) -> None:
     assert batch.vector_BV.tolist() == [[0, 1], [0, 0], [3, 3]]
     (bags,) = batch.tags
     assert (bags.code.tolist(), bags.offset_B.tolist()) == ([2, 3, 0, 0], [0, 2, 3])
-    # (s, b) is the first combination with a code; the category of item 2 is missing.
-    assert batch.cross_BX[:, 0].tolist() == [2, 0, 1]
+    # Combinations by number: (s, a), (s, b), (t, a); the category of item 2 is missing.
+    assert batch.cross_BX[:, 0].tolist() == [3, 0, 1]
     assert batch.cross_BX[2, 1] == 1
 
 

@@ -42,20 +42,28 @@ def maker(split: Split, labels: Labels) -> ExampleMaker:
 
 
 def test_a_cross_does_not_tell_drawn_negatives_by_what_no_event_has_met(random_log: Store) -> None:
-    """Whatever a code of a cross is, taken items have it as well in training: none is the mark of a negative."""
+    """In training as later, some of what is taken is a combination that was never met, and that is drawn anew."""
     split = LeaveOneOut()(random_log)
     declared = {"item": {"item": "categorical"}, "user": {"user": "categorical"}, "cross": [["user.user", "item.item"]]}
     space = FeatureSpace.fit(split, read_declarations(declared, split.store))
     made = ExampleMaker(split, Sampled(2).on(split), space.encode(split.store))
-    label, unseen = [], []
-    for batch in TrainingExamples(made, 50, 4, seed=1, shard=Shard()).epoch(0):
-        for group in batch.groups:
-            label += (group.label_E > 0).tolist()
-            unseen += (group.features.cross_BX[:, 0] == UNSEEN).tolist()
-    taken = [one for one, positive in zip(unseen, label, strict=True) if positive]
-    # Who takes something for the first time takes what no training event would have told.
-    assert any(taken)
-    assert not all(taken)
+    taken = []
+    for epoch in range(2):
+        # Two processes, as one would.
+        passes = [TrainingExamples(made, 50, 4, 1, Shard(rank, 2)).epoch(epoch) for rank in range(2)]
+        groups = [group for each in passes for batch in each for group in batch.groups]
+        columns = (torch.cat([getattr(group, name) for group in groups]) for name in ("label_E", "user_E", "item_E"))
+        cross_E = torch.cat([group.features.cross_BX[:, 0] for group in groups])
+        rows = zip(*(column.tolist() for column in columns), cross_E.tolist(), strict=True)
+        taken.append([(user, item, code == UNSEEN) for label, user, item, code in rows if label])
+    new = space.cross[0].new
+    assert 0.5 < new < 1
+    assert np.mean([unseen for _, _, unseen in taken[0]]) == pytest.approx(new, abs=0.1)
+    assert Counter(taken[0]) != Counter(taken[1])
+    # What is judged is what it is.
+    part = list(PartExamples(made, "valid", 50, Shard()))
+    asked = [space.encode(split.store).events(each.user_E, each.item_E, torch.zeros_like(each.item_E)) for each in part]
+    assert all(torch.equal(each.features.cross_BX, own.cross_BX) for each, own in zip(part, asked, strict=True))
 
 
 def read(groups: Iterable[Examples]) -> Iterator[Row]:
