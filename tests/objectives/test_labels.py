@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from typing import Any
 
 import numpy as np
 import pytest
@@ -14,6 +15,7 @@ from ltsi.models.lstm import Lstm
 from ltsi.objectives.click import Click
 from ltsi.objectives.labels.behavior import Behavior
 from ltsi.objectives.labels.labels import Labelled, Labels
+from ltsi.objectives.labels.outcome import Outcome
 from ltsi.objectives.labels.sampled import Sampled, uniform
 from ltsi.objectives.labels.value import Value
 from ltsi.sequences.leave_one_out import LeaveOneOut
@@ -125,6 +127,64 @@ def test_a_behaviour_must_be_asked_for(random_log: Store) -> None:
     for everything in (["cart", "buy"], []):
         with pytest.raises(ConfigError, match=r"must be some, not all.*objective/labels=sampled"):
             Behavior(everything).on(split)
+
+
+@pytest.mark.parametrize("hours", [None, 1.0])
+def test_what_came_of_a_showing_is_its_label(random_log: Store, hours: float | None) -> None:
+    """A view is positive if the next view or buy of the item is a buy; training does not know what came after it."""
+    split = Ratio(target="all", target_behaviors="view", input_behaviors=["view", "buy"])(random_log)
+    store, names = split.store, split.store.behaviors
+    rows = np.array([row for row in range(store.n_events) if names[store.behavior[row]] == "view"])
+    user = np.searchsorted(store.offsets, rows, side="right") - 1
+    found = Outcome("buy", hours).on(split).examples(user, rows, seed=1)
+    expected, cut = [], 0
+    for owner, row in zip(user, rows, strict=True):
+        later = [r for r in range(row + 1, store.offsets[owner + 1]) if store.item[r] == store.item[row]]
+        followed = bool(later) and names[store.behavior[later[0]]] == "buy"
+        if followed and hours is not None:
+            followed = store.time[later[0]] - store.time[row] <= 3_600 * hours
+        unknown = followed and row < split.train_end[owner] <= later[0]
+        cut += unknown
+        expected.append(followed and not unknown)
+    assert found.label_E.tolist() == expected
+    assert found.item_E.tolist() == store.item[rows].tolist()
+    assert 0 < sum(expected) < len(expected)
+    assert cut or hours
+
+
+@pytest.mark.parametrize(
+    ("settings", "roles", "said"),
+    [
+        ({}, {}, r"positive=\[\] names no action"),
+        ({"positive": "by"}, {}, r"has no behaviour 'by'\. Did you mean 'buy'\?"),
+        ({"positive": ["buy"]}, {}, "'buy' is an action that follows, and is asked for itself"),
+        ({"positive": ["buy"]}, {"target_behaviors": ["buy", "view"]}, "'buy' is an action that follows"),
+        ({"positive": "buy", "hours": 0}, {"target_behaviors": "view"}, "hours=0 must be a number above 0, or null"),
+    ],
+)
+def test_settings_of_outcomes_are_checked(
+    random_log: Store, settings: dict[str, Any], roles: dict[str, Any], said: str
+) -> None:
+    with pytest.raises(ConfigError, match=said):
+        Outcome(**settings).on(Ratio(target="all", **roles)(random_log))
+
+
+def test_actions_must_be_shown(random_log: Store) -> None:
+    split = Ratio(target="all", target_behaviors="view", input_behaviors="view")(random_log)
+    with pytest.raises(DataError, match=r"no event of buy is shown.*name it in split\.input_behaviors"):
+        Outcome("buy").on(split)
+
+
+def test_showings_that_were_answered_are_told_of(make_log: MakeLog, caplog: pytest.LogCaptureFixture) -> None:
+    """Their label is no: they were clicked all the same, and the click is told by the showing before it."""
+    shown = [(i, 10 * i, "view") for i in range(12)]
+    Behavior("buy").on(Ratio(target="all")(make_log([*shown, (20, 200, "buy"), (21, 210, "buy")])))
+    assert not caplog.messages
+    pairs = [event for i, t, _ in shown for event in ((i, t, "view"), (i, t + 1, "buy"))]
+    Behavior("buy").on(Ratio(target="all")(make_log([*pairs, (30, 300, "buy")])))
+    (told,) = caplog.messages
+    assert "92 % of the positive examples follow a negative one of the same user and item" in told
+    assert "objective/labels=outcome 'objective.labels.positive=[buy]' 'split.target_behaviors=[view,cart]'" in told
 
 
 def test_a_value_from_somewhere_on_is_positive(make_log: MakeLog) -> None:

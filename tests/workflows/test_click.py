@@ -108,6 +108,15 @@ def test_behaviours_are_labels(train: Train, ltsi: Ltsi, shop: Path) -> None:
     assert mine["item"].to_list() == [store.items["item"][int(i)] for i in first[len(first) - mine.height :]]
 
 
+def test_what_came_of_it_is_a_label(train: Train, ltsi: Ltsi) -> None:
+    outcome = ["objective/labels=outcome", "objective.labels.positive=[cart]", "split.target_behaviors=[view]"]
+    run = train("lstm", CLICK, *outcome, "split=ratio", "split.target=all", "trainer.max_epochs=1", "test=true")
+    table = run.per_user("test")
+    assert 0 < table["label"].sum() < table.height
+    ltsi("eval", "run=run", "split=test")
+    assert run.per_user("test").equals(table)
+
+
 def test_selection_follows_the_objective(train: Train) -> None:
     settings = ["trainer.max_epochs=30", "optimizer.lr=0.05", "early_stopping.patience=1"]
     rows = train("lstm", CLICK, *settings).epochs()
