@@ -135,8 +135,7 @@ class ShuffleTies:
     """Puts what a user did at one moment in random order, targets included.
 
     Whatever the order of a basket is in a file, it says nothing of the user: any of its items might have come first. A
-    window in which a target is not the next input stays as it is: its behaviors have roles, or an earlier step took
-    inputs away.
+    window in which a target is not the next input stays as it is: its behaviors have roles.
     """
 
     def __call__(self, group: TrainingGroup, random: np.random.Generator, n_items: int) -> TrainingGroup:
@@ -146,7 +145,10 @@ class ShuffleTies:
         event_BM = _append(shown.item_BL, behind_B1, shown.last(target_BL), n_items)
         time_BM = _append(shown.time_BL, behind_B1, shown.now_B, 0)
         wanted_BM = torch.nn.functional.pad(wanted_BL, (1, 0))
-        foreign_B = (wanted_BL & (target_BL != event_BM[:, 1:])).any(dim=1)
+        # A target with roles may be of the next input's item, and of another time.
+        real_BL = shown.real_BL()
+        elsewhere_BL = (wanted_BL & (target_BL != event_BM[:, 1:])) | (real_BL & (shown.now_BL != time_BM[:, 1:]))
+        foreign_B = elsewhere_BL.any(dim=1)
         # Padding and what is not known, because it lies behind the last input and is not asked for, have no moment.
         apart_BL = (time_BM.diff(dim=1) != 0) | (event_BM[:, 1:] == n_items)
         moment_BM = torch.nn.functional.pad(apart_BL.cumsum(dim=1), (1, 0))
@@ -154,7 +156,8 @@ class ShuffleTies:
         event_BM, wanted_BM = event_BM.gather(1, order_BM), wanted_BM.gather(1, order_BM)
         asked_BL = event_BM[:, 1:].masked_fill(~wanted_BM[:, 1:], n_items)
         changed_B1 = ((asked_BL < n_items).any(dim=1) & ~foreign_B)[:, None]
-        item_BL = torch.where(changed_B1, event_BM[:, :-1], shown.item_BL)
+        # What lies behind the last input was known here alone: to a model it stays padding.
+        item_BL = torch.where(changed_B1 & real_BL, event_BM[:, :-1], shown.item_BL)
         return TrainingGroup(replace(shown, item_BL=item_BL), torch.where(changed_B1, asked_BL, target_BL))
 
 
@@ -181,6 +184,11 @@ class Later:
         asked_BL = target_BL.masked_fill(dropped_BL, n_items)
         some_B1 = (asked_BL < n_items).any(dim=1, keepdim=True)
         return TrainingGroup(shown, torch.where(some_B1, asked_BL, target_BL))
+
+
+BREAKS_TIES: dict[type, str] = {ItemDrop: "item_drop", Later: "later", Mask: "mask", Reorder: "reorder"}
+"""Steps after which the target of a position is no longer the next input: nothing is left to shuffle, or a reordered
+item would be shown before what came earlier."""
 
 
 class AugmentedBatches:
@@ -223,7 +231,18 @@ class AugmentedBatches:
 
 
 def augmented(batches: TrainingBatches, steps: Sequence[Augmentation]) -> TrainingBatches | AugmentedBatches:
-    """Returns the batches, augmented if there is a step."""
+    """Returns the batches, augmented if there is a step.
+
+    Raises:
+        ConfigError: ties would be shuffled in windows that no longer say what followed what.
+    """
+    for place, step in enumerate(steps):
+        before = [BREAKS_TIES[type(earlier)] for earlier in steps[:place] if type(earlier) in BREAKS_TIES]
+        if isinstance(step, ShuffleTies) and before:
+            raise ConfigError(
+                f"augmentation: {before[0]} comes before shuffle_ties, which then cannot tell what followed what; "
+                f"write augmentation=[shuffle_ties,{before[0]}]."
+            )
     return AugmentedBatches(batches, steps) if steps else batches
 
 
@@ -234,7 +253,7 @@ def _append(values_BL: Tensor, behind_B1: Tensor, value_B: Tensor, padding: int)
 
 
 def _share(key: str, value: float) -> float:
-    if not 0 <= value <= 1:
+    if not isinstance(value, (int, float)) or not 0 <= value <= 1:
         raise ConfigError(f"augmentation.{key}={value} must be from 0 to 1.")
     return value
 

@@ -35,6 +35,7 @@ from ltsi.workflows.build import build
 MakeStore = Callable[..., Store]
 KINDS: list[Callable[[float], Augmentation]] = [Crop, ItemDrop, Later, Mask, Reorder]
 LONGEST = 40
+BOUGHT = [(5, 40, "buy"), (6, 50, "buy"), (7, 60, "buy")]
 
 examples = settings(max_examples=40, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
 lengths = st.lists(st.integers(1, 30), min_size=1, max_size=8).filter(lambda found: max(found) >= 4)
@@ -205,10 +206,10 @@ def test_windows_are_left_as_they_were(group: TrainingGroup, kind: Callable[[flo
 
 
 @pytest.mark.parametrize("kind", KINDS)
-@pytest.mark.parametrize("share", [-0.1, 1.1, float("nan")])
-def test_a_share_is_from_nothing_to_all(kind: Callable[[float], Augmentation], share: float) -> None:
+@pytest.mark.parametrize("share", [-0.1, 1.1, float("nan"), "much", None])
+def test_a_share_is_from_nothing_to_all(kind: Callable[[float], Augmentation], share: object) -> None:
     with pytest.raises(ConfigError, match=r"augmentation\.\w+\.\w+=.* must be from 0 to 1"):
-        kind(share)
+        kind(share)  # type: ignore[arg-type]
 
 
 def test_windows_with_roles_keep_a_target_and_see_no_future(make_log: Callable[..., Store]) -> None:
@@ -234,11 +235,12 @@ def test_what_was_done_at_one_moment_may_come_in_any_order_and_nothing_else_may(
     make_store: MakeStore, moments: list[list[int]], data: st.DataObject
 ) -> None:
     store = make_store(*([(place, time) for place, time in enumerate(times)] for times in moments), n_items=LONGEST)
-    batches = TrainingBatches(LeaveOneOut()(store), data.draw(st.integers(1, 12)), 4, seed=1)
+    batches = TrainingBatches(LeaveOneOut()(store), data.draw(st.integers(1, 12)), 40, seed=1)
     for before, after in zip(batches.epoch(0), AugmentedBatches(batches, [ShuffleTies()]).epoch(0), strict=True):
         for was, group in zip(before.groups, after.groups, strict=True):
             assert torch.equal(was.histories.time_BL, group.histories.time_BL)
             assert torch.equal(was.histories.now_BL, group.histories.now_BL)
+            assert torch.equal(group.histories.item_BL < LONGEST, group.histories.real_BL()), "padding stays padding"
             for row, n in enumerate(was.histories.length_B.tolist()):
                 old, new = ([*each.histories.item_BL[row, :n], each.target_BL[row, n - 1]] for each in (was, group))
                 clock = [*was.histories.time_BL[row, :n].tolist(), int(was.histories.now_BL[row, n - 1])]
@@ -268,6 +270,27 @@ def test_ties_stay_where_a_target_is_not_the_next_input(make_log: Callable[..., 
         for was, group in zip(before.groups, after.groups, strict=True):
             assert torch.equal(was.histories.item_BL, group.histories.item_BL)
             assert torch.equal(was.target_BL, group.target_BL)
+
+
+def test_ties_stay_where_a_target_only_looks_like_the_next_input(make_log: Callable[..., Store]) -> None:
+    # Item 1 is bought at 20 and viewed again at 30, beside item 2: nobody bought item 2, and nothing else at 30.
+    log = make_log(
+        *[[(0, 10, "view"), (1, 20, "buy"), (1, 30, "view"), (2, 30, "view"), *BOUGHT]] * 30, n_items=LONGEST
+    )
+    batches = TrainingBatches(LeaveOneOut(target_behaviors=["buy"], input_behaviors=["view"])(log), 6, 30, seed=1)
+    (batch,) = AugmentedBatches(batches, [ShuffleTies()]).epoch(0)
+    assert {(*items, target, now) for items, _, target, now in asked(batch)} == {(0, 1, 20), (0, 1, 2, 5, 40)}
+
+
+@pytest.mark.parametrize(
+    ("before", "name"),
+    [(ItemDrop(0.5), "item_drop"), (Mask(0.5), "mask"), (Reorder(0.5), "reorder"), (Later(0), "later")],
+)
+def test_ties_are_shuffled_before_the_order_is_lost(make_store: MakeStore, before: Augmentation, name: str) -> None:
+    batches = TrainingBatches(split_of(make_store, [9] * 4), 5, 4, seed=1)
+    with pytest.raises(ConfigError, match=rf"{name} comes before .* write augmentation=\[shuffle_ties,{name}\]\.$"):
+        augmented(batches, [Crop(0.5), before, ShuffleTies()])
+    assert isinstance(augmented(batches, [Crop(0.5), ShuffleTies(), before]), AugmentedBatches)
 
 
 def test_what_came_at_the_same_moment_is_asked_as_often_as_it_is_said(make_store: MakeStore) -> None:
