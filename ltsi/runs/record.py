@@ -57,7 +57,10 @@ class Record:
     def settings(self) -> dict[str, Any]:
         """The configuration that makes the model what it is, flat (`model.dim`), without seeds and data."""
         kept = {key: value for key, value in self.config.items() if key == "model" or key not in NOT_OF_THE_MODEL}
-        return {key: value for key, value in _flat(kept) if key.rpartition(".")[2] != "seed"}
+        flat = {key: value for key, value in _flat(kept) if key.rpartition(".")[2] != "seed"}
+        steps = self.config.get("augmentation")
+        # Of all that has names, these alone say something by their order: they run in it.
+        return flat | ({"augmentation": list(steps)} if isinstance(steps, Mapping) and len(steps) > 1 else {})
 
 
 def read_record(run: RunFolder, part: str) -> Record:

@@ -80,6 +80,18 @@ def test_what_is_not_of_the_model_does_not_split_it(make_run: MakeRun, tmp_path:
     assert labels(only(tmp_path)) == {"lstm": [1, 2]}
 
 
+def test_steps_of_augmentation_in_another_order_make_another_model(make_run: MakeRun, tmp_path: Path) -> None:
+    crop, mask = ("crop", {"least": 0.5}), ("mask", {"share": 0.2})
+    make_run("a", config={"augmentation": dict([crop, mask])})
+    make_run("b", config={"augmentation": dict([mask, crop])})
+    ledger = only(tmp_path)
+    assert labels(ledger) == {
+        "lstm (augmentation=['crop', 'mask'])": [1],
+        "lstm (augmentation=['mask', 'crop'])": [1],
+    }
+    assert ledger.n_repeated == 0
+
+
 def test_stores_are_kept_apart(make_run: MakeRun, tmp_path: Path) -> None:
     make_run("a", ranks=[1, 2], environment={"store": "yelp", "fingerprint": "a"})
     make_run("b", ranks=[1, 2, 3], environment={"store": "beauty", "fingerprint": "b"}, seen="keep")
