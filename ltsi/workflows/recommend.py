@@ -22,6 +22,7 @@ from ltsi.errors import ConfigError, DataError, RunError
 from ltsi.intensity.options import STATES
 from ltsi.intensity.states import interest_states
 from ltsi.runs.folder import RunFolder
+from ltsi.sequences.split import Split
 from ltsi.serving.decay_aware import DecayAware, State
 from ltsi.serving.known_states import KnownStates
 from ltsi.serving.moments import parse_moment, written
@@ -86,7 +87,7 @@ def run(
         raise ConfigError(f"--output {output} must end in .parquet or .csv.")
     moment = None if at is None else parse_moment(at)
     trained = require_next_item(open_trained(RunFolder(directory).require()), "recommend")
-    notes = _unobserved(trained.experiment.store, at, moment)
+    notes = [*_unobserved(trained.experiment.store, at, moment), *_foreseen(trained.experiment.split, at, moment)]
     index = None if user is None else _find_user(trained.experiment.store, user)
     recommender = _recommender(trained, k, moment, strategy, index)
     if user is not None and index is not None:
@@ -110,6 +111,23 @@ def _unobserved(store: Store, at: str | None, moment: int | None) -> list[str]:
             "--at out for the end of the log, or train on a log that reaches further."
         )
     return [f"{gap}: nothing was observed since, and the model takes it for silence of the user."]
+
+
+def _foreseen(split: Split, at: str | None, moment: int | None) -> list[str]:
+    """Says where the model has learned from what came after the now, or nothing had come before it."""
+    if moment is None or not split.store.has_clock:
+        return []
+    first, learned = split.store.manifest["time"].get("first"), split.training_end_time()
+    if first is not None and moment <= int(first):
+        return [
+            f"--at {at} is {written(moment)}, and the log begins at {written(int(first))}, so nobody has a history; a bare "
+            "number is read as seconds since 1970."
+        ]
+    if moment > learned:
+        return []
+    return [
+        f"The model has learned from events up to {written(learned)}, so at --at {at} it knows of some that came later."
+    ]
 
 
 def _recommender(trained: Trained, k: int, moment: int | None, strategy: str, user: int | None) -> Recommender:
@@ -165,14 +183,21 @@ def _for_one(trained: Trained, recommender: Recommender, user: str, index: int, 
     if not length:
         notes = [f"The user has no event before {when}: this is what everybody takes, by {name}."]
     notes += unobserved
-    if len(rows) == store.n_items < recommender.k:
-        notes.append(f"These are all items of the catalogue, {len(rows)} and not {recommender.k}.")
-    elif len(rows) < recommender.k:
-        notes.append(f"{name} gives no other item a probability, so there are {len(rows)} and not {recommender.k}.")
+    if len(rows) < recommender.k:
+        notes.append(_too_few(len(rows), answer, store.n_items, name, recommender.k))
     if answer.recommended.part_P:
         notes.append("The parts of a score add up to it.")
     title = f"{name} on {store.name}: user {user}"
     return Result([Table(title, shown.columns, rows, notes)], [f"Answered in {seconds * 1000:,.0f} ms."])
+
+
+def _too_few(found: int, answer: Answer, n_items: int, name: str, k: int) -> str:
+    """Says why there are fewer items than were asked for."""
+    hidden = len(answer.question.hidden_item.unique())
+    if found < n_items - hidden:
+        return f"{name} gives no other item a probability, so there are {found} and not {k}."
+    but = f" but the {hidden} that the user has seen" if hidden else ""
+    return f"These are all items of the catalogue{but}, {found} and not {k}."
 
 
 def _for_all(trained: Trained, recommender: Recommender, path: Path, unobserved: list[str]) -> Result:

@@ -66,9 +66,12 @@ def test_fewer_items_than_were_asked_for_are_explained(trained: Train, ltsi: Lts
         assert f"These are all items of the catalogue, {store.n_items} and not 1000." in said
     else:
         assert f"popularity gives no other item a probability, so there are {counted} and not 1000." in said
-    ltsi("train", "model=popularity", f"data={shop}", "seen=hide", "hydra.run.dir=hide")
+    ltsi("train", "model=exp_decay", f"data={shop}", "seen=hide", "hydra.run.dir=hide")
     said = " ".join(ltsi("recommend", "hide", "--user", "u10", "--k", "1000").stdout.split())
-    assert "popularity gives no other item a probability, so there are" in said
+    user = store.users["user"].to_list().index("u10")
+    seen = len(np.unique(store.item[store.offsets[user] : store.offsets[user + 1]]))
+    left = f"{store.n_items - seen} and not 1000."
+    assert f"These are all items of the catalogue but the {seen} that the user has seen, {left}" in said
 
 
 def test_all_users_get_what_each_would_get(trained: Train, ltsi: Ltsi, shop: Path) -> None:
@@ -96,6 +99,21 @@ def test_who_has_no_history_gets_what_everybody_takes(trained: Train, ltsi: Ltsi
     kept = np.concatenate([store.item[a : b - 2] for a, b in zip(store.offsets, store.offsets[1:], strict=False)])
     counts = np.bincount(kept, minlength=60)
     assert counts[[store.items["item"].to_list().index(item) for item in found]].tolist() == sorted(counts)[:-3:-1]
+
+
+def test_what_the_model_knows_of_later_is_told(trained: Train, ltsi: Ltsi, shop: Path) -> None:
+    trained("popularity", "split=global_time")
+    store = open_store(str(shop))
+    test_starts = int(np.quantile(store.time, 0.95))
+    said = [
+        " ".join(ltsi("recommend", "run", *who, "--at", at).stdout.split())
+        for who in (("--user", str(store.users["user"][0])), ("--all",))
+        for at in (str(int(np.median(store.time))), "2011", str(test_starts))
+    ]
+    learned = ["The model has learned from events up to 20" in one for one in said]
+    assert learned == [True, False, False] * 2
+    before = ["--at 2011 is 1970-01-01T00:33:31Z, and the log begins at 20" in one for one in said]
+    assert before == [False, True, False] * 2
 
 
 def test_what_makes_no_sense_is_refused_in_a_sentence(refused: Refused, trained: Train, ltsi: Ltsi) -> None:
