@@ -83,7 +83,7 @@ class Cutter(ABC):
             DataError: the log has not what the split needs, or a part is empty.
             ConfigError: a setting means nothing.
         """
-        if self.target not in {NEXT, ALL}:
+        if self.target not in (NEXT, ALL):
             raise ConfigError(f"split.target={self.target} must be one of: {NEXT}, {ALL}.")
         view, roles = take_roles(store, self.input_behaviors, self.target_behaviors)
         cuts = self.cut(view, roles)

@@ -34,8 +34,9 @@ class LeaveN(Cutter):
 
     def cut(self, store: Store, roles: Roles) -> Cuts:
         """Cuts at the n-th and 2n-th last target event; see `Cutter.cut`."""
-        if not isinstance(self.n, int) or self.n < 1:
-            raise ConfigError(f"split.n={self.n} must be a whole number from 1.")
+        for key, value, least in (("n", self.n, 1), ("min_events", self.min_events, 0)):
+            if not isinstance(value, int) or value < least:
+                raise ConfigError(f"split.{key}={value} must be a whole number from {least}.")
         start, end = np.asarray(store.offsets[:-1]), np.asarray(store.offsets[1:])
         minimum = max(self.min_events, 2 * self.n + 1)
         test, valid = last_rows(

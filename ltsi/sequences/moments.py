@@ -31,7 +31,7 @@ def moment(store: Store, key: str, value: float | str) -> int:
         return quantile(store, value)
     try:
         found = datetime.fromisoformat(value)
-    except ValueError as error:
+    except (TypeError, ValueError) as error:
         raise ConfigError(f"split.{key}={value} is neither a share like 0.8 nor a date like 2011-09-01.") from error
     return int((found if found.tzinfo else found.replace(tzinfo=UTC)).timestamp())
 

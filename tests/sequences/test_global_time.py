@@ -80,6 +80,8 @@ def test_a_log_without_a_clock_is_refused(make_store: Callable[..., Store]) -> N
         (MARCH, MARCH, r"must come before"),
         (0.9, 0.8, r"must come before"),
         ("soon", MARCH, r"split\.valid=soon is neither a share like 0\.8 nor a date"),
+        (None, MARCH, r"split\.valid=None is neither a share like 0\.8 nor a date"),
+        (FEBRUARY, [2023], r"split\.test=\[2023\] is neither a share like 0\.8 nor a date"),
         (FEBRUARY, 1.0, r"split\.test=1\.0 must be a share between 0 and 1"),
         (0, MARCH, r"split\.valid=0 must be a share between 0 and 1"),
     ],

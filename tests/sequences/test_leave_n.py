@@ -50,6 +50,13 @@ def test_n_is_a_whole_number(store: Store, n: int) -> None:
         LeaveN(n)(store)
 
 
-def test_a_target_is_next_or_all(store: Store) -> None:
-    with pytest.raises(ConfigError, match=r"split\.target=last must be one of: next, all"):
-        LeaveN(2, target="last")(store)
+@pytest.mark.parametrize("least", [-1, 4.5, "five", None])
+def test_the_fewest_events_are_a_whole_number(store: Store, least: int) -> None:
+    with pytest.raises(ConfigError, match=rf"split\.min_events={least} must be a whole number from 0"):
+        LeaveN(2, min_events=least)(store)
+
+
+@pytest.mark.parametrize("target", ["last", ["next"], None])
+def test_a_target_is_next_or_all(store: Store, target: str) -> None:
+    with pytest.raises(ConfigError, match=r"split\.target=.* must be one of: next, all"):
+        LeaveN(2, target=target)(store)
