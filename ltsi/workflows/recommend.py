@@ -120,8 +120,8 @@ def _foreseen(split: Split, at: str | None, moment: int | None) -> list[str]:
     first, learned = split.store.manifest["time"].get("first"), split.training_end_time()
     if first is not None and moment <= int(first):
         return [
-            f"--at {at} is {written(moment)}, and the log begins at {written(int(first))}, so nobody has a history; a bare "
-            "number is read as seconds since 1970."
+            f"--at {at} is {written(moment)}, and the log begins at {written(int(first))}, so nobody has a history; a "
+            "bare number is read as seconds since 1970."
         ]
     if moment > learned:
         return []
