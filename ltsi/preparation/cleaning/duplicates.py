@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from typing import ClassVar
 
 import narwhals as nw
 
@@ -12,6 +13,8 @@ from ltsi.events import Events, order_of
 @dataclass(frozen=True)
 class DropDuplicates:
     """Keeps the first of several events that agree in user, item, time (to the second) and behavior."""
+
+    needs_clock: ClassVar[bool] = True  # positions in a sequence never agree
 
     def __call__(self, events: Events) -> Events:
         """Returns the events without later copies."""
