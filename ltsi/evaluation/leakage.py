@@ -12,6 +12,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from ltsi.findings import Finding
+from ltsi.sequences.batches import history_positions
 from ltsi.sequences.split import PARTS, Split, Targets
 from ltsi.store import user_blocks
 
@@ -116,9 +117,9 @@ def _part(split: Split, name: str, part: Targets, training: _Training, block_eve
 
 
 def _ties(split: Split, name: str, part: Targets) -> Finding:
-    store = split.store
-    known = part.history_end > store.offsets[part.user]
-    tied = store.time[part.event[known]] == store.time[part.history_end[known] - 1]
+    store, (start, end) = split.store, history_positions(split.store, part, split.roles)
+    known = end > start
+    tied = store.time[part.event[known]] == store.time[split.roles.row(end[known] - 1)]
     share = float(tied.sum() / len(part))
     sentence = (
         "Share of the targets at the time of the last event of their history: which of the two is the target follows "
@@ -128,7 +129,7 @@ def _ties(split: Split, name: str, part: Targets) -> Finding:
 
 
 def _seen(split: Split, part: Targets, block_events: int) -> NDArray[np.bool_]:
-    """Returns whether the item of each target is in its history, bool `(targets,)`."""
+    """Returns whether the item of each target is among the inputs of its history, bool `(targets,)`."""
     store, seen = split.store, np.zeros(len(part), dtype=bool)
     order = np.argsort(part.user, kind="stable")
     sorted_user = part.user[order]
@@ -138,10 +139,14 @@ def _seen(split: Split, part: Targets, block_events: int) -> NDArray[np.bool_]:
             continue
         start, end = int(store.offsets[first]), int(store.offsets[last])
         user = np.repeat(np.arange(last - first), np.diff(store.offsets[first : last + 1]))
-        pairs, row = np.unique(user * store.n_items + store.item[start:end], return_index=True)
+        input_row = split.roles.row(np.arange(*split.roles.position(np.array([start, end]))))
+        if not len(input_row):
+            continue
+        taken = user[input_row - start] * store.n_items + store.item[input_row]
+        pairs, nth = np.unique(taken, return_index=True)
         wanted = (part.user[here] - first) * store.n_items + store.item[part.event[here]]
         at = np.minimum(np.searchsorted(pairs, wanted), len(pairs) - 1)
-        seen[here] = (pairs[at] == wanted) & (row[at] + start < part.history_end[here])
+        seen[here] = (pairs[at] == wanted) & (input_row[nth[at]] < part.history_end[here])
     return seen
 
 

@@ -16,6 +16,10 @@ _BLOCK_ELEMENTS_PER_CORE = 2**18
 _BLOCK_ELEMENTS_OTHER_DEVICE = 2**24
 _EXACT_IN_FLOAT32 = 2**24
 
+MISSED = 2**31 - 1
+"""Rank of a target that cannot be recommended: after every item of every catalogue, whatever the cut-off. Right behind
+the last item it would be a hit at a cut-off beyond the catalogue."""
+
 
 def target_ranks(
     scores_BI: Tensor, target_B: Tensor, hidden_rows_H: Tensor | None = None, hidden_items_H: Tensor | None = None
@@ -27,8 +31,8 @@ def target_ranks(
     of a probability of zero) are ordinary scores: a target at −inf ties with all the others there.
 
     A hidden item (one the user has seen, when seen items are not to be recommended again) counts neither as greater nor
-    as equal. A target that is itself hidden cannot be recommended: its rank is I + 1, after every item, a miss at every
-    cut-off. The scores are not modified.
+    as equal. A target that is itself hidden cannot be recommended: its rank is `MISSED`, a miss at every cut-off. The
+    scores are not modified.
 
     Args:
         scores_BI: floating point `(B, I)`, the higher the better; any device.
@@ -37,7 +41,7 @@ def target_ranks(
         hidden_items_H: int64 `(H,)`, item of each hidden pair.
 
     Returns:
-        int64 `(B,)`, from 1 (best) to I, or I + 1 where the target is hidden.
+        int64 `(B,)`, from 1 (best) to I, or `MISSED` where the target is hidden.
 
     Raises:
         RunError: a score is NaN, as after a training that diverged.
@@ -54,7 +58,7 @@ def target_ranks(
         equal_B.index_add_(0, rows, -(hidden_score == target_score).long())
         missed_B[rows[items == target_B[rows]]] = True
     others_B = equal_B - 1
-    return torch.where(missed_B, n_items + 1, 1 + greater_B + others_B.div(2, rounding_mode="floor"))
+    return torch.where(missed_B, MISSED, 1 + greater_B + others_B.div(2, rounding_mode="floor"))
 
 
 def _count_greater_and_equal(scores_BI: Tensor, target_score_B: Tensor) -> tuple[Tensor, Tensor]:

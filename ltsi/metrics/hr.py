@@ -10,7 +10,7 @@ def hit_rate(ranks: NDArray[np.int64], k: int) -> NDArray[np.float64]:
     """Returns 1 where the target is among the first `k` items, else 0.
 
     `HR@k = 1[rank ≤ k]`. With one target this is also recall@k, and k times precision@k. A target that cannot be
-    recommended has a rank after the last item and is a miss at every `k` up to the size of the catalogue.
+    recommended has a rank after the last item of any catalogue, and is a miss at every `k`.
 
     Args:
         ranks: `(N,)`, rank of each target, 1 is best.

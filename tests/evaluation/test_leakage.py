@@ -6,6 +6,8 @@ import pytest
 
 from ltsi.evaluation.leakage import audit_split
 from ltsi.findings import Finding
+from ltsi.histories import RankingBatch
+from ltsi.sequences.batches import RankingBatches
 from ltsi.sequences.global_time import GlobalTime
 from ltsi.sequences.leave_one_out import LeaveOneOut
 from ltsi.sequences.split import Split, Targets
@@ -142,3 +144,26 @@ def keep(targets: Targets, mask: np.ndarray) -> Targets:
 def test_the_size_of_a_block_changes_nothing(dated: Split) -> None:
     broken = replace(dated, test=move(dated.test, history_end=1))
     assert findings(broken) == findings(broken, block_events=1)
+
+
+def test_repeats_and_ties_are_those_of_the_inputs(make_store: MakeStore) -> None:
+    """Item 5 is bought again and again, which nobody is shown, and viewed by the second user alone, long before."""
+    log = make_store(
+        [(1, T), (5, T + DAY), (2, T + 2 * DAY), (5, T + 3 * DAY), (5, T + 4 * DAY), (5, T + 4 * DAY)],
+        [(5, T), (6, T + DAY), (2, T + 2 * DAY), (6, T + 3 * DAY), (2, T + 4 * DAY), (5, T + 4 * DAY)],
+        n_items=7,
+    )
+    behavior = np.array([0, 1, 0, 1, 1, 1, 0, 1, 0, 1, 0, 1], dtype=np.uint8)
+    log = replace(log, behavior=behavior, manifest={**log.manifest, "behaviors": ["view", "buy"]})
+    split = LeaveOneOut(input_behaviors=["view"], target_behaviors=["buy"])(log)
+    found = findings(split)
+    assert found["target_repeats_test"].value == 0.5
+    assert found["target_ties_test"].value == 0.5
+    hidden = [hit for batch in RankingBatches(log, split.test, 9, True, roles=split.roles) for hit in hits(batch)]
+    assert sorted(hidden) == [False, True], "what the audit counts is what seen=hide hides"
+
+
+def hits(batch: RankingBatch) -> list[bool]:
+    """Returns whether the target of each row is hidden."""
+    pairs = set(zip(batch.hidden_row.tolist(), batch.hidden_item.tolist(), strict=True))
+    return [(row, item) in pairs for row, item in enumerate(batch.target_B.tolist())]

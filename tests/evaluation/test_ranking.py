@@ -11,7 +11,8 @@ from torch import Tensor
 
 from ltsi.errors import RunError
 from ltsi.evaluation import ranking
-from ltsi.evaluation.ranking import target_ranks
+from ltsi.evaluation.ranking import MISSED, target_ranks
+from ltsi.metrics import summary
 
 INF = math.inf
 SCORES = st.sampled_from([-INF, -1.5, -0.0, 0.0, 0.25, 3.0, INF])
@@ -19,7 +20,7 @@ SCORES = st.sampled_from([-INF, -1.5, -0.0, 0.0, 0.25, 3.0, INF])
 
 def naive_rank(scores: list[float], target: int, hidden: set[int]) -> int:
     if target in hidden:
-        return len(scores) + 1
+        return MISSED
     others = [score for item, score in enumerate(scores) if item != target and item not in hidden]
     greater = sum(score > scores[target] for score in others)
     equal = sum(score == scores[target] for score in others)
@@ -67,7 +68,7 @@ def test_follows_the_definition(batch: tuple[list[list[float]], list[int], list[
         ([1.0, 1.0, 1.0, 1.0], 3, [], 2),  # three others tie: one and a half, rounded down
         ([-INF, 0.0, -INF, -INF], 0, [], 3),  # zero probabilities tie like any other score
         ([-INF, 0.0, -INF, -INF], 0, [1, 2], 1),
-        ([3.0, 2.0, 1.0], 0, [0], 4),  # what may not be recommended is a miss
+        ([3.0, 2.0, 1.0], 0, [0], MISSED),  # what may not be recommended is a miss
         ([5.0], 0, [], 1),
     ],
 )
@@ -90,6 +91,17 @@ def test_counts_exactly_in_a_large_catalogue() -> None:
     scores = torch.zeros(2, n_items, dtype=torch.float16)
     scores[1, 1:] = 1
     assert target_ranks(scores, torch.tensor([0, 0])).tolist() == [1 + 150_000, n_items]
+
+
+def test_what_may_not_be_recommended_is_a_miss_at_every_cut_off() -> None:
+    rank = torch.tensor(ranks([[3.0, 2.0, 1.0], [3.0, 2.0, 1.0]], [0, 2], [(0, 0)])).numpy()
+    assert summary(rank, ["hr@3", "hr@4", "hr@1000", "ndcg@1000"]) == {
+        "hr@3": 0.5,
+        "hr@4": 0.5,
+        "hr@1000": 0.5,
+        "ndcg@1000": 0.25,  # the other one is the third: 1 / log2(1 + 3)
+    }
+    assert summary(rank, ["mrr"])["mrr"] == pytest.approx(1 / 2 * 1 / 3)
 
 
 def test_nothing_to_hide_can_be_left_out() -> None:

@@ -19,6 +19,7 @@ import yaml
 from omegaconf import OmegaConf
 from typer.testing import Result
 
+from ltsi.evaluation.ranking import MISSED
 from ltsi.histories import Histories
 from ltsi.models.interest import InterestModel
 from ltsi.runs.folder import RunFolder
@@ -57,7 +58,7 @@ def naive_rank(model: InterestModel, store: Store, first: int, row: int, max_len
     target = int(store.item[row])
     hidden = set(store.item[first:row].tolist()) if hide else set()
     if target in hidden:
-        return store.n_items + 1
+        return MISSED
     others = [score[i] for i in range(store.n_items) if i != target and i not in hidden]
     return 1 + sum(s > score[target] for s in others) + sum(s == score[target] for s in others) // 2
 
