@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from functools import cached_property
 from pathlib import Path
@@ -229,8 +229,9 @@ def _ledger(records: list[Record], part: str) -> Ledger:
     for other in records[1:]:
         require_comparable(first, other)
     latest: dict[tuple[str, int, int | None], Record] = {}
+    of = _configurations(records)
     for record in sorted(records, key=lambda record: str(record.environment.get("started", ""))):
-        latest[json.dumps(record.settings, sort_keys=True, default=str), record.seed, record.fold] = record
+        latest[of[record.path], record.seed, record.fold] = record
     configurations: dict[str, list[Record]] = {}
     for (settings, *_), record in latest.items():
         configurations.setdefault(settings, []).append(record)
@@ -241,6 +242,25 @@ def _ledger(records: list[Record], part: str) -> Ledger:
     for entry in entries:
         _require_folds(entry, {record.fold for record in records})
     return Ledger(part, tuple(_labelled(entries)), n_repeated=len(records) - len(latest))
+
+
+def _configurations(records: list[Record]) -> dict[Path, str]:
+    """Returns what tells the model of each run from others, by the run's folder."""
+    exact = {record.path: _text(record.settings) for record in records}
+    loose = {record.path: _text(record.settings_on_any_fold) for record in records}
+    # Where a fold was given several decays, nothing says which of them goes with which of another fold.
+    given: dict[tuple[str, int, int | None], set[str]] = {}
+    for record in records:
+        given.setdefault((loose[record.path], record.seed, record.fold), set()).add(exact[record.path])
+    unclear = {settings for (settings, *_), several in given.items() if len(several) > 1}
+    return {
+        record.path: exact[record.path] if record.fold is None or loose[record.path] in unclear else loose[record.path]
+        for record in records
+    }
+
+
+def _text(settings: Mapping[str, Any]) -> str:
+    return json.dumps(settings, sort_keys=True, default=str)
 
 
 def _require_folds(entry: Entry, folds: set[int | None]) -> None:
@@ -260,10 +280,19 @@ def _labelled(entries: list[Entry]) -> Iterator[Entry]:
     for entry in entries:
         rivals = [rival for rival in entries if rival.model == entry.model]
         mine = rivals.index(entry)
-        told = _differing([_overrides(rival) for rival in rivals])
-        if len(set(map(tuple, told))) < len(rivals):
-            told = _differing([[f"{key}={value}" for key, value in r.records[0].settings.items()] for r in rivals])
+        runs = [rival.records[0] for rival in rivals]
+        ways = (
+            [_overrides(rival) for rival in rivals],
+            [_listed(run.settings_on_any_fold) for run in runs],
+            [_listed(run.settings) for run in runs],
+        )
+        apart = (found for found in map(_differing, ways) if len(set(map(tuple, found))) == len(rivals))
+        told = next(apart, _differing(ways[-1]))
         yield replace(entry, label=f"{entry.model} ({', '.join(told[mine])})" if told[mine] else entry.model)
+
+
+def _listed(settings: Mapping[str, Any]) -> list[str]:
+    return [f"{key}={value}" for key, value in settings.items()]
 
 
 def _differing(lists: list[list[str]]) -> list[list[str]]:

@@ -62,6 +62,16 @@ class Record:
         # Of all that has names, these alone say something by their order: they run in it.
         return flat | ({"augmentation": list(steps)} if isinstance(steps, Mapping) and len(steps) > 1 else {})
 
+    @cached_property
+    def settings_on_any_fold(self) -> dict[str, Any]:
+        """The settings without which fitted decay was given: each fold has one of its own, fitted on its training."""
+        given = self.config.get("decay_digests") or {}
+        kept = {key: value for key, value in self.settings.items() if not key.startswith("decay_digests.")}
+        return {
+            key: "given" if key.rpartition(".")[2] == "decay" and str(value) in given else value
+            for key, value in kept.items()
+        }
+
 
 def read_record(run: RunFolder, part: str) -> Record:
     """Reads a run that was evaluated on a part.

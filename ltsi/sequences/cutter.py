@@ -54,7 +54,8 @@ class Cutter(ABC):
 
     Attributes:
         target: `next`: the first target event from the cut on, asked for when it happened; `all`: every target event of
-            the part, each with the same history, the one before the cut.
+            the part, asked for at the first event of the part. Both from the history before the cut, also where inputs
+            that are no targets lie between the cut and the target.
         target_behaviors: behaviours that are predicted, in every part; None: those that the store declares, else all.
         input_behaviors: behaviours that histories are made of; None: those that the store declares, else all.
     """

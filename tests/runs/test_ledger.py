@@ -143,6 +143,35 @@ def folded(fold: int) -> dict[str, Any]:
     return {"split": {"name": "rolling_origin", "fold": fold}}
 
 
+def given_decay(fold: int, decay: str) -> dict[str, Any]:
+    """The configuration of a fold that was given a decay, fitted on its own training part."""
+    return {**folded(fold), "decay": decay, "decay_digests": {decay: f"digest of {decay}"}}
+
+
+def test_each_fold_may_be_given_a_decay_of_its_own(make_run: MakeRun, tmp_path: Path) -> None:
+    for seed in (1, 2):
+        for fold in (0, 1):
+            make_run(f"given-{seed}-{fold}", seed=seed, config=given_decay(fold, f"fits/{fold}"))
+            make_run(f"auto-{seed}-{fold}", seed=seed, config={**folded(fold), "decay": "auto", "decay_digests": {}})
+    ledger = only(tmp_path)
+    assert labels(ledger) == {"lstm (decay=auto)": [1, 1, 2, 2], "lstm (decay=given)": [1, 1, 2, 2]}
+    assert [record.fold for record in ledger.entries[0].records] == [0, 1, 0, 1]
+
+
+def test_which_of_several_decays_of_a_fold_is_meant_is_not_guessed(make_run: MakeRun, tmp_path: Path) -> None:
+    for fold in (0, 1):
+        for by in ("item", "category"):
+            make_run(f"{by}-{fold}", config=given_decay(fold, f"fits/{by}-{fold}"))
+    with pytest.raises(RunError, match="has no run on fold"):
+        only(tmp_path)
+
+
+def test_a_given_decay_makes_another_model_where_there_are_no_folds(make_run: MakeRun, tmp_path: Path) -> None:
+    for by in ("item", "category"):
+        make_run(by, config={"decay": by, "decay_digests": {by: f"digest of {by}"}})
+    assert len(labels(only(tmp_path))) == 2
+
+
 def test_folds_are_put_together_and_a_users_targets_follow_each_other(make_run: MakeRun, tmp_path: Path) -> None:
     for seed in (2, 1):
         of = 10 * seed
