@@ -53,9 +53,9 @@ class Cutter(ABC):
     training are counted and ranked.
 
     Attributes:
-        target: `next`: the first target event from the cut on, asked for when it happened; `all`: every target event of
-            the part, asked for at the first event of the part. Both from the history before the cut, also where inputs
-            that are no targets lie between the cut and the target.
+        target: `next`: the first target event from the cut on, asked for when it happened, from all inputs before it;
+            `all`: every target event of the part, asked for at the first event of the part, from the history before
+            the cut.
         target_behaviors: behaviours that are predicted, in every part; None: those that the store declares, else all.
         input_behaviors: behaviours that histories are made of; None: those that the store declares, else all.
     """
@@ -94,7 +94,7 @@ class Cutter(ABC):
         for name in PARTS:
             begin, end = cuts.part(name)
             asked = _targets(view, roles, begin, end, self.target)
-            known = (roles.position(begin) > history)[asked.user]
+            known = roles.position(asked.history_end) > history[asked.user]
             report[f"cold_users_{name}"] = len(np.unique(asked.user[~known]))
             parts[name] = Targets(asked.user[known], asked.event[known], asked.history_end[known], asked.now[known])
             if not len(parts[name]):
@@ -126,7 +126,9 @@ def _targets(store: Store, roles: Roles, begin: NDArray[np.int64], end: NDArray[
         users.append(user)
         events.append(event)
     user, event = np.concatenate(users), np.concatenate(events)
-    # All targets of a horizon are asked for at once, when the user comes back: at the first event of the horizon. With
-    # a time for each, one history would get many answers, and the times would tell how the horizon went on.
-    now = store.time[event if which == NEXT else begin[user]]
-    return Targets(user, event, begin[user], np.asarray(now))
+    # The next target is asked for as targets are learned: from the inputs before it, those after the cut among them,
+    # such as the views that lead to a purchase. All targets of a horizon are asked for at once, when the user comes
+    # back: at the first event of the horizon. With a time for each, one history would get many answers, and the times
+    # would tell how the horizon went on.
+    history_end = event if which == NEXT else begin[user]
+    return Targets(user, event, history_end, np.asarray(store.time[history_end]))

@@ -11,6 +11,7 @@ import pytest
 
 from ltsi.errors import ConfigError, DataError
 from ltsi.sequences.batches import RankingBatches, TrainingBatches, history_length
+from ltsi.sequences.global_time import GlobalTime
 from ltsi.sequences.leave_one_out import LeaveOneOut
 from ltsi.sequences.roles import UNRESTRICTED, take_roles
 from ltsi.sequences.split import Split
@@ -101,6 +102,34 @@ def test_the_next_buy_is_learned_from_the_views_before_it(store: Store) -> None:
     assert batch.hidden_item.tolist() == [0, 4, 5, 7]
     assert (int(batch.target_B), int(batch.histories.now_B)) == (8, 8)
     assert history_length(split.store, split.valid, split.roles).tolist() == [3]
+
+
+def test_what_leads_to_the_next_buy_is_shown_as_in_training(make_log: MakeLog) -> None:
+    day = 86_400
+    store = make_log(
+        [(0, 0, "view"), (1, day, "view"), (1, 4 * day, "view"), (2, 4 * day + 9, "buy"), (0, 9 * day, "view"),
+         (0, 9 * day + 9, "buy")],
+        [(2, 9 * day, "view"), (0, 9 * day + 9, "buy")],  # never seen before the cuts
+    )  # fmt: skip
+    roles = {"input_behaviors": ["view"], "target_behaviors": ["buy"]}
+    shown = {}
+    for target in ("next", "all"):
+        split = GlobalTime("1970-01-04", "1970-01-09", target=target, **roles)(store)
+        for name in ("valid", "test"):
+            part = split.part(name)
+            batches = RankingBatches(split.store, part, 10, hide_seen=False, roles=split.roles)
+            for batch in batches:
+                for b, index in enumerate(batch.index_B.tolist()):
+                    n = int(batch.histories.length_B[b])
+                    user = int(part.user[index])
+                    shown[target, name, user] = batch.histories.time_BL[b, :n].tolist()
+    assert shown == {
+        ("next", "valid", 0): [0, day, 4 * day],
+        ("next", "test", 0): [0, day, 4 * day, 9 * day],
+        ("next", "test", 1): [9 * day],
+        ("all", "valid", 0): [0, day],
+        ("all", "test", 0): [0, day, 4 * day],
+    }
 
 
 def test_buys_among_the_inputs_are_shown_and_predicted(store: Store) -> None:
