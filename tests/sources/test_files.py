@@ -78,7 +78,7 @@ TEXT = b"user,item,time\na,x,1318896000\n"
         ),
         (
             "log.parquet",
-            gzip.compress(b"PAR1PAR1"),
+            gzip.compress(b"PAR1PAR1", mtime=0),
             "is named as Parquet and begins with other bytes; unpack it first.",
         ),
         (
