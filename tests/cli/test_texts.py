@@ -23,7 +23,7 @@ NUMBERS = [
     ["clean.item_frequency.most", "clean.user_frequency.most"],
     ["model.window", "model.half_life", "model.pair_half_life", "model.iterations", "model.period", "model.order"],
     ["model.hidden", "model.encoder.hidden", "objective.hidden", "objective.labels.at_least", "source.half_life_days"],
-    ["train.n_items"],
+    ["train.n_items", "objective.labels.hours"],
 ]
 MAPPINGS = [
     ["clean", "prepare.clean", "objective.clean", "augmentation", "train.augmentation", "ablation", "features.cross"],
