@@ -7,7 +7,6 @@ memory-mapped and gone when the process ends.
 
 from __future__ import annotations
 
-import difflib
 import tempfile
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, replace
@@ -16,7 +15,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from ltsi.errors import ConfigError, DataError
+from ltsi.errors import ConfigError, DataError, did_you_mean
 from ltsi.sequences.rows import count_per_user
 from ltsi.store import ARRAY_DTYPES, OPTIONAL_DTYPES, Store, user_blocks
 
@@ -88,23 +87,27 @@ def take_roles(
     return view, Roles(input_row, None if asked[kept].all() else asked)
 
 
+def behaviors_named(store: Store, key: str, names: Sequence[str] | str) -> list[str]:
+    """Returns the behaviours that a setting names.
+
+    Raises:
+        ConfigError: the store has no such behaviour.
+    """
+    given, known = [names] if isinstance(names, str) else list(names), store.behaviors
+    for name in given:
+        if name not in known:
+            hint = did_you_mean(str(name), known)
+            raise ConfigError(
+                f"{key}: store '{store.name}' has no behaviour '{name}'.{hint} It has: {', '.join(known)}."
+            )
+    return given
+
+
 def _codes(store: Store, key: str, names: Sequence[str] | str | None) -> NDArray[np.bool_]:
     """Returns which behaviours are named, bool `(behaviors,)`."""
     known = store.behaviors
-    names = (
-        store.behaviors_in_role(key.partition("_")[0])
-        if names is None
-        else [names]
-        if isinstance(names, str)
-        else names
-    )
-    for name in names:
-        if name not in known:
-            near = difflib.get_close_matches(str(name), known, n=1)
-            hint = f" Did you mean '{near[0]}'?" if near else ""
-            raise ConfigError(
-                f"split.{key}: store '{store.name}' has no behaviour '{name}'.{hint} It has: {', '.join(known)}."
-            )
+    declared = store.behaviors_in_role(key.partition("_")[0]) if names is None else names
+    names = behaviors_named(store, f"split.{key}", declared)
     if not names:
         raise ConfigError(f"split.{key}=[] names no behaviour; give some of {', '.join(known)}, or null for all.")
     return np.array([name in names for name in known])

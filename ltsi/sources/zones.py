@@ -9,7 +9,7 @@ from zoneinfo import ZoneInfo
 
 import narwhals as nw
 
-DAY = 86_400
+from ltsi.sources.seconds import DAY
 
 
 @dataclass(frozen=True)

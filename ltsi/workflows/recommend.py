@@ -20,6 +20,7 @@ from rich.progress import Progress
 
 from ltsi.errors import ConfigError, DataError, RunError
 from ltsi.intensity.options import STATES
+from ltsi.intensity.series import DAY
 from ltsi.intensity.states import interest_states
 from ltsi.runs.folder import RunFolder
 from ltsi.sequences.split import Split
@@ -31,7 +32,7 @@ from ltsi.serving.recommend import Answer, Recommender
 from ltsi.store import Store
 from ltsi.tables import Entry, Result, Table
 from ltsi.workflows.trained import Trained, open_trained, require_next_item
-from ltsi.workflows.unobserved import DAY, seconds_unobserved, told
+from ltsi.workflows.unobserved import seconds_unobserved, told
 
 STRATEGIES = ("plain", "decay-aware")
 CATEGORY = "category"
@@ -166,7 +167,7 @@ def _states(store: Store, at: int | None, n_categories: int, user: int | None) -
     return KnownStates(found.series.user_S, found.series.entity_S, state_S, n_categories)
 
 
-def _for_one(trained: Trained, recommender: Recommender, user: str, index: int, unobserved: list[str]) -> Result:
+def _for_one(trained: Trained, recommender: Recommender, user: str, index: int, remarks: list[str]) -> Result:
     store, questions = trained.experiment.store, recommender.questions
     start = time.perf_counter()
     (answer,) = recommender.of(np.array([index]))
@@ -182,7 +183,7 @@ def _for_one(trained: Trained, recommender: Recommender, user: str, index: int, 
     ]
     if not length:
         notes = [f"The user has no event before {when}: this is what everybody takes, by {name}."]
-    notes += unobserved
+    notes += remarks
     if len(rows) < recommender.k:
         notes.append(_too_few(len(rows), answer, store.n_items, name, recommender.k))
     if answer.recommended.part_P:
@@ -200,7 +201,7 @@ def _too_few(found: int, answer: Answer, n_items: int, name: str, k: int) -> str
     return f"These are all items of the catalogue{but}, {found} and not {k}."
 
 
-def _for_all(trained: Trained, recommender: Recommender, path: Path, unobserved: list[str]) -> Result:
+def _for_all(trained: Trained, recommender: Recommender, path: Path, remarks: list[str]) -> Result:
     store, cold, n_rows = trained.experiment.store, 0, 0
     frames, start = _Frames(store), time.perf_counter()
     console = Console(stderr=True)
@@ -225,7 +226,7 @@ def _for_all(trained: Trained, recommender: Recommender, path: Path, unobserved:
     columns = ["users", "of them without a history", "recommendations", "seconds", "users per second"]
     rows: list[list[Entry]] = [[store.n_users, cold, n_rows, round(seconds, 2), round(store.n_users / seconds, 1)]]
     title = f"{trained.config.model.name} on {store.name}: {recommender.k} items for every user"
-    notes = [*unobserved, *(["Who has no history is recommended what everybody takes."] if cold else [])]
+    notes = [*remarks, *(["Who has no history is recommended what everybody takes."] if cold else [])]
     return Result([Table(title, columns, rows, notes)], [f"Wrote {path}"])
 
 

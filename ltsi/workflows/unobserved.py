@@ -4,9 +4,8 @@ from __future__ import annotations
 
 from datetime import UTC, datetime
 
+from ltsi.intensity.series import DAY
 from ltsi.store import Store
-
-DAY = 86_400
 
 
 def seconds_unobserved(store: Store, now: int | None) -> int:

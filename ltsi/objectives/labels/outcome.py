@@ -12,8 +12,9 @@ from typing import ClassVar
 import numpy as np
 from numpy.typing import NDArray
 
-from ltsi.errors import ConfigError, DataError, did_you_mean
+from ltsi.errors import ConfigError, DataError
 from ltsi.objectives.labels.labels import EventLabeller, Labels
+from ltsi.sequences.roles import behaviors_named
 from ltsi.sequences.split import Split
 from ltsi.store import user_blocks
 
@@ -39,15 +40,10 @@ class Outcome(Labels):
     def on(self, split: Split) -> OutcomeLabeller:
         """Finds what followed; see `Labels.on`."""
         known, target_code = split.store.behaviors, split.roles.target_code
-        positive = [self.positive] if isinstance(self.positive, str) else list(self.positive)
+        positive = behaviors_named(split.store, "objective.labels.positive", self.positive)
         if not positive:
             raise ConfigError("objective.labels.positive=[] names no action; give behaviours, such as [click].")
         for name in positive:
-            if name not in known:
-                raise ConfigError(
-                    f"objective.labels.positive: store '{split.store.name}' has no behaviour '{name}'."
-                    f"{did_you_mean(name, known)} It has: {', '.join(known)}."
-                )
             if not _occurs(split, known.index(name)):
                 raise DataError(
                     f"objective/labels=outcome: no event of {name} is shown, so none follows anything; name it in "
