@@ -18,8 +18,9 @@ def _stores() -> list[str]:
 
 def _forms() -> list[str]:
     from ltsi.decay.forms import FORMS
+    from ltsi.decay.result import AUTO, SIMPLE_FORM
 
-    return ["auto", "simple", *FORMS]
+    return [AUTO, SIMPLE_FORM, *FORMS]
 
 
 _VALUES: dict[str, Callable[[], list[str]]] = {"data": _stores, "form": _forms}

@@ -161,21 +161,6 @@ def build_trainer(cfg: DictConfig, callbacks: Sequence[Callback] = ()) -> Traine
     return trainer
 
 
-def evaluate(
-    experiment: Experiment,
-    part: str,
-    trainer: Trainer,
-    module: InterestModule,
-    data: LightningDataModule,
-    metrics: Sequence[str],
-    folder: RunFolder,
-) -> Evaluation:
-    """Answers a part and keeps the answers, see `judge` and `keep`."""
-    evaluation = judge(experiment, part, trainer, module, data, metrics)
-    keep(evaluation, part, trainer, module, folder)
-    return evaluation
-
-
 def judge(
     experiment: Experiment,
     part: str,

@@ -35,8 +35,9 @@ from ltsi.workflows.experiment import (
     build_model,
     build_task,
     build_trainer,
-    evaluate,
     fit_features,
+    judge,
+    keep,
 )
 from ltsi.workflows.given_decay import hand_over_decays
 
@@ -93,7 +94,8 @@ def _train(cfg: DictConfig, folder: RunFolder) -> Result:
     start = time.perf_counter()
     _learn(trainer, module, data, folder, "nothing" if over else "the rest" if resume else "all")
     train_seconds = earlier + time.perf_counter() - start
-    valid = evaluate(experiment, "valid", trainer, module, data, cfg.metrics, folder)
+    parts = {"valid": judge(experiment, "valid", trainer, module, data, cfg.metrics)}
+    keep(parts["valid"], "valid", trainer, module, folder)
     if model.calibrates or not model.learns:
         trainer.save_checkpoint(folder.checkpoint_path("best"))
     if trainer.is_global_zero:
@@ -101,10 +103,10 @@ def _train(cfg: DictConfig, folder: RunFolder) -> Result:
         folder.update_environment(
             {"finished": now(), "train_seconds": round(train_seconds, 3), "n_parameters": parameters}
         )
-    parts = {"valid": valid}
     if cfg.test:
         log.info("Reading the test part.")
-        parts["test"] = evaluate(experiment, "test", trainer, module, data, cfg.metrics, folder)
+        parts["test"] = judge(experiment, "test", trainer, module, data, cfg.metrics)
+        keep(parts["test"], "test", trainer, module, folder)
     return _result(cfg, folder, task, parts, train_seconds)
 
 
