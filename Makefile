@@ -5,6 +5,8 @@ BIN := $(VENV)/bin
 INSTALLED := $(VENV)/.installed
 DEMO := outputs/demo
 QUALITY ?= outputs/quality
+# What quality.py and churn.py measure takes real logs and a folder to work in.
+MEASURED := decay decay_coverage length prepare speed
 MODELS := exp_decay,popularity,transitions,lstm,transformer,lstm_transformer,hybrid
 
 .DEFAULT_GOAL := help
@@ -47,8 +49,8 @@ pytest: $(INSTALLED) ## Run the tests alone, a process for each core up to four
 
 test: lint type pytest ## Run every check: lint, types and tests
 
-bench: $(INSTALLED) ## Run the measurements in benchmarks/
-	@for script in benchmarks/*.py; do echo "== $$script"; $(BIN)/python "$$script" || exit 1; done
+bench: $(INSTALLED) ## Measure speed, memory and estimates (benchmarks/), with peers and real logs where they are set
+	@for name in $(MEASURED); do echo "== $$name"; $(BIN)/python benchmarks/$$name.py || exit 1; done
 
 quality: $(INSTALLED) ## Measure every model on the real logs in LTSI_REALDATA, for hours; stores and runs go to QUALITY
 	$(BIN)/python benchmarks/quality.py --work $(QUALITY)

@@ -61,17 +61,6 @@ class Composition:
         key = next((group for group, names in options.items() if word in names), self.subject)
         return None if key is None else f"{key}={word}"
 
-    def mistyped(self) -> tuple[str, str] | None:
-        """Find an override that puts a text where the default is a number, and name that default."""
-        from hydra.core.override_parser.overrides_parser import OverridesParser
-
-        _, values = self._defaults()
-        for override in OverridesParser.create().parse_overrides(self.overrides):
-            default, value = values.get(override.key_or_group), override.value()
-            if isinstance(default, int | float) and isinstance(value, str) and not value.startswith("${"):
-                return str(override.input_line), str(default).lower()
-        return None
-
     def _defaults(self) -> tuple[list[str], dict[str, Any]]:
         """Compose with the groups that the user chose: return every group, and the value of every dotted key."""
         from hydra.types import RunMode

@@ -318,7 +318,7 @@ def _belongs_to_sweep(override: str) -> bool:
 def _is_main_process() -> bool:
     """Tell whether this is rank 0, by the variables that launchers of distributed training set."""
     ranks = (os.environ.get(name) for name in ("RANK", "LOCAL_RANK", "SLURM_PROCID"))
-    return int(next((rank for rank in ranks if rank is not None), "0")) == 0
+    return int(next((rank for rank in ranks if rank), "0")) == 0
 
 
 def _job_name() -> str:
@@ -336,7 +336,8 @@ def _remove_bookkeeping(folder: Path) -> None:
     """
     from hydra.core.hydra_config import HydraConfig
 
-    shutil.rmtree(folder / ".hydra", ignore_errors=True)
+    if (notes := HydraConfig.get().output_subdir) is not None:
+        shutil.rmtree(folder / notes, ignore_errors=True)
     (folder / f"{HydraConfig.get().job.name}.log").unlink(missing_ok=True)
     while folder != Path.cwd() and not any(folder.iterdir()):
         folder.rmdir()

@@ -61,7 +61,7 @@ def explain(error: Exception, composition: Composition | None) -> UserError | No
     if isinstance(error, ValueError) and str(error).startswith("Config group override"):
         given = " ".join(composition.overrides) if composition else ""
         return ConfigError(f"a configuration group takes the name of one of its options, not a number, in: {given}")
-    return _explain_value(error, composition)
+    return None
 
 
 def _unreadable(override: str, composition: Composition | None) -> str:
@@ -103,20 +103,6 @@ def _explain_composition(error: Exception, composition: Composition | None) -> s
     if match := _MERGE.search(text):
         return f"cannot set {match['override']}: {_first_line(str(error.__cause__))}"
     return _first_line(text)
-
-
-def _explain_value(error: Exception, composition: Composition | None) -> UserError | None:
-    """Blame a text that stands where the default is a number, if there is one: a component choked on it."""
-    if composition is None or not isinstance(error, TypeError | ValueError | AssertionError):
-        return None
-    try:
-        mistyped = composition.mistyped()
-    except Exception:  # noqa: BLE001 - the first error matters more
-        return None
-    if not mistyped:
-        return None
-    override, default = mistyped
-    return ConfigError(f"{override} cannot be used, the default is {default}: {_first_line(str(error))}".rstrip(": "))
 
 
 def _unknown_key(key: str, composition: Composition | None) -> str:

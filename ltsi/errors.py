@@ -44,7 +44,7 @@ class BusyError(RunError):
 
 
 class UnwritableError(RunError):
-    """A run folder that does not take what is to be written."""
+    """A folder that does not take what is to be written."""
 
 
 def did_you_mean(name: object, known: Iterable[str]) -> str:

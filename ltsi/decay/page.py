@@ -3,15 +3,13 @@
 from __future__ import annotations
 
 import html
-import io
 import math
 import re
 from collections.abc import Sequence
 
-import matplotlib
-from matplotlib.backends.backend_svg import FigureCanvasSVG
 from matplotlib.figure import Figure
 
+from ltsi.decay.drawing import svg
 from ltsi.decay.pictures import curves_figure, half_lives_figure, survival_figure
 from ltsi.decay.result import DecayFit
 from ltsi.tables import Cell, Entry, Table
@@ -73,11 +71,8 @@ def decay_page(fit: DecayFit, title: str, tables: Sequence[Table]) -> str:
 
 
 def _svg(figure: Figure, salt: str) -> str:
-    """Draws a figure as an element; the salt keeps its names apart from those of the other figures."""
-    buffer = io.StringIO()
-    with matplotlib.rc_context({"svg.fonttype": "none", "svg.hashsalt": salt}):
-        FigureCanvasSVG(figure).print_figure(buffer, format="svg", metadata={"Date": None})
-    return _SVG_HEAD.sub("", buffer.getvalue())
+    """Draws a figure as an element."""
+    return _SVG_HEAD.sub("", svg(figure, salt))
 
 
 def _table(table: Table) -> str:

@@ -1,6 +1,6 @@
 """Pictures of a decay fit for a page: curves with bands, half-lives as a heat map, survival of interests.
 
-Figures belong to no window and no global state. Labels come from the log: a dollar sign in one is no formula.
+Figures belong to no window and no global state.
 """
 
 from __future__ import annotations
@@ -11,6 +11,7 @@ import numpy as np
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
+from ltsi.decay.drawing import BLUE, GREY, ORANGE, label
 from ltsi.decay.forms import Floats
 from ltsi.decay.observed import fading_hazard, fitted_hazard, highest_fading, observed_hazard
 from ltsi.decay.result import DecayFit, EntityDecay
@@ -24,8 +25,6 @@ LEAST_AT_RISK = 10
 """Visits at risk below which a survival says more about a few users than about an entity."""
 
 _COLUMNS, _POINTS, _AGES = 4, 10, 160
-_BLUE, _ORANGE, _GREY = "#1f5fa8", "#d1601f", "#8a8a8a"
-_LABEL = 28
 _HALF_LIVES = 4.0
 
 
@@ -72,7 +71,7 @@ def half_lives_figure(fit: DecayFit) -> Figure | None:
     axis.plot(half_lives, np.arange(len(entities)), "o", color="white", markeredgecolor="black", markersize=5)
     axis.set_xscale("log")
     axis.set_xlabel("days since the last visit")
-    axis.set_yticks(np.arange(len(entities)), [_label(one) for one in entities], fontsize=8)
+    axis.set_yticks(np.arange(len(entities)), [label(one.entity) for one in entities], fontsize=8)
     axis.invert_yaxis()
     figure.colorbar(mesh, ax=axis, label="share of the return rate left", pad=0.01)
     return figure
@@ -94,7 +93,7 @@ def survival_figure(fit: DecayFit) -> Figure | None:
         age, alive, low, high = survival(statistics, code)
         colour = "black" if several and index == 0 else f"C{index}"
         axis.fill_between(age, low, high, color=colour, alpha=0.15, linewidth=0)
-        axis.plot(age, alive, color=colour, linewidth=1.6, label=_label(one))
+        axis.plot(age, alive, color=colour, linewidth=1.6, label=label(one.entity))
     axis.set_xlabel("days since the visit")
     axis.set_ylabel("share without a return")
     axis.set_ylim(0, 1.02)
@@ -127,8 +126,8 @@ def _draw_curve(axis: Axes, one: EntityDecay, statistics: ReturnStatistics, code
     low, high = one.half_life_low_days, one.half_life_high_days
     if low is not None:
         slow = _share_left(one, age * (half_life / high if high else 0.0))
-        axis.fill_between(age, _share_left(one, age * half_life / low), slow, color=_ORANGE, alpha=0.2, linewidth=0)
-    axis.plot(age, _share_left(one, age), color=_ORANGE, linewidth=1.8)
+        axis.fill_between(age, _share_left(one, age * half_life / low), slow, color=ORANGE, alpha=0.2, linewidth=0)
+    axis.plot(age, _share_left(one, age), color=ORANGE, linewidth=1.8)
     returns, exposure = (total[0, 0] for total in statistics.totals(np.array([code])))
     points = observed_hazard(returns, exposure, statistics.edges, until, _POINTS)
     floor, highest = fitted_hazard(one, points.age_days) - fading_hazard(one, points.age_days), _highest(one)
@@ -137,12 +136,12 @@ def _draw_curve(axis: Axes, one: EntityDecay, statistics: ReturnStatistics, code
         (points.per_day - floor) / highest,
         yerr=1.96 * points.error / highest,
         fmt="o",
-        color=_BLUE,
+        color=BLUE,
         markersize=3,
         linewidth=1,
     )
-    axis.axvline(half_life, color=_GREY, linestyle=":", linewidth=1)
-    axis.set_title(f"{_label(one)}: {half_life:.3g} d", fontsize=9)
+    axis.axvline(half_life, color=GREY, linestyle=":", linewidth=1)
+    axis.set_title(f"{label(one.entity)}: {half_life:.3g} d", fontsize=9)
     axis.set_xlim(0, until)
     axis.set_ylim(-0.1, 1.5)
     axis.tick_params(labelsize=8)
@@ -157,8 +156,3 @@ def _share_left(one: EntityDecay, age: Floats) -> Floats:
 
 def _highest(one: EntityDecay) -> float:
     return highest_fading(one, _HALF_LIVES * float(one.half_life_days or math.nan))
-
-
-def _label(one: EntityDecay) -> str:
-    text = one.entity if len(one.entity) <= _LABEL else f"{one.entity[: _LABEL - 1]}…"
-    return text.replace("$", r"\$")

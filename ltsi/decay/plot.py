@@ -8,6 +8,7 @@ import numpy as np
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
+from ltsi.decay.drawing import BLUE, GREY, ORANGE, label
 from ltsi.decay.forms import EXPONENT
 from ltsi.decay.observed import fitted_hazard, observed_hazard
 from ltsi.decay.result import DecayFit, EntityDecay
@@ -17,7 +18,6 @@ from ltsi.decay.trials import UNITS
 PANELS = 12
 _COLUMNS = 4
 _POINTS = 12
-_BLUE, _ORANGE, _GREY = "#1f5fa8", "#d1601f", "#8a8a8a"
 
 
 def decay_figure(fit: DecayFit, title: str) -> Figure:
@@ -43,7 +43,7 @@ def decay_figure(fit: DecayFit, title: str) -> Figure:
         _draw(axis, one, statistics, code)
     for axis in axes[len(panels) :]:
         axis.set_axis_off()
-    figure.suptitle(title)
+    figure.suptitle(title.replace("$", r"\$"))
     figure.supxlabel("days since the last visit")
     figure.supylabel(f"returns per {UNITS[fit.options.exposure]} at risk")
     return figure
@@ -55,20 +55,21 @@ def _draw(axis: Axes, one: EntityDecay, statistics: ReturnStatistics, code: int)
     until = min(4.0 * (one.half_life_days or math.inf), float(edges[-1]))
     points = observed_hazard(returns, exposure, edges, until, _POINTS)
     axis.errorbar(
-        points.age_days, points.per_day, yerr=1.96 * points.error, fmt="o", color=_BLUE, markersize=3.5, linewidth=1
+        points.age_days, points.per_day, yerr=1.96 * points.error, fmt="o", color=BLUE, markersize=3.5, linewidth=1
     )
-    heading = f"{one.entity}: no half-life"
+    name = label(one.entity)
+    heading = f"{name}: no half-life"
     if one.amplitude:
         age = np.linspace(float(edges[0]), until, 200)
-        axis.plot(age, fitted_hazard(one, age), color=_ORANGE, linewidth=1.8)
+        axis.plot(age, fitted_hazard(one, age), color=ORANGE, linewidth=1.8)
     if one.half_life_days is not None:
-        axis.axvline(one.half_life_days, color=_GREY, linestyle=":", linewidth=1)
-        heading = f"{one.entity}: {one.half_life_days:.3g} d"
+        axis.axvline(one.half_life_days, color=GREY, linestyle=":", linewidth=1)
+        heading = f"{name}: {one.half_life_days:.3g} d"
         if one.half_life_low_days is not None:
             high = "∞" if one.half_life_high_days is None else f"{one.half_life_high_days:.3g}"
             heading += f" ({one.half_life_low_days:.3g}–{high})"
     elif one.amplitude:
-        heading = f"{one.entity}: age^−{one.parameters[EXPONENT]:.2g}"
+        heading = f"{name}: age^−{one.parameters[EXPONENT]:.2g}"
     axis.set_title(heading, fontsize=9)
     axis.set_xlim(0, until)
     axis.set_ylim(bottom=0)

@@ -26,6 +26,7 @@ from scipy import sparse
 from ltsi.decay.forms import Floats
 from ltsi.decay.intervals import EventBlock, Events, find_intervals
 from ltsi.decay.trials import DAYS, count_trials
+from ltsi.sparse_sum import SparseSum
 
 SECONDS_PER_DAY = 86_400.0
 MAX_USERS = 32_768
@@ -152,28 +153,6 @@ def count_groups(n_users: int) -> int:
     return n_users if n_users <= MAX_USERS else GROUPS
 
 
-class _Sum:
-    """A sum of sparse matrices, block by block. Those of similar size are added first, so that it stays linear.
-
-    Args:
-        shape: of the matrices.
-    """
-
-    def __init__(self, shape: tuple[int, int]) -> None:
-        self.shape = shape
-        self.parts: list[sparse.csc_array] = []
-
-    def add(self, value: NDArray[np.generic], row: NDArray[np.int64], column: NDArray[np.int64]) -> None:
-        """Adds values at rows and columns, which may come more than once."""
-        self.parts.append(sparse.csc_array((value, (row, column)), shape=self.shape))
-        while len(self.parts) > 1 and 2 * self.parts[-1].nnz >= self.parts[-2].nnz:
-            self.parts.append(self.parts.pop() + self.parts.pop())
-
-    def total(self) -> sparse.csc_array:
-        """Returns the sum."""
-        return sum(reversed(self.parts), sparse.csc_array(self.shape))
-
-
 def collect(
     blocks: Iterable[EventBlock],
     entity_of_item: NDArray[np.integer] | None,
@@ -197,7 +176,7 @@ def collect(
         The statistics.
     """
     n_groups, n_bins = count_groups(len(observation_end)), len(edges) - 1
-    ended, returned, partial = (_Sum((n_groups * n_bins, n_entities)) for _ in range(3))
+    ended, returned, partial = (SparseSum((n_groups * n_bins, n_entities), "csc") for _ in range(3))
     visits, returning_users = (np.zeros(n_entities, dtype=np.int64) for _ in range(2))
     overall = 0
     for block in blocks:

@@ -142,8 +142,10 @@ class Metric:
             ValueError: the ranks are not whole numbers from 1.
         """
         array = np.asarray(ranks)
-        if not np.issubdtype(array.dtype, np.integer) or (array.size and array.min() < 1):
-            raise ValueError(f"ranks must be whole numbers from 1, got {array.dtype} from {array.min()}")
+        if not np.issubdtype(array.dtype, np.integer):
+            raise ValueError(f"ranks must be whole numbers from 1, got {array.dtype}")
+        if array.size and array.min() < 1:
+            raise ValueError(f"ranks must be whole numbers from 1, got {array.min()}")
         arguments: dict[str, Any] = {} if self.k is None else {"k": self.k}
         return _OF_RANKS[self.name](array, **arguments)
 

@@ -25,6 +25,7 @@ from ltsi.models.fading import Fading
 from ltsi.models.linear import count_interactions, leave_out, without_users
 from ltsi.models.neighbours import NeighbourModel
 from ltsi.sequences.split import Split, TrainingBlock
+from ltsi.sparse_sum import SparseSum
 
 Weighting = Callable[[sparse.csr_matrix], sparse.coo_matrix]
 
@@ -112,7 +113,7 @@ class ItemKnn(NeighbourModel):
 
     def _fading_pairs(self, split: Split, weighted: sparse.csr_matrix) -> sparse.csr_matrix:
         """Adds up the pairs of all users, `(I, I)`."""
-        total = sparse.csr_matrix((self.n_items, self.n_items), dtype=np.float32)
+        pairs = SparseSum((self.n_items, self.n_items))
         for block in split.training_blocks():
             user_E, item_E = block.user(), block.item
             # Several events of a user and an item share its weight.
@@ -121,9 +122,10 @@ class ItemKnn(NeighbourModel):
             for steps in range(1, min(PAIR_STEPS + 1, int(np.diff(block.offsets).max(initial=1)))):
                 first_P = np.flatnonzero(user_E[steps:] == user_E[:-steps])
                 weight_P = value_E[first_P] * value_E[first_P + steps] * self._left(block, first_P, steps)
-                pairs = (weight_P.astype(np.float32), (item_E[first_P], item_E[first_P + steps]))
-                total = total + sparse.csr_matrix(pairs, shape=total.shape)
-        return total + total.T
+                pairs.add(weight_P.astype(np.float32), item_E[first_P], item_E[first_P + steps])
+        total = pairs.total()
+        # The library knows matrices only.
+        return sparse.csr_matrix(total + total.T)
 
     def _left(self, block: TrainingBlock, first_P: NDArray[np.int64], steps: int) -> NDArray[np.float64]:
         """Returns what is left of pairs of events that are some steps apart, `(P,)`."""

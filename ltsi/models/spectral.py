@@ -13,6 +13,7 @@ from scipy import sparse
 from scipy.sparse.linalg import eigsh
 
 from ltsi.sequences.split import Split
+from ltsi.sparse_sum import SparseSum
 
 WINDOW = 10
 """Events apart that two items of a user still count as taken together."""
@@ -49,16 +50,15 @@ def spectral_vectors(split: Split, dim: int) -> NDArray[np.float32]:
 def _count_pairs(split: Split) -> sparse.csr_array:
     """Counts how often two different items are at most `WINDOW` events apart in a user's history, both ways."""
     n_items = split.store.n_items
-    shape = (n_items, n_items)
-    counts = sparse.csr_array(shape, dtype=np.float32)
+    pairs = SparseSum((n_items, n_items))
     for block in split.training_blocks():
         user = block.user()
         for apart in range(1, min(WINDOW, len(user) - 1) + 1):
             same = user[apart:] == user[:-apart]
-            pair = (block.item[:-apart][same], block.item[apart:][same])
-            ones = np.full(len(pair[0]), 1.0, dtype=np.float32)
-            counts = counts + sparse.csr_array(sparse.coo_array((ones, pair), shape=shape))
-    counts = sparse.csr_array(counts + counts.T)
+            ones = np.ones(np.count_nonzero(same), dtype=np.float32)
+            pairs.add(ones, block.item[:-apart][same], block.item[apart:][same])
+    total = pairs.total()
+    counts = sparse.csr_array(total + total.T)
     counts.setdiag(0.0)
     counts.eliminate_zeros()
     return counts

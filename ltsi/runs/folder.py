@@ -24,15 +24,15 @@ from __future__ import annotations
 import csv
 import json
 import math
-from collections.abc import Iterator, Mapping, Sequence
-from contextlib import contextmanager, suppress
+from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass, field, fields
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import yaml
 
-from ltsi.errors import RunError, UnwritableError
+from ltsi.errors import RunError
+from ltsi.writing import written_whole
 
 if TYPE_CHECKING:
     import polars as pl
@@ -173,7 +173,7 @@ class RunFolder:
         kept: list[Mapping[str, Any]] = [old for old in self.epochs() if int(old["epoch"]) < epoch]
         rows = [*kept, row]
         columns = list(dict.fromkeys(column for entry in rows for column in entry))
-        with self._replacing("metrics.csv") as partial, partial.open("w", newline="", encoding="utf-8") as file:
+        with written_whole(self.path / "metrics.csv") as part, part.open("w", newline="", encoding="utf-8") as file:
             writer = csv.DictWriter(file, columns, restval="", lineterminator="\n")
             writer.writeheader()
             writer.writerows(rows)
@@ -254,7 +254,7 @@ class RunFolder:
         missing = [column for column in needed if column not in table.columns]
         if missing:
             raise ValueError(f"the per-user table of {part} lacks {missing}")
-        with self._replacing(f"per_user/{part}.parquet") as partial:
+        with written_whole(self.path / f"per_user/{part}.parquet") as partial:
             table.write_parquet(partial)
 
     def _existing(self, name: str) -> Path:
@@ -284,30 +284,8 @@ class RunFolder:
         self._write_text(name, json.dumps(clean, indent=2, allow_nan=False) + "\n")
 
     def _write_text(self, name: str, text: str) -> None:
-        with self._replacing(name) as partial:
+        with written_whole(self.path / name) as partial:
             partial.write_text(text, encoding="utf-8")
-
-    @contextmanager
-    def _replacing(self, name: str) -> Iterator[Path]:
-        """Yields a path to write to, and moves it into place if nothing went wrong.
-
-        Raises:
-            UnwritableError: the folder does not take it.
-        """
-        path = self.path / name
-        # Always the same name, so that what a killed process left is written over.
-        partial = path.with_name(f".{path.name}.partial")
-        try:
-            path.parent.mkdir(parents=True, exist_ok=True)
-            yield partial
-            partial.replace(path)
-        except OSError as error:
-            raise UnwritableError(
-                f"{path} cannot be written ({error.strerror or error}); make its folder writable, or free some room."
-            ) from error
-        finally:
-            with suppress(OSError):
-                partial.unlink(missing_ok=True)
 
 
 def find_runs(directory: Path) -> list[RunFolder]:

@@ -13,6 +13,9 @@ from ltsi.sequences.augmentation import Augmentation
 from ltsi.sequences.batches import Shard
 from ltsi.sequences.serving import PartPass, Serving
 
+LARGEST_SEED = 2**32 - 1
+"""What numpy takes."""
+
 CALIBRATION_TARGETS = 8192
 """Validation targets that mixing parameters are chosen on; more only cost time."""
 
@@ -46,8 +49,10 @@ class SplitDataModule(LightningDataModule):
     ) -> None:
         super().__init__()
         for key, value, least in (("max_length", max_length, 1), ("batch_size", batch_size, 1), ("seed", seed, 0)):
-            if not isinstance(value, int) or value < least:
+            if not isinstance(value, int) or isinstance(value, bool) or value < least:
                 raise ConfigError(f"{key}={value} must be a whole number from {least}.")
+        if seed > LARGEST_SEED:
+            raise ConfigError(f"seed={seed} must be at most {LARGEST_SEED}.")
         self.task, self.split, self.max_length, self.batch_size = task, task.split, max_length, batch_size
         self.hide_seen, self.seed, self.augmentation = hide_seen, seed, augmentation
 

@@ -249,14 +249,15 @@ def _written(target: Path) -> Iterator[Path]:
         part.touch()
     except OSError as error:
         raise DataError(f"{part} cannot be written ({error.strerror or error}); set LTSI_DATA=FOLDER.") from error
-    try:
-        with part.open("r+b") as stream, _locked(stream, part):
+    with part.open("r+b") as stream, _locked(stream, part):
+        try:
             yield part
-    finally:
-        if part.exists() and part.stat().st_size == 0:
-            part.unlink()
-        if not part.exists():
-            _tag_file(part).unlink(missing_ok=True)
+        finally:
+            # Only by whoever holds the lock: to another process an empty file is one that somebody begins to fetch.
+            if part.exists() and part.stat().st_size == 0:
+                part.unlink()
+            if not part.exists():
+                _tag_file(part).unlink(missing_ok=True)
 
 
 @contextmanager

@@ -8,17 +8,14 @@ from __future__ import annotations
 
 import ast
 import csv
-import gzip
 import io
 import json
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from pathlib import Path
-from typing import Any, BinaryIO, cast
-
-import pyarrow as pa
+from typing import Any
 
 from ltsi.errors import DataError
-from ltsi.sources.files import is_gzip, readable
+from ltsi.sources.files import open_bytes, readable
 
 Record = Mapping[str, Any]
 
@@ -26,7 +23,7 @@ Record = Mapping[str, Any]
 def read_records(
     file: Path, *, delimiter: str | None = None, header: Sequence[str] | None = None, encoding: str = "utf-8"
 ) -> Iterator[Record]:
-    """Yields the records of a file, plain, gzipped, or compressed by zstd and so named.
+    """Yields the records of a file, plain, or compressed by gzip or zstd.
 
     Args:
         file: the file; it holds objects if it starts with a brace.
@@ -48,15 +45,8 @@ def read_records(
 
 def _lines(file: Path, encoding: str) -> Iterator[str]:
     encoding = "utf-8-sig" if encoding == "utf-8" else encoding
-    with readable(file), _opened(file) as stream, io.TextIOWrapper(stream, encoding=encoding, newline="") as text:
+    with readable(file), open_bytes(file) as stream, io.TextIOWrapper(stream, encoding=encoding, newline="") as text:
         yield from text
-
-
-def _opened(file: Path) -> BinaryIO:
-    if is_gzip(file):
-        return cast(BinaryIO, gzip.open(file))
-    compression = "zstd" if file.suffix == ".zst" else None
-    return io.BufferedReader(pa.input_stream(str(file), compression=compression))
 
 
 def _objects(file: Path, first: str, rest: Iterator[str]) -> Iterator[Record]:

@@ -12,6 +12,7 @@ from pytorch_lightning.plugins.io import TorchCheckpointIO
 from torch import nn
 
 from ltsi.errors import RunError
+from ltsi.writing import written_whole
 
 MODEL_PREFIX = "model."
 ZIP = b"PK"
@@ -25,17 +26,14 @@ class AtomicCheckpointIO(TorchCheckpointIO):
         """Saves a checkpoint.
 
         Raises:
-            RunError: the disk refuses, for instance because it is full.
+            UnwritableError: the disk refuses, for instance because it is full.
         """
-        path = Path(path)
-        partial = path.with_name(f".{path.name}.partial")
-        try:
-            path.parent.mkdir(parents=True, exist_ok=True)
-            torch.save(checkpoint, partial)
-            partial.replace(path)
-        except (OSError, RuntimeError) as error:
-            partial.unlink(missing_ok=True)
-            raise RunError(f"Checkpoint {path} could not be written: {error}.") from error
+        with written_whole(Path(path)) as partial:
+            try:
+                torch.save(checkpoint, partial)
+            except RuntimeError as error:
+                # What torch's archive makes of a full disk.
+                raise OSError(str(error)) from error
 
 
 class MovableCheckpoint(ModelCheckpoint):

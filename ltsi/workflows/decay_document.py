@@ -13,6 +13,7 @@ from omegaconf import DictConfig, OmegaConf
 from ltsi.decay.result import DecayFit
 from ltsi.runs.fitted_decay import DOCUMENT, TABLE, document
 from ltsi.store import Store
+from ltsi.writing import written_whole
 
 
 def write_document(fit: DecayFit, cfg: DictConfig, entity: str, store: Store, folder: Path) -> Path:
@@ -36,11 +37,10 @@ def write_document(fit: DecayFit, cfg: DictConfig, entity: str, store: Store, fo
         table=folder / TABLE,
     )
     path = folder / DOCUMENT
-    partial = path.with_name(f".{path.name}.partial")
-    partial.write_text(
-        json.dumps(_finite(facts), indent=2, ensure_ascii=False, allow_nan=False) + "\n", encoding="utf-8"
-    )
-    return partial.replace(path)
+    text = json.dumps(_finite(facts), indent=2, ensure_ascii=False, allow_nan=False) + "\n"
+    with written_whole(path) as partial:
+        partial.write_text(text, encoding="utf-8")
+    return path
 
 
 def _finite(node: Any) -> Any:

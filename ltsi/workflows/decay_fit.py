@@ -14,12 +14,12 @@ from pathlib import Path
 import numpy as np
 import polars as pl
 from hydra.core.hydra_config import HydraConfig
-from matplotlib.backends.backend_agg import FigureCanvasAgg
 from numpy.typing import NDArray
 from omegaconf import DictConfig, OmegaConf
 from rich.console import Console
 from rich.progress import Progress
 
+from ltsi.decay.drawing import write_png
 from ltsi.decay.excitation import Excitation, ExcitationModel, fit_excitation
 from ltsi.decay.excitation_report import excitation_records, excitation_table
 from ltsi.decay.forms import FORMS
@@ -40,6 +40,7 @@ from ltsi.workflows.build import build
 from ltsi.workflows.decay_document import write_document
 from ltsi.workflows.decay_page import write_page
 from ltsi.workflows.prepare import find_store
+from ltsi.writing import write_parquet
 
 PARTS = ("all", "train")
 USER = "user"
@@ -81,7 +82,7 @@ def run(cfg: DictConfig) -> Result:
     truth = _truth(store, entity)
     title = f"Interest decay in '{store.name}' by {entity}" + (", training part" if cfg.part == "train" else "")
     folder = Path(HydraConfig.get().runtime.output_dir)
-    written = [_write_parquet(fit, folder / "decay.parquet"), _write_png(fit, title, folder / "decay.png")]
+    written = [_write_parquet(fit, folder / "decay.parquet"), write_png(decay_figure(fit, title), folder / "decay.png")]
     written.append(write_document(fit, cfg, entity, store, folder))
     if excitation:
         written.append(_write_excitation(excitation, folder / "excitation.parquet"))
@@ -223,7 +224,7 @@ def _write_parquet(fit: DecayFit, path: Path) -> Path:
     # As Python objects, the records of a million entities take six gigabytes.
     parts = iter(lambda: list(islice(rows, RECORDS_AT_ONCE)), [])
     tables = [pl.DataFrame(part, schema_overrides=types, infer_schema_length=None) for part in parts]
-    return _write(pl.concat(tables), path)
+    return write_parquet(pl.concat(tables), path)
 
 
 def _write_excitation(found: Excitation, path: Path) -> Path:
@@ -232,16 +233,4 @@ def _write_excitation(found: Excitation, path: Path) -> Path:
         one.name: pl.String if one.name in ("kernel", "memory", "note") else pl.Float64
         for one in fields(ExcitationModel)
     }
-    return _write(pl.DataFrame(excitation_records(found), schema=types), path)
-
-
-def _write(table: pl.DataFrame, path: Path) -> Path:
-    partial = path.with_name(f".{path.name}.partial")
-    table.write_parquet(partial)
-    return partial.replace(path)
-
-
-def _write_png(fit: DecayFit, title: str, path: Path) -> Path:
-    partial = path.with_name(f".{path.name}.partial")
-    FigureCanvasAgg(decay_figure(fit, title)).print_figure(partial, format="png", dpi=120)
-    return partial.replace(path)
+    return write_parquet(pl.DataFrame(excitation_records(found), schema=types), path)

@@ -17,6 +17,7 @@ from ltsi.intensity.series import intensity_series
 from ltsi.intensity.states import states_of, states_table
 from ltsi.store import Store
 from ltsi.tables import Table
+from ltsi.writing import written_whole
 
 ROWS = 20
 REVIVALS = ("user", "entity", "returned", "revived_evidence", "events", "returns")
@@ -41,9 +42,9 @@ def write_page(
     if whole and not fit.of_users:
         tables += _interests(store, entity)
     path = folder / "report.html"
-    partial = path.with_name(f".{path.name}.partial")
-    partial.write_text(decay_page(fit, title, tables), encoding="utf-8")
-    return partial.replace(path)
+    with written_whole(path) as partial:
+        partial.write_text(decay_page(fit, title, tables), encoding="utf-8")
+    return path
 
 
 def _interests(store: Store, entity: str) -> list[Table]:

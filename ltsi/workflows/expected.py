@@ -104,6 +104,8 @@ def _is_plain(value: object) -> bool:
 
 def _require(raw: Any, given: Any, where: str) -> None:
     if isinstance(given, dict):
+        # A whole node may stand for another one: key: ${model}
+        raw = raw if isinstance(raw, dict) else given
         parameters = _parameters(given["_target_"]) if "_target_" in given else None
         for key, value in given.items():
             place = f"{where}.{key}" if where else str(key)

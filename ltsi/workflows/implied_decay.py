@@ -21,6 +21,7 @@ from ltsi.sequences.batches import gather
 from ltsi.sequences.split import Split
 from ltsi.tables import Cell, Entry, Result, Table
 from ltsi.workflows.trained import Trained, open_trained, require_next_item
+from ltsi.writing import write_parquet
 
 HISTORIES = 200
 """Histories that are aged, spread evenly over the users."""
@@ -166,7 +167,5 @@ def _days(value: float | None) -> Cell:
 def _write(implied: list[ImpliedDecay], path: Path) -> Path:
     numbers = ("rate_per_day", "half_life_days", "half_life_low_days", "half_life_high_days")
     types = {"form": pl.String, **dict.fromkeys(numbers, pl.Float64)}
-    partial = path.with_name(f".{path.name}.partial")
     table = pl.DataFrame([asdict(one) for one in implied], schema_overrides=types, infer_schema_length=None)
-    table.write_parquet(partial)
-    return partial.replace(path)
+    return write_parquet(table, path)

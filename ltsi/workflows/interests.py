@@ -27,6 +27,7 @@ from ltsi.store import Store
 from ltsi.tables import Cell, Entry, Result, Table
 from ltsi.workflows.prepare import find_store
 from ltsi.workflows.unobserved import seconds_unobserved, told
+from ltsi.writing import write_parquet
 
 SHOWN = 20
 """Rows of a table that a person is shown."""
@@ -58,7 +59,7 @@ def run(cfg: DictConfig) -> Result:
     states, found, said = calibrated(states, series, store, str(cfg.entity), options, weights)
     interests, people = states_table(states, store), churn_table(found, states, store)
     folder = Path(HydraConfig.get().runtime.output_dir)
-    written = [_write(interests, folder / "interests.parquet"), _write(people, folder / "users.parquet")]
+    written = [write_parquet(interests, folder / "interests.parquet"), write_parquet(people, folder / "users.parquet")]
     name, unit = series.entities.name, series.bins.unit
     ahead = f"{options.horizon} {unit}s after the end of the log" if unobserved else f"next {options.horizon} {unit}s"
     if users is None:
@@ -192,9 +193,3 @@ def _remarks(states: InterestStates) -> list[str]:
         f"Of {int(broken.sum()):,} interests that came back, {unknown:,} were not watched a year before: these are "
         "judged against silence alone, and may be a yearly rhythm."
     ]
-
-
-def _write(table: pl.DataFrame, path: Path) -> Path:
-    partial = path.with_name(f".{path.name}.partial")
-    table.write_parquet(partial)
-    return partial.replace(path)

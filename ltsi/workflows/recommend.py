@@ -18,7 +18,7 @@ import pyarrow.parquet as pq
 from rich.console import Console
 from rich.progress import Progress
 
-from ltsi.errors import ConfigError, DataError, RunError
+from ltsi.errors import ConfigError, DataError
 from ltsi.intensity.options import STATES
 from ltsi.intensity.series import DAY
 from ltsi.intensity.states import interest_states
@@ -33,6 +33,7 @@ from ltsi.store import Store
 from ltsi.tables import Entry, Result, Table
 from ltsi.workflows.trained import Trained, open_trained, require_next_item
 from ltsi.workflows.unobserved import seconds_unobserved, told
+from ltsi.writing import written_whole
 
 STRATEGIES = ("plain", "decay-aware")
 CATEGORY = "category"
@@ -293,25 +294,15 @@ def _writing(path: Path) -> Iterator[_Writer]:
     """Yields a writer to a file beside the path, and moves it there if nothing went wrong.
 
     Raises:
-        RunError: the folder does not take it, which is found before anything is computed.
+        UnwritableError: the folder does not take it, which is found before anything is computed.
     """
-    partial = path.with_name(f".{path.name}.partial")
-    try:
-        path.parent.mkdir(parents=True, exist_ok=True)
+    with written_whole(path, "name another place by --output FILE") as partial:
         partial.touch()
-    except OSError as error:
-        raise RunError(
-            f"{path} cannot be written ({error.strerror or error}); name another place by --output FILE."
-        ) from error
-    writer = _FileWriter(partial, parquet=path.suffix == ".parquet")
-    try:
+        writer = _FileWriter(partial, parquet=path.suffix == ".parquet")
         try:
             yield writer
         finally:
             writer.close()
-        partial.replace(path)
-    finally:
-        partial.unlink(missing_ok=True)
 
 
 def _find_user(store: Store, user: str) -> int:

@@ -210,32 +210,18 @@ def raise_data_error() -> None:
     raise DataError("column 'user' is not in log.csv")
 
 
-def add_up(cfg: Any) -> Result:
-    return Result(value=cfg.seed + sum(cfg.engine.values()))
-
-
-@pytest.mark.parametrize(
-    ("override", "sentence"),
-    [
-        ("engine.devices=many", "Error: engine.devices=many cannot be used, the default is 1: unsupported operand"),
-        ("engine.devices='3'", "Error: engine.devices='3' cannot be used, the default is 1: unsupported operand"),
-    ],
-)
-def test_text_for_a_number_is_blamed_when_a_component_chokes(
-    override: str, sentence: str, ltsi_train: Run, train: Train
-) -> None:
-    train(add_up)
-    outcome = ltsi_train("data=shop", override)
-    assert outcome.exit_code == 2
-    assert sentence in outcome.stderr
-
-
 def test_text_for_a_number_may_be_right(ltsi_train: Run, train: Train) -> None:
-    """Such as `trainer.devices=auto`; and a later failure is not blamed on a number."""
+    """Such as `trainer.devices=auto` or `split.valid=2011-09-01`; and a later failure is not blamed on it."""
     train(lambda _: Result())
     assert ltsi_train("data=shop", "engine.devices=auto").exit_code == 0
     train(refuse(ValueError, "odd"))
-    assert "Error: ValueError: odd (unexpected" in ltsi_train("data=shop", "engine.devices=2").stderr
+    assert "Error: ValueError: odd (unexpected" in ltsi_train("data=shop", "engine.devices=auto").stderr
+
+
+def test_a_rank_that_is_set_to_nothing_is_none(ltsi_train: Run, train: Train, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("RANK", "")
+    train(lambda _: Result(messages=["said by rank 0"]))
+    assert "said by rank 0" in ltsi_train("data=shop").stdout
 
 
 def test_ctrl_c_during_training(ltsi_train: Run, train: Train, request: pytest.FixtureRequest) -> None:

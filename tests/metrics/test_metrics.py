@@ -47,7 +47,7 @@ def test_summary_of_nobody_is_refused() -> None:
         summary(np.array([], dtype=np.int64), ["mrr"])
 
 
-@pytest.mark.parametrize("ranks", [[0, 1], [1.0, 2.0], [-1]])
+@pytest.mark.parametrize("ranks", [[0, 1], [1.0, 2.0], [-1], []])
 def test_what_is_not_a_rank_is_refused(ranks: list[float]) -> None:
     with pytest.raises(ValueError, match="whole numbers from 1"):
         per_user("mrr", ranks)

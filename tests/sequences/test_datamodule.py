@@ -97,3 +97,6 @@ def test_a_seed_is_a_whole_number_from_zero(split: Split) -> None:
     data(split, seed=0)
     with pytest.raises(ConfigError, match="seed=-1 must be a whole number from 0"):
         data(split, seed=-1)
+    data(split, seed=2**32 - 1)
+    with pytest.raises(ConfigError, match=f"seed={2**32} must be at most {2**32 - 1}"):
+        data(split, seed=2**32)

@@ -280,6 +280,16 @@ def test_two_processes_do_not_fetch_into_one_file(server: Server, tmp_path: Path
             Download(f"{server.address}/log.csv").fetch(tmp_path)
 
 
+def test_the_file_that_another_process_begins_to_fetch_is_left_to_it(server: Server, tmp_path: Path) -> None:
+    fcntl = pytest.importorskip("fcntl")
+    part = tmp_path / "log.csv.part"
+    with part.open("wb") as other:
+        fcntl.flock(other, fcntl.LOCK_EX)
+        with pytest.raises(DataError, match="is being fetched by another process"):
+            Download(f"{server.address}/log.csv").fetch(tmp_path)
+    assert part.exists()
+
+
 def test_a_folder_that_cannot_be_written_is_named(tmp_path: Path) -> None:
     (tmp_path / "raw").write_text("a file")
     with pytest.raises(DataError, match=r"raw.*cannot be written.*set LTSI_DATA"):

@@ -10,7 +10,7 @@ from omegaconf import OmegaConf
 from torch import Tensor
 
 from ltsi.errors import ConfigError
-from ltsi.workflows.expected import fits, require_kinds
+from ltsi.workflows.expected import fits, require_expected, require_kinds
 
 Refused = Callable[..., str]
 
@@ -110,6 +110,13 @@ def test_a_default_says_what_is_expected(key: str, value: str, sentence: str) ->
 )
 def test_a_wrong_kind_is_one_sentence(refused: Refused, shop: Path, command: list[str], sentence: str) -> None:
     assert refused(*command, f"data={shop}", exit_code=2) == sentence
+
+
+def test_a_node_that_stands_for_another_is_checked() -> None:
+    component = {"_target_": "ltsi.losses.bce.Bce", "negatives": "many"}
+    cfg = OmegaConf.create({"loss": component, "other": {"a": "${loss}"}})
+    with pytest.raises(ConfigError, match=r"other\.a\.negatives=many must be a whole number"):
+        require_expected(cfg.other)
 
 
 def test_a_cleaning_step_has_not_a_setting(refused: Refused) -> None:

@@ -263,7 +263,7 @@ def test_a_full_disk_keeps_the_checkpoint_before(
     monkeypatch.setattr(torch, "save", full)
     sentence = refused(*arguments("lstm", "trainer.max_epochs=5", "optimizer.lr=0.01"))
     assert "No space left on device" in sentence
-    assert "could not be written" in sentence
+    assert "cannot be written" in sentence
     run = RunFolder(Path("run"))
     assert torch.load(run.checkpoint("best"), weights_only=True)["epoch"] == 0
     assert not [name for name in files(run.path) if "partial" in name]
