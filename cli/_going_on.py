@@ -1,4 +1,4 @@
-"""Going on with a training that was stopped: how to, and what cannot be gone on with."""
+"""Resuming a training that was stopped: the command that does it, and what cannot be resumed."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ if TYPE_CHECKING:
 
 
 def require_named_folder(cfg: DictConfig) -> None:
-    """Refuse to go on with the run of a folder that is named by the time of day, and so is always a new one.
+    """Refuse to resume in a folder that is named by the time of day, and so is always a new one.
 
     Args:
         cfg: The configuration of the job.
@@ -26,11 +26,11 @@ def require_named_folder(cfg: DictConfig) -> None:
     part = "sweep" if _is_sweep() else "run"
     place: Any = OmegaConf.to_container(_hydra_config()[part], resolve=False)
     if cfg.get("resume") and "${now:" in place["dir"]:
-        raise ConfigError(f"resume=true goes on with what lies in a folder: name it by hydra.{part}.dir=DIR.")
+        raise ConfigError(f"resume=true needs the folder of the {part} to continue; add hydra.{part}.dir=DIR.")
 
 
 def how_to_go_on(cfg: DictConfig, command: list[str], overrides: list[str]) -> str:
-    """Say where a job that was stopped lies and what goes on with it, to stand behind the word that says it was.
+    """Say which command resumes a job that was stopped, to follow the word that says it was.
 
     Args:
         cfg: The configuration of the job.
@@ -38,7 +38,7 @@ def how_to_go_on(cfg: DictConfig, command: list[str], overrides: list[str]) -> s
         overrides: What the user set, as typed.
 
     Returns:
-        The rest of a sentence; empty for a command that cannot go on.
+        The rest of a sentence; empty for a command that cannot resume.
     """
     from ltsi.runs.folder import RunFolder
 
@@ -47,13 +47,13 @@ def how_to_go_on(cfg: DictConfig, command: list[str], overrides: list[str]) -> s
     folder = _near(Path(_hydra_config().runtime.output_dir))
     kept = RunFolder(folder).checkpoint_path("last").is_file()
     if not kept and not _is_sweep():
-        return f" before {folder} held a whole epoch; there is nothing to go on with."
+        return f" before the first epoch in {folder} was complete; there is nothing to resume."
     if _is_sweep():
         place, key = _near(Path(_hydra_config().sweep.dir).absolute()), "hydra.sweep.dir"
     else:
         place, key = folder, "hydra.run.dir"
     own = [text for text in overrides if text.lstrip("+").partition("=")[0] not in {"resume", key}]
-    return f"; go on with: {shlex.join([*command, *own, 'resume=true', f'{key}={place}'])}"
+    return f"; resume with: {shlex.join([*command, *own, 'resume=true', f'{key}={place}'])}"
 
 
 def _near(folder: Path) -> Path:

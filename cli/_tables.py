@@ -55,7 +55,7 @@ FormatOption = Annotated[
     Format,
     typer.Option(
         "--format",
-        help="How to print the tables on standard output; of a sweep, json is one document a line for each job.",
+        help="Output format of the tables; in a sweep, json prints one line with one document per job.",
     ),
 ]
 

@@ -17,11 +17,11 @@ def compare(
         typer.Option(
             "--metric",
             "-m",
-            help="A metric to show; give the option again for more. Unless given: hr@10, ndcg@10 and mrr, of clicks "
-            "auc, gauc, log_loss, accuracy and f1.",
+            help="Metric to show; repeat for several. Default: hr@10, ndcg@10, mrr (clicks: auc, gauc, log_loss, "
+            "accuracy, f1; forecasts: mae, mse, r2, mase, coverage).",
         ),
     ] = [],  # noqa: B006 - Typer reads the default, nothing changes it
-    split: Annotated[str, typer.Option(help="The part of the data that the metrics are of.")] = "test",
+    split: Annotated[str, typer.Option(help="Part to compare: valid or test.")] = "test",
     baseline: Annotated[str, typer.Option(help="The model that gains are measured against.")] = "exp_decay",
     output: FormatOption = Format.terminal,
     debug: DebugOption = False,

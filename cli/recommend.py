@@ -21,27 +21,30 @@ class Strategy(StrEnum):
 def recommend(
     directory: Annotated[Path, typer.Argument(metavar="DIR", help="The folder of a run.")],
     user: Annotated[str | None, typer.Option(help="Original id of a user.", show_default=False)] = None,
-    everybody: Annotated[bool, typer.Option("--all", help="Answer for all users, into a file.")] = False,
+    everybody: Annotated[bool, typer.Option("--all", help="Recommend for all users and write a file.")] = False,
     k: Annotated[int, typer.Option("--k", help="Items for each user.")] = 10,
     at: Annotated[
         str | None,
         typer.Option(
             metavar="TIME",
-            help="The now: histories are what happened before it. ISO 8601 or seconds since 1970. Unless given: the "
+            help="Recommend as of this time, using only earlier events (ISO 8601 or seconds since 1970). Default: the "
             "end of the log.",
             show_default=False,
         ),
     ] = None,
     strategy: Annotated[
         Strategy,
-        typer.Option(help="The model's own order, or one that minds which interests fade, rest or have come back."),
+        typer.Option(
+            help="plain: rank by the model's score; decay-aware: also consider whether each interest is fading, "
+            "dormant or revived."
+        ),
     ] = Strategy.plain,
     file: Annotated[
         Path | None,
         typer.Option(
             "--output",
             metavar="FILE",
-            help="With --all: the .parquet or .csv file. Unless given: recommendations.parquet in DIR.",
+            help="With --all: the .parquet or .csv file. Default: recommendations.parquet in DIR.",
             show_default=False,
         ),
     ] = None,

@@ -198,11 +198,12 @@ class Store:
         labels, codes = np.unique(np.asarray(text, dtype=np.str_), return_inverse=True)
         return codes.astype(np.int32), [str(label) for label in labels]
 
-    def require_clock(self, purpose: str) -> None:
+    def require_clock(self, purpose: str, otherwise: str = "") -> None:
         """Refuses what cannot be done without a clock.
 
         Args:
             purpose: what needs it, as the subject of a sentence: "decay-fit", "split=global_time".
+            otherwise: what to do if there are no times to be had: "set model.times=false to train without them".
 
         Raises:
             DataError: the store has no clock.
@@ -210,7 +211,8 @@ class Store:
         if not self.has_clock:
             raise DataError(
                 f"{purpose} needs times, and {NO_CLOCK} (store '{self.name}'); "
-                "prepare it from a source with times (source.times=FILE or source.columns.time=COLUMN)."
+                "prepare it from a source with times (source.times=FILE or source.columns.time=COLUMN)"
+                f"{otherwise and f', or {otherwise}'}."
             )
 
 

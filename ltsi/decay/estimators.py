@@ -101,7 +101,7 @@ def _log_linear(returns: Floats, exposure: Floats, edges: Floats) -> Floats:
 
 
 def _log_ratio(returns: Floats, exposure: Floats, edges: Floats) -> Floats:
-    """Takes the seeds' `λ = −(1/Δt) · ln(I(t + Δt) / I(t))` between the earlier and the later half of the returns."""
+    """Takes `λ = −(1/Δt) · ln(I(t + Δt) / I(t))` between the earlier and the later half of the returns."""
     age, hazard, seen = _points(returns, exposure, edges, 2)
     log_hazard = np.log(np.where(seen, hazard, 1.0))
     elapsed = np.maximum(age[:, 1] - age[:, 0], _TINY)

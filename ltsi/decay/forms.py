@@ -205,7 +205,7 @@ def _forms() -> Iterator[Form]:
 
 FORMS: dict[str, Form] = {form.name: form for form in _forms()}
 SIMPLE = ("exponential", "exponential_floor")
-"""The forms of the seeds' model: one rate, with or without something that does not fade."""
+"""The simplest forms: one rate, with or without something that does not fade."""
 
 
 def has_half_life(form: Form) -> bool:

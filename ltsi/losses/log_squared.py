@@ -13,7 +13,6 @@ class LogSquared(IntensityLoss):
 
     The back-transformed forecast lies between the median and the mean and is neither: where most bins are empty it is
     low on average, and not 0.
-    Source: system D of the project's seeds.
     """
 
     def __call__(self, points: Points, actual_N: Tensor) -> Tensor:

@@ -1,9 +1,9 @@
 """Two classes: will this user act on this item now? Any model of the next item answers, with what it knows of the user.
 
 Shape suffixes: E examples, B histories, L positions, I items, D width, N real positions of a batch.
-Sources: system C of the project's seeds; the dense layers on user, item and crosses follow Covington et al. 2016, "Deep
-Neural Networks for YouTube Recommendations", and Zhou et al. 2018, "Deep Interest Network"; Platt 1999, "Probabilistic
-Outputs for Support Vector Machines".
+Sources: the dense layers on user, item and crosses follow Covington et al. 2016, "Deep Neural Networks for YouTube
+Recommendations", and Zhou et al. 2018, "Deep Interest Network"; Platt 1999, "Probabilistic Outputs for Support Vector
+Machines".
 """
 
 from __future__ import annotations

@@ -1,9 +1,8 @@
 """The fitted decay of a series as a forecast: every unit of interest fades as exp(−λt), down to a floor.
 
 Shape suffixes: B windows, L positions, H steps ahead, E entities, G rates, N known futures, P = 3 weights.
-Sources: systems D and E of the project's seeds, I(t) = I0 · exp(−λt); summed over what was done it is Brown 1959's
-exponential smoothing, with a rate that is fitted. Gauss-Newton: Björck 1996, "Numerical Methods for Least Squares";
-quasi-likelihood: Wedderburn 1974.
+I(t) = I0 · exp(−λt), summed over what was done, is Brown 1959's exponential smoothing with a fitted rate. Gauss-Newton:
+Björck 1996, "Numerical Methods for Least Squares"; quasi-likelihood: Wedderburn 1974.
 """
 
 from __future__ import annotations

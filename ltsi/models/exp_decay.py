@@ -2,7 +2,7 @@
 
 Shape suffixes: B histories, L positions, I items, J items and padding, C categories,
 N held-out events the weights are fitted on, M events before them.
-Sources: the project's design, section 1; Ding & Li 2005, "Time Weight Collaborative Filtering" (fading interest).
+Source: Ding & Li 2005, "Time Weight Collaborative Filtering" (fading interest).
 """
 
 from __future__ import annotations

@@ -26,15 +26,14 @@ def forecaster_of(model: nn.Module, horizon: int, seconds: int) -> Forecaster:
         seconds: of a bin.
 
     Raises:
-        ConfigError: the model has no counterpart, or names a decay-fit that no part of its counterpart would read.
+        ConfigError: the model has no counterpart, or names a decay-fit that no part of its counterpart would use.
     """
     found = _counterpart(model, horizon, seconds)
     lost = [source.source for source in rate_sources(model) if source.source != AUTO]
     if lost and not any(source.source != AUTO for source in rate_sources(found)):
         raise ConfigError(
-            f"decay={lost[0]} would be read by nobody: with objective=intensity the decay of exp_decay, also below the "
-            "hybrid, is that of the series and fitted on them; what starts from a decay-fit is attention with "
-            "decay_bias=true."
+            f"decay={lost[0]} would not be used: with objective=intensity the decay of exp_decay, also inside the "
+            "hybrid, is fitted on the series themselves; only attention with decay_bias=true starts from a decay-fit."
         )
     return found
 

@@ -100,8 +100,6 @@ class Recurrent(Fusion):
     and as `σ' ≤ 1/4`, a step passes on less than a quarter of a change of the state: gradients cannot explode, and what
     is to be remembered for long must be in `V`. Item vectors lie around zero, so what is handed on is `P (2U − 1)`.
 
-    Source: system A of the project's seeds.
-
     Args:
         dim: width D of each view.
         form: `vector` or `scalar`.

@@ -122,7 +122,7 @@ class HstuEncoder(Encoder):
     def fit_statistics(self, split: Split) -> None:
         """Asks for times, if they count; see `Encoder.fit_statistics`."""
         if self.times:
-            split.store.require_clock("model=hstu without model.times=false")
+            split.store.require_clock("model=hstu", "set model.times=false to train without them")
 
     def forward(self, x_BLD: Tensor, histories: Histories) -> Tensor:
         """Encodes histories, `(B, L, D)`; see `Encoder.forward`."""

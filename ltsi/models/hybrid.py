@@ -1,8 +1,8 @@
 """Pool of interests: several answers to "what next?", weighted by a gate that sees the user's state.
 
 Shape suffixes: B histories, I items, K components, F features of the gate.
-Sources: this project's design, section 1, with the logarithmic pool in place of the linear one: Genest & Zidek 1986,
-"Combining Probability Distributions"; Hinton 1999, "Products of Experts".
+Sources of the logarithmic pool: Genest & Zidek 1986, "Combining Probability Distributions"; Hinton 1999, "Products of
+Experts".
 """
 
 from __future__ import annotations

@@ -1,8 +1,8 @@
 """Stacked LSTM with attention over its outputs: what was of interest once can be looked up again.
 
 Shape suffixes: B histories, L positions, D width, H width of the last LSTM layer.
-Sources: system E of the project's seeds (LSTM layers of 64 and 32); Li et al. 2017, "Neural Attentive Session-based
-Recommendation" (NARM), which also compares both the last output and the attended ones with the items.
+Source: Li et al. 2017, "Neural Attentive Session-based Recommendation" (NARM), which also compares both the last output
+and the attended ones with the items.
 """
 
 from __future__ import annotations

@@ -1,9 +1,9 @@
 """Networks that forecast intensity: the encoder of any single network, shown a series instead of items.
 
 Shape suffixes: B windows, L positions, H steps ahead, D width, F inputs of a position, 2 mean and median.
-Sources: systems D (LSTM on `log(1 + x)`) and E (stacked LSTM with attention) of the project's seeds; for the residual
-of a simple method Zhang 2003, "Time series forecasting using a hybrid ARIMA and neural network model", and Smyl 2020,
-"A hybrid method of exponential smoothing and recurrent neural networks for time series forecasting".
+Sources, for the residual of a simple method: Zhang 2003, "Time series forecasting using a hybrid ARIMA and neural
+network model", and Smyl 2020, "A hybrid method of exponential smoothing and recurrent neural networks for time series
+forecasting".
 """
 
 from __future__ import annotations

@@ -1,7 +1,7 @@
 """What earlier events with the item in question, or with its category, still leave: interest that fades.
 
 Shape suffixes: B histories, L positions, E examples, I items, J items and padding, K rates, P events that match.
-Sources: `I(t) = I0 · exp(−λt)`, this project's seeds; Anderson et al. 2014, "The Dynamics of Repeat Consumption".
+Source: Anderson et al. 2014, "The Dynamics of Repeat Consumption"; here the decay is `I(t) = I0 · exp(−λt)`.
 """
 
 from __future__ import annotations

@@ -1,8 +1,8 @@
 """What everybody takes these days: popularity that fades as exp(−λt), seen from the "now" of each question.
 
 Shape suffixes: B histories, I items, P steps of time, E (step, item) pairs with an event.
-Sources: the project's design, section 1 (`I(t) = I0 · exp(−λt)`); Ji et al. 2020, "A Re-visit of the Popularity
-Baseline in Recommender Systems" (DecayPop).
+Source: Ji et al. 2020, "A Re-visit of the Popularity Baseline in Recommender Systems" (DecayPop); here the decay is
+`I(t) = I0 · exp(−λt)`.
 """
 
 from __future__ import annotations

@@ -1,8 +1,8 @@
 """A long and a short view of the user, fused into one state.
 
 Shape suffixes: B histories, L positions, D width.
-Sources: systems A (two LSTMs) and B (long LSTM, short Transformer) of the project's seeds; the two views follow Yu et
-al. 2019, "Adaptive User Modeling with Long and Short-Term Preferences for Personalized Recommendation" (SLi-Rec).
+Two LSTMs, or a long LSTM and a short Transformer; the two views follow Yu et al. 2019, "Adaptive User Modeling with
+Long and Short-Term Preferences for Personalized Recommendation" (SLi-Rec).
 """
 
 from __future__ import annotations

@@ -104,9 +104,7 @@ class ClickTask(Task[ClickModel, ExampleBatch]):
     def check_loss(self, loss: object) -> None:
         """Refuses a loss of the next item; see `Task.check_loss`."""
         if not isinstance(loss, ClickLoss):
-            raise ConfigError(
-                "This loss is none of clicks, and objective=click has two classes; choose loss=two_class."
-            )
+            raise ConfigError("This loss does not fit objective=click, a two-class problem; choose loss=two_class.")
 
     def training(
         self, max_length: int, batch_size: int, seed: int, shard: Shard, augmentation: Sequence[Augmentation] = ()

@@ -175,7 +175,7 @@ class IntensityTask(Task[Forecaster, WindowBatch]):
         """Refuses a loss of another objective; see `Task.check_loss`."""
         if not isinstance(loss, IntensityLoss):
             raise ConfigError(
-                "This loss is none of forecasts; objective=intensity takes loss=mean_and_median or loss=log_squared."
+                "This is not a forecasting loss; objective=intensity takes loss=mean_and_median or loss=log_squared."
             )
 
     def training(

@@ -179,8 +179,8 @@ def refuse_forecaster(model: object, objective: str) -> None:
     """
     if isinstance(model, Forecaster):
         raise ConfigError(
-            f"{type(model).__name__} forecasts series of intensity and knows no items, so objective={objective} has no "
-            "use for it; choose objective=intensity, or another model."
+            f"{type(model).__name__} forecasts intensity series and cannot rank items, so objective={objective} cannot "
+            "use it; choose objective=intensity or another model."
         )
 
 
@@ -191,4 +191,4 @@ def refuse_features(features: FeatureSpace | None, objective: str) -> None:
         ConfigError: there are some.
     """
     if features is not None:
-        raise ConfigError(f"features are declared, and objective={objective} uses none; choose features=none.")
+        raise ConfigError(f"objective={objective} does not use features, but some are declared; set features=none.")

@@ -44,7 +44,10 @@ class Counts:
             Finding("info", "items", items, f"{total / items:.1f} events an item."),
         ]
         if not self._clock:
-            sentence = f"{NO_CLOCK}: time is the position; decay-fit and dates refuse."
+            sentence = (
+                f"{NO_CLOCK}: time is only the position in the sequence, so decay-fit and splits by time are not "
+                "available."
+            )
             found.append(Finding("warn", "clock", "none", sentence))
         found += [self._repeated(total)]
         if self._clock:

@@ -181,8 +181,8 @@ class Ledger:
             if not answers.drop(*_ANSWER[self.objective]).equals(self._asked[record.fold]):
                 first = self.entries[0].records[self.folds.index(record.fold)]
                 raise RunError(
-                    f"Runs {first.path} and {record.path} cannot stand in one table: they ranked other users or "
-                    f"targets in {self.part}; evaluate both again, or compare them separately."
+                    f"Runs {first.path} and {record.path} cannot be compared in one table: they were evaluated on "
+                    f"different users or targets in {self.part}; evaluate both again, or compare them separately."
                 )
             found.append(answers[column].to_numpy())
         n = len(self.folds)

@@ -1,8 +1,6 @@
-"""Recommendations that mind how each interest stands: fading ones give way, revived and new ones move up.
+"""Recommendations that consider the state of each interest: fading ones give way, revived and new ones move up.
 
-Shape suffixes: B histories, I items, C categories.
-Sources: this project's design, section 1 (the parts of a score add up to the score) and section 6, system D
-(recommendations that change after a decay point).
+The parts of a score add up to the score. Shape suffixes: B histories, I items, C categories.
 """
 
 from __future__ import annotations

@@ -27,13 +27,15 @@ def parse_moment(text: str) -> int:
         seconds = None
     if seconds is not None:
         if abs(seconds) >= LATEST_SECONDS:
-            raise ConfigError(f"--at {text} is no number of seconds since 1970, but looks like milliseconds or finer.")
+            raise ConfigError(
+                f"--at {text} looks like milliseconds or a finer unit; give seconds since 1970 or ISO 8601."
+            )
         return seconds
     try:
         moment = datetime.fromisoformat(text)
     except ValueError as error:
         raise ConfigError(
-            f"--at {text} is no time; write ISO 8601, such as 2011-11-30 or 2011-11-30T12:00Z, or seconds since 1970."
+            f"--at {text} is not a time; give ISO 8601, such as 2011-11-30 or 2011-11-30T12:00Z, or seconds since 1970."
         ) from error
     return int((moment if moment.tzinfo else moment.replace(tzinfo=UTC)).timestamp())
 

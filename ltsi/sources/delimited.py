@@ -196,8 +196,8 @@ class Delimited:
             DataError: the encoding is the user's, or the text is damaged.
         """
         if self.said.encoding is not None:
-            advice = f"set source.encoding to what it is, such as gbk, cp1251 or {FALLBACK}"
-            raise DataError(f"{self.file} is no UTF-8 text; {advice}.")
+            advice = f"set source.encoding to its encoding, such as gbk, cp1251 or {FALLBACK}"
+            raise DataError(f"{self.file} is not valid UTF-8; {advice}.")
         require_no_utf8(self.file)
         self.encoding, self._guessed = FALLBACK, True
         self._open()

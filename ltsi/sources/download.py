@@ -94,7 +94,7 @@ class Download:
         addresses = [*([self._at(mirror)] if mirror else []), self.url, *self.mirrors]
         for address in addresses:
             if urlsplit(address).scheme not in SCHEMES:
-                raise ConfigError(f"{address} is no address of a file; give one that starts with https:// or file://.")
+                raise ConfigError(f"{address} is not a file address; give one that starts with https:// or file://.")
         if not target.exists():
             with _written(target) as part:
                 address = self._fetch_over(addresses, part)

@@ -38,7 +38,7 @@ def checked_encoding(encoding: str | None) -> str | None:
         return codecs.lookup(encoding).name
     except LookupError as error:
         raise ConfigError(
-            f"source.encoding={encoding} is no encoding; give one like utf-8, utf-16, latin-1 or cp1252."
+            f"source.encoding={encoding} is not a known encoding; give one such as utf-8, utf-16, latin-1 or cp1252."
         ) from error
 
 
@@ -50,17 +50,17 @@ def encoding_by_mark(file: Path) -> str:
 
 
 def require_no_utf8(file: Path) -> None:
-    """Refuses to take a text for one of another encoding than UTF-8 if only parts of it are no UTF-8.
+    """Refuses to take a text for one in another encoding if only parts of it are not UTF-8.
 
     Raises:
-        DataError: the text has characters of UTF-8 and bytes that are none.
+        DataError: the text has multi-byte UTF-8 characters and bytes that are not UTF-8.
     """
     with open_bytes(file) as stream:
         while chunk := stream.read(CHUNK):
             if _MULTIBYTE.search(chunk):
                 raise DataError(
-                    f"{file} is UTF-8 text with bytes that are none, or text of another encoding; mend it, or set "
-                    f"source.encoding to what it is, such as gbk, cp1251 or {FALLBACK}."
+                    f"{file} is either UTF-8 text with invalid bytes or text in another encoding; mend it, or set "
+                    f"source.encoding to its encoding, such as gbk, cp1251 or {FALLBACK}."
                 )
 
 
@@ -95,5 +95,5 @@ def rewritten(file: Path, encoding: str, delimiter: str | None, folder: Path) ->
                 lines = (line.rstrip("\n").removeprefix("\ufeff") for line in text)
                 writer.writerows(line.split(separator) for line in lines if line.strip())
     except UnicodeError as error:
-        raise DataError(f"{file} is no {encoding} text ({error}); set source.encoding to what it is.") from error
+        raise DataError(f"{file} is not {encoding} text ({error}); set source.encoding to its encoding.") from error
     return target

@@ -169,7 +169,7 @@ def readable(file: Path) -> Iterator[None]:
     except UnicodeError as error:
         where = f"{error.reason} at byte {error.start:,}" if isinstance(error, UnicodeDecodeError) else str(error)
         name = error.encoding.upper() if isinstance(error, UnicodeDecodeError) else "such"
-        raise DataError(f"{file} is no {name} text ({where}); set source.encoding, or convert it first.") from error
+        raise DataError(f"{file} is not {name} text ({where}); set source.encoding, or convert it first.") from error
     except OSError as error:
         if error.errno is None:  # raised by a decompressor
             raise _damaged(file) from error
@@ -177,9 +177,9 @@ def readable(file: Path) -> Iterator[None]:
     except (pl.exceptions.PolarsError, NarwhalsError, pa.ArrowException) as error:
         reason = str(error).strip().splitlines()[0]
         raise DataError(
-            f"{file} is no table that can be read; it may be damaged or cut short: fetch or write it again ({reason})."
+            f"{file} cannot be read as a table; it may be damaged or cut short: fetch or write it again ({reason})."
         ) from error
 
 
 def _damaged(file: Path) -> DataError:
-    return DataError(f"{file} is damaged or cut short, and cannot be decompressed to its end; fetch it again.")
+    return DataError(f"{file} is damaged or cut short and cannot be decompressed completely; fetch it again.")

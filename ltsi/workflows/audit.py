@@ -55,7 +55,10 @@ def run(cfg: DictConfig) -> Result:
 
 def _cut(chosen: DictConfig | str, store: Store) -> Split:
     if not isinstance(chosen, DictConfig):
-        raise ConfigError(f"split={chosen} is a part of a split, for ltsi eval; audit cuts: split=leave_one_out.")
+        raise ConfigError(
+            f"split={chosen} names a part, which only eval takes; audit needs a way to split, such as "
+            "split=leave_one_out."
+        )
     split: Split = build(chosen)(store)
     return split
 

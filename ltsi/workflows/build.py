@@ -49,7 +49,7 @@ def _refusal(cause: Exception) -> str:
     unknown = re.search(r"unexpected keyword argument '(\w+)'", str(cause))
     if unknown is None:
         return f"cannot be built: {cause}"
-    return f"has no setting '{unknown.group(1)}'; leave out what sets it."
+    return f"has no setting '{unknown.group(1)}'; remove the override or config group that sets it."
 
 
 def _without_labels(node: Any) -> Any:

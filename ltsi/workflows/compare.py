@@ -108,7 +108,7 @@ def _require_known(baseline: str, ledgers: Sequence[Ledger]) -> None:
     if baseline not in {BASELINE, *known}:
         labels = ", ".join(sorted({entry.label for entry in entries}))
         raise ConfigError(
-            f"--baseline {baseline} is none of these runs.{did_you_mean(baseline, known)} They are: {labels}."
+            f"--baseline {baseline} is not among these runs.{did_you_mean(baseline, known)} They are: {labels}."
         )
 
 
@@ -254,8 +254,8 @@ def _protocol(ledger: Ledger) -> str:
         )
     if ledger.objective == INTENSITY:
         how = (
-            "Forecasts over a horizon from origins that roll through the part; r2 is no mean over users, so it has no "
-            "interval here; coverage is best where it is what the intervals promise, 0.9; "
+            "Forecasts over a horizon from origins that roll through the part; r2 is not a mean over users, so it has "
+            "no interval here; coverage is best at 0.9, the level of the intervals; "
             f"{ledger.n_silent:,} of the series are zero throughout the part."
         )
     return (
@@ -269,11 +269,11 @@ def _gain_note(entries: Sequence[Entry], main: str, baseline: str, gains: _Gains
         known = ", ".join(sorted(entry.label for entry in entries))
         return f"No gains are shown: the baseline '{baseline}' is not among these runs ({known})."
     if gains is None:
-        why = "it is no mean over users" if parse(main).orders_models else "more of it is not better"
-        return f"No gains are shown in {main}: {why}; show another metric too."
+        why = "it is not a mean over users" if parse(main).orders_models else "a higher value is not always better"
+        return f"No gains are shown for {main} because {why}; add another metric."
     label, n_tests = entries[gains.against].label, len(entries) - 1
     if not n_tests:
-        return f"No gains are shown: there is nothing but the baseline {label}."
+        return f"No gains are shown: only the baseline {label} was found."
     measure = f"less {main} than" if parse(main).lower_is_better else f"{main} over"
     note = (
         f"Gain: {measure} {label} on the same users; p: {FLIPS:,} random sign flips of their differences, "

@@ -114,10 +114,12 @@ def _refuse_of_a_log(cfg: DictConfig) -> None:
     for key in ("excitation", "report", "pool"):
         if cfg[key]:
             value = "true" if cfg[key] is True else cfg[key]
-            raise ConfigError(f"{key}={value} asks a log, not a model: set data=STORE instead of run=DIR.")
+            raise ConfigError(
+                f"{key}={value} works on a log, not on a trained model; use data=STORE instead of run=DIR."
+            )
     for typed in HydraConfig.get().overrides.task:
         if typed.partition("=")[0] in ("data", "part", "split"):
-            raise ConfigError(f"{typed} has no meaning beside run=DIR, which has its store and split; leave it out.")
+            raise ConfigError(f"{typed} cannot be combined with run=DIR, which has its own store and split; remove it.")
 
 
 def _refuse_future(store: Store) -> None:
@@ -157,8 +159,8 @@ def _refuse_certain_trials(
     """Refuses trials where whatever a user does is a return: every trial is one then, at any age."""
     if options.exposure != DAYS and (codes is None or len(labels) == 1):
         raise ConfigError(
-            f"exposure={options.exposure} has no trial that is not a return with entity={entity}, where anything a "
-            "user does is one; set exposure=days, or an entity that users can miss, such as item."
+            f"With entity={entity} every later event is a return, so exposure={options.exposure} has no trial without "
+            "one; set exposure=days, or use an entity that users can skip, such as item."
         )
 
 

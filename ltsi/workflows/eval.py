@@ -33,7 +33,10 @@ def run(cfg: DictConfig) -> Result:
         One row a run.
     """
     if cfg.split not in PARTS:
-        raise ConfigError(f"split={cfg.split.name}: eval reads a part of the run's own split: {' or '.join(PARTS)}.")
+        parts = " or ".join(f"split={part}" for part in PARTS)
+        raise ConfigError(
+            f"split={cfg.split.name} is a way to split; eval expects a part of the run's own split: {parts}."
+        )
     found = find_runs(Path(cfg.run))
     busy = [folder for folder in found if in_use(folder)]
     if busy and cfg.trainer.devices != 1:

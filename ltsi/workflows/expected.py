@@ -136,9 +136,11 @@ def _require_known(parameters: Mapping[str, inspect.Parameter], key: str, where:
     owner = f"{where}={name}" if name not in {"", where} else where
     if hint := did_you_mean(key, parameters):
         raise ConfigError(f"{owner} has no setting '{key}'.{hint}")
-    cause = ", an override or a group such as ablation=no_gate" if where == "model" else ""
+    example = ", such as ablation=no_gate," if where == "model" else ""
     known = f" It has: {', '.join(parameters)}." if len(parameters) <= MANY else ""
-    raise ConfigError(f"{owner} has no setting '{key}'; leave out what sets it{cause}.{known}")
+    raise ConfigError(
+        f"{owner} has no setting '{key}'; remove the override or config group{example} that sets it.{known}"
+    )
 
 
 def _require_kind(parameter: inspect.Parameter | None, value: Any, raw: Any, place: str) -> None:

@@ -29,7 +29,7 @@ def hand_over_decays(model: nn.Module, cfg: DictConfig, store: Store) -> dict[st
         Digest of each decay by the folder it was read from; what a run remembers.
 
     Raises:
-        ConfigError: no part of the model asks for a decay that is named.
+        ConfigError: no part of the model takes a decay that is named.
         RunError: it is none, or has seen what this training may not.
     """
     split: Any = OmegaConf.to_container(cfg.split, resolve=True)
@@ -44,8 +44,8 @@ def hand_over_decays(model: nn.Module, cfg: DictConfig, store: Store) -> dict[st
     idle = [folder for folder in named if folder != AUTO and folder not in found]
     if idle:
         raise ConfigError(
-            f"decay={idle[0]} would be read by nobody: no part of model={cfg.model.name} fades at a fitted rate; those "
-            "that do are exp_decay (in the hybrid, too) and decay_bias=true of the transformer."
+            f"decay={idle[0]} would not be used: no part of model={cfg.model.name} takes a fitted decay rate; those "
+            "that do are exp_decay (in the hybrid, too) and the transformer with decay_bias=true."
         )
     return {folder: artefact.digest for folder, artefact in found.items()}
 

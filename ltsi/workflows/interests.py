@@ -109,7 +109,7 @@ def _moment(now: object) -> int | None:
     try:
         found = datetime.fromisoformat(str(now))
     except ValueError as error:
-        raise ConfigError(f"now={now} is no date such as 2011-09-01.") from error
+        raise ConfigError(f"now={now} is not a date; write one such as 2011-09-01.") from error
     return int((found if found.tzinfo else found.replace(tzinfo=UTC)).timestamp())
 
 

@@ -153,7 +153,7 @@ def _prepare(cfg: DictConfig) -> tuple[Store, list[str]]:
 def _check(cfg: DictConfig) -> None:
     """Refuses settings that cannot be meant, before anything is read."""
     if not STORE_NAME.fullmatch(str(cfg.name)):
-        raise ConfigError(f"name={cfg.name} is no name for a store; use letters, digits, '_', '-', '.' and '+'.")
+        raise ConfigError(f"name={cfg.name} is not a valid store name; use letters, digits, '_', '-', '.' and '+'.")
     unset = sorted(OmegaConf.missing_keys(cfg.source))
     if unset:
         raise ConfigError(f"source={cfg.source.name} needs {' and '.join(unset)}; set {unset[0]}=VALUE.")
@@ -198,10 +198,10 @@ def _change(path: Path, cfg: DictConfig, inputs: list[dict[str, str]]) -> str | 
     before = {entry["path"]: entry["sha256"] for entry in manifest["inputs"]}
     after = {entry["path"]: entry["sha256"] for entry in inputs}
     if manifest["tool_version"] != __version__:
-        return f"Prepared again: version {manifest['tool_version']} of ltsi had made it."
+        return f"Prepared again: it was made by version {manifest['tool_version']} of ltsi."
     # As text, since the order of cleaning steps counts.
     if json.dumps(manifest["config"]) != json.dumps(_identity(cfg)):
-        return "Prepared again: its settings had been others."
+        return "Prepared again: its settings have changed."
     if is_address(cfg.source.get("path") or ""):
         return f"Prepared again: what {cfg.source.path} holds may have changed."
     changed = sorted(path for path in {*before, *after} if before.get(path) != after.get(path))

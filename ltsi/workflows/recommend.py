@@ -101,7 +101,7 @@ def _unobserved(store: Store, at: str | None, moment: int | None) -> list[str]:
     """Says what is not known of the time between the end of the log and the now.
 
     Raises:
-        DataError: it is longer than the log, so that no model can have learned what becomes of interests after as long.
+        DataError: it is longer than the log, so no model can have learned what happens after such a long gap.
     """
     seconds, clock = seconds_unobserved(store, moment), store.manifest["time"]
     if not seconds:
@@ -109,8 +109,8 @@ def _unobserved(store: Store, at: str | None, moment: int | None) -> list[str]:
     gap = f"--at {at} is {told(store, seconds)}"
     if seconds > max(int(clock["last"]) - int(clock["first"]), DAY):
         raise DataError(
-            f"{gap}, longer than the log itself, so no model can tell what becomes of interests after as long; leave "
-            "--at out for the end of the log, or train on a log that reaches further."
+            f"{gap}, longer than the log itself, so no model can have learned what happens after such a long gap; "
+            "leave out --at for the end of the log, or train on a log that reaches further."
         )
     return [f"{gap}: nothing was observed since, and the model takes it for silence of the user."]
 
@@ -312,5 +312,5 @@ def _find_user(store: Store, user: str) -> int:
         return int(found)
     pool = users if len(users) <= NEAR_AMONG else users.filter(users.str.starts_with(user[:2])).head(NEAR_AMONG)
     near = difflib.get_close_matches(user, pool.to_list(), n=NEAR, cutoff=ALIKE)
-    hint = f" Near are: {', '.join(near)}." if near else ""
+    hint = f" Did you mean {'one of: ' if len(near) > 1 else ''}{', '.join(near)}?" if near else ""
     raise DataError(f"Store '{store.name}' has no user '{user}' among its {store.n_users:,}.{hint}")

@@ -147,7 +147,7 @@ def _callbacks(cfg: DictConfig, monitor: str, folder: RunFolder) -> list[Callbac
 
 
 def _resumes(cfg: DictConfig, folder: RunFolder) -> bool:
-    """Tells whether a run is gone on with; in a sweep, which may have stopped before some jobs began, if it can be.
+    """Tells whether a run is resumed; in a sweep, which may have stopped before some jobs began, if it can be.
 
     The other processes of a job with several devices do not know that it is one of a sweep.
     """
@@ -163,7 +163,8 @@ def _is_trained(folder: RunFolder) -> bool:
 def _refuse_trained(folder: RunFolder) -> None:
     if _is_trained(folder):
         raise RunError(
-            f"{folder.path} holds a trained run already; go on with it by resume=true, or give another hydra.run.dir."
+            f"{folder.path} already contains a trained run; continue it with resume=true or choose another "
+            "hydra.run.dir."
         )
 
 
@@ -174,12 +175,13 @@ def _require_training(trainer: Trainer, module: InterestModule, data: SplitDataM
     if trainer.check_val_every_n_epoch != 1 or trainer.limit_val_batches == 0:
         setting = "limit_val_batches=0" if trainer.limit_val_batches == 0 else "check_val_every_n_epoch"
         raise ConfigError(
-            f"trainer.{setting} leaves epochs without validation, by which the best one is chosen; leave it out."
+            f"trainer.{setting} would leave epochs without validation, but validation chooses the best epoch; remove "
+            "this setting."
         )
     if trainer.val_check_interval != 1.0:
         raise ConfigError(
-            f"trainer.val_check_interval={trainer.val_check_interval} keeps models from the midst of an epoch, and no "
-            "training can go on from there; leave it out."
+            f"trainer.val_check_interval={trainer.val_check_interval} would save checkpoints in the middle of an "
+            "epoch, from which training cannot resume; remove this setting."
         )
     if isinstance(module.configure_optimizers(), LazyAdamW):
         _require_rows(trainer, module)
@@ -189,8 +191,8 @@ def _require_training(trainer: Trainer, module: InterestModule, data: SplitDataM
     data.val_dataloader()
     if 0 <= trainer.max_steps < n_batches:
         raise ConfigError(
-            f"trainer.max_steps={trainer.max_steps} ends before the first epoch, which has {n_batches} steps and after "
-            "which a model is first kept; give more steps."
+            f"trainer.max_steps={trainer.max_steps} stops before the end of the first epoch, after {n_batches} steps, "
+            "when a model is first saved; allow more steps."
         )
 
 
@@ -261,7 +263,7 @@ def _fit(trainer: Trainer, module: InterestModule, data: SplitDataModule, folder
     if trainer.interrupted:  # Lightning ends the process itself in most of its versions
         raise KeyboardInterrupt
     if not folder.checkpoint_path("best").is_file():
-        raise ConfigError("Not one epoch was trained to its end; give the trainer more epochs, steps or time.")
+        raise ConfigError("Training stopped before the first epoch was complete; allow more epochs, steps or time.")
 
 
 def _result(

@@ -46,7 +46,7 @@ def test_a_stopped_training_says_the_command_that_goes_on(
     outcome = ltsi_train("data=2024_05", "part.dim=[1, 2]", "hydra.run.dir=here")
     assert outcome.exit_code == exit_code
     assert outcome.stderr == (
-        f"{word}; go on with: ltsi train --config-name toy --config-dir {folder}/conf data=2024_05 'part.dim=[1, 2]' "
+        f"{word}; resume with: ltsi train --config-name toy --config-dir {folder}/conf data=2024_05 'part.dim=[1, 2]' "
         "resume=true hydra.run.dir=here\n"
     )
     resumed = []
@@ -77,7 +77,7 @@ def test_a_sweep_goes_on_whole(ltsi_train: Run, train: Train, folder: Path) -> N
 def test_before_the_first_epoch_there_is_nothing_to_go_on_with(ltsi_train: Run, train: Train) -> None:
     train(interrupted(KeyboardInterrupt, after_an_epoch=False))
     told = ltsi_train("data=shop", "hydra.run.dir=here").stderr
-    assert told == "Interrupted before here held a whole epoch; there is nothing to go on with.\n"
+    assert told == "Interrupted before the first epoch in here was complete; there is nothing to resume.\n"
 
 
 @pytest.mark.parametrize(("flags", "key"), [((), "hydra.run.dir"), (("-m",), "hydra.sweep.dir")])
@@ -87,6 +87,7 @@ def test_nothing_is_gone_on_with_in_a_new_folder(
     train(lambda _: Result())
     outcome = ltsi_train(*flags, "data=shop", "resume=true")
     assert outcome.exit_code in {1, 2}
-    assert f"resume=true goes on with what lies in a folder: name it by {key}=DIR.\n" in outcome.stderr
+    part = key.split(".")[1]
+    assert f"resume=true needs the folder of the {part} to continue; add {key}=DIR.\n" in outcome.stderr
     assert not list(folder.glob("outputs/**/*"))
     assert ltsi_train(*flags, "data=shop", "resume=true", f"{key}=here").exit_code == 0

@@ -1,4 +1,4 @@
-"""The seeds' systems, each on a log built so that it must win there, and whoever lacks what it has must lose."""
+"""Models and their settings, each on a log built so that it must win there, and whoever lacks what it has must lose."""
 
 from collections.abc import Callable, Sequence
 

@@ -120,9 +120,9 @@ def test_what_was_done_is_the_label(random_log: Store) -> None:
 def test_a_behaviour_must_be_asked_for(random_log: Store) -> None:
     split = Ratio(target="all", target_behaviors=["cart", "buy"])(random_log)
     Behavior("buy").on(split)
-    with pytest.raises(ConfigError, match=r"positive: 'by' is no behaviour .*Did you mean 'buy'\?.*: cart, buy\."):
+    with pytest.raises(ConfigError, match=r"positive: 'by' is not one of .*Did you mean 'buy'\?.*: cart, buy\."):
         Behavior(["by"]).on(split)
-    with pytest.raises(ConfigError, match=r"'view' is no behaviour that is asked for.*these are .*: cart, buy"):
+    with pytest.raises(ConfigError, match=r"'view' is not one of the target behaviours.*these are .*: cart, buy"):
         Behavior(["view"]).on(split)
     for everything in (["cart", "buy"], []):
         with pytest.raises(ConfigError, match=r"must be some, not all.*objective/labels=sampled"):

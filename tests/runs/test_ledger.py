@@ -127,7 +127,9 @@ def test_runs_on_other_targets_are_refused(make_run: MakeRun, tmp_path: Path, ot
     make_run("b", "gru", **other)
     ledger = only(tmp_path)
     assert ledger.ranks(ledger.entries[0]).tolist() == [[1, 2, 3]]
-    with pytest.raises(RunError, match=r"Runs \S+/a and \S+/b cannot .*: they ranked other users or targets in test"):
+    with pytest.raises(
+        RunError, match=r"Runs \S+/a and \S+/b cannot .*: they were evaluated on different users or targets in test"
+    ):
         ledger.ranks(ledger.entries[1])
 
 
@@ -201,7 +203,9 @@ def test_other_targets_in_one_fold_are_refused(make_run: MakeRun, tmp_path: Path
         make_run(f"lstm{fold}", config=folded(fold), targets=[100, 101, 102 + fold])
         make_run(f"gru{fold}", "gru", config=folded(fold), targets=[100, 101, 102])
     ledger = only(tmp_path)
-    with pytest.raises(RunError, match=r"Runs \S+/(lstm|gru)1 and \S+/(lstm|gru)1 cannot .*: they ranked other"):
+    with pytest.raises(
+        RunError, match=r"Runs \S+/(lstm|gru)1 and \S+/(lstm|gru)1 cannot .*: they were evaluated on different"
+    ):
         [ledger.ranks(entry) for entry in ledger.entries]
 
 

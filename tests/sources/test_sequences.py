@@ -128,7 +128,7 @@ def test_a_file_that_was_cut_short_is_refused(tmp_path: Path) -> None:
 def test_what_is_no_text_is_refused(tmp_path: Path) -> None:
     path = tmp_path / "log.txt"
     path.write_bytes(b"1 2 3\n2 \xff\xfe 4\n")
-    with pytest.raises(DataError, match=r"log\.txt is no UTF-8 text"):
+    with pytest.raises(DataError, match=r"log\.txt is not UTF-8 text"):
         Sequences(str(path)).load(engine)
 
 

@@ -117,10 +117,10 @@ def test_what_is_no_utf8_is_read_as_most_other_texts_are_and_it_is_said(tmp_path
 
 def test_an_encoding_that_does_not_fit_is_refused(tmp_path: Path) -> None:
     path = write(tmp_path / "log.csv", HEAD + "zoë,x,1318896000\n", "latin-1")
-    refused(path, r"log\.csv is no UTF-8 text; set source\.encoding to what it is", encoding="utf-8")
+    refused(path, r"log\.csv is not valid UTF-8; set source\.encoding to its encoding", encoding="utf-8")
     for text, encoding in (("用户名称", "gbk"), ("Пользователь", "cp1251")):
         rows = "".join(f"{text}{n},x,{1318896000 + n}\n" for n in range(200))
-        told = r"other\.csv is .*set source\.encoding to what it is, such as gbk, cp1251 or cp1252"
+        told = r"other\.csv is .*set source\.encoding to its encoding, such as gbk, cp1251 or cp1252"
         foreign = write(tmp_path / "other.csv", HEAD + rows, encoding)
         refused(foreign, told, encoding="utf-8")
         assert load(foreign, encoding=encoding)[0][0] == f"{text}0"

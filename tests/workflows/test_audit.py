@@ -90,7 +90,7 @@ def test_a_store_without_an_audit_has_an_empty_table(ltsi: Ltsi, make_store: Cal
     ("arguments", "exit_code", "sentence"),
     [
         (["data=nowhere"], 1, "There is no store 'nowhere'"),
-        (["split=test"], 2, "split=test is a part of a split"),
+        (["split=test"], 2, "split=test names a part, which only eval takes"),
         (["split=leave_one_ot"], 2, "leave_one_out"),
     ],
 )

@@ -35,7 +35,7 @@ def test_a_setting_that_there_is_not_is_named_with_those_that_there_are() -> Non
         build(node(name="core", users=2))
     steps = OmegaConf.create({"clean": {"k_core": node(k=2)}})
     with pytest.raises(
-        ConfigError, match=r"^clean\.k_core has no setting 'k'; leave out what sets it\. It has: user, i"
+        ConfigError, match=r"^clean\.k_core has no setting 'k'; remove the override .* that sets it\. It has: user, i"
     ):
         build(steps.clean)
 

@@ -135,7 +135,7 @@ def test_selection_follows_the_objective(train: Train) -> None:
         ("lstm", ["loss=two_class"], 2, "objective=next_item ranks items; choose loss=softmax"),
         ("lstm", [CLICK, "augmentation=crop"], 2, "augmentation changes windows of next items, not examples"),
         ("hybrid", [CLICK], 2, "objective=click has no use for Hybrid: it takes one network"),
-        ("lstm", ["features=auto"], 2, "features are declared, and objective=next_item uses none"),
+        ("lstm", ["features=auto"], 2, "objective=next_item does not use features, but some are declared"),
         ("lstm", ["objective=clicks"], 2, "there is no objective 'clicks': did you mean objective=click?"),
         ("lstm", [CLICK, "objective/labels=samples"], 2, "did you mean objective/labels=sampled?"),
         ("lstm", [CLICK, "objective.labels.negatives=0"], 2, "objective.labels.negatives=0 must be a whole number"),

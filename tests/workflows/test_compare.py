@@ -174,7 +174,7 @@ def test_a_baseline_that_is_none_of_the_runs_is_refused_with_the_near_match(make
     make_run("a", "exp_decay")
     make_run("b", "lstm")
     with pytest.raises(
-        ConfigError, match=r"exp_dcay is none of these runs\. Did you mean 'exp_decay'\? They are: exp_decay"
+        ConfigError, match=r"exp_dcay is not among these runs\. Did you mean 'exp_decay'\? They are: exp_decay"
     ):
         one_table(tmp_path, baseline="exp_dcay")
 
@@ -183,7 +183,7 @@ def test_lone_baseline_has_nothing_to_beat(make_run: MakeRun, tmp_path: Path) ->
     make_run("a", "exp_decay")
     table = one_table(tmp_path)
     assert records(table)["exp_decay"]["gain %"] is None
-    assert "nothing but the baseline exp_decay" in table.notes[1]
+    assert "only the baseline exp_decay was found" in table.notes[1]
     assert bold(table) == set()
 
 

@@ -134,9 +134,9 @@ def test_training_part_has_fewer_visits(decay_fit: Callable[..., Outcome]) -> No
         (["data=log", "entity=user", "exposure=active_days"], 2, "is not a return with entity=user"),
         (["data=log", "excitation=true", "exposure=events"], 2, "excitation=true needs exposure=days"),
         (["data=log", "excitation=perhaps"], 2, "excitation"),
-        (["run=anywhere", "excitation=true"], 2, "excitation=true asks a log, not a model"),
-        (["run=anywhere", "report=true"], 2, "report=true asks a log, not a model"),
-        (["run=anywhere", "pool=segment"], 2, "pool=segment asks a log, not a model"),
+        (["run=anywhere", "excitation=true"], 2, "excitation=true works on a log, not on a trained model"),
+        (["run=anywhere", "report=true"], 2, "report=true works on a log, not on a trained model"),
+        (["run=anywhere", "pool=segment"], 2, "pool=segment works on a log, not on a trained model"),
     ],
 )
 def test_mistakes_are_one_sentence_and_write_nothing(

@@ -158,7 +158,9 @@ def test_a_part_that_is_not_one_is_refused(refused: Refused, trained: Train) -> 
     trained("popularity")
     assert "there is no split 'train'" in refused("eval", "run=run", "split=train", exit_code=2)
     sentence = refused("eval", "run=run", "split=leave_one_out", exit_code=2)
-    assert "split=leave_one_out: eval reads a part of the run's own split: valid or test." in sentence
+    assert (
+        "split=leave_one_out is a way to split; eval expects a part of the run's own split: split=valid or split=test."
+    ) in sentence
     assert "did you mean 'ndcg@10'" in refused("eval", "run=run", "metrics=[ndgc@10]", exit_code=2)
 
 

@@ -121,4 +121,5 @@ def test_a_node_that_stands_for_another_is_checked() -> None:
 
 def test_a_cleaning_step_has_not_a_setting(refused: Refused) -> None:
     command = ("prepare", "source=shop", "clean=k_core", "+clean.k_core.k=12")
-    assert refused(*command, exit_code=2).startswith("clean.k_core has no setting 'k'; leave out what sets it")
+    sentence = "clean.k_core has no setting 'k'; remove the override or config group that sets it."
+    assert refused(*command, exit_code=2).startswith(sentence)

@@ -96,7 +96,7 @@ def test_attention_over_a_series_starts_at_the_pooled_rate_too(fit: Fit, train: 
 def test_the_decay_of_a_series_is_its_own(ltsi: Ltsi, arguments: Callable[..., list[str]], model: str) -> None:
     command = arguments(model, *SERIES, "decay=decay")
     said = ltsi(*command, exit_code=2).stderr
-    assert "decay=decay would be read by nobody: with objective=intensity the decay of exp_decay" in said
+    assert "decay=decay would not be used: with objective=intensity the decay of exp_decay" in said
 
 
 @pytest.mark.parametrize(
@@ -104,8 +104,8 @@ def test_the_decay_of_a_series_is_its_own(ltsi: Ltsi, arguments: Callable[..., l
     [
         (("form=simple",), (), "was fitted on the whole log (part=all), so it knows the events that are held out"),
         (("part=train", "split=global_time", "form=simple"), (), "training part of another split (global_time"),
-        (("part=train", "form=simple"), ("model=popularity",), "decay=decay would be read by nobody"),
-        (("part=train", "form=simple"), ("model=transformer",), "decay=decay would be read by nobody"),
+        (("part=train", "form=simple"), ("model=popularity",), "decay=decay would not be used: no part"),
+        (("part=train", "form=simple"), ("model=transformer",), "decay=decay would not be used: no part"),
     ],
 )
 def test_what_would_leak_or_change_nothing_is_refused(

@@ -102,7 +102,7 @@ def test_a_now_that_no_forecast_reaches_is_refused(ltsi: Ltsi, shop: Path) -> No
     ("overrides", "exit_code", "sentence"),
     [
         (["user=u99"], 1, "has no user 'u99'. Did you mean"),
-        (["now=yesterday"], 2, "now=yesterday is no date such as 2011-09-01"),
+        (["now=yesterday"], 2, "now=yesterday is not a date; write one such as 2011-09-01"),
         (["now=1999-01-01"], 1, "is before the first event"),
         (["entity=user"], 1, "have no column 'user'; they have: category, brand, price. 'item' stands for each item"),
         (["bin=month"], 2, "bin=month must be one of: day, week"),

@@ -171,7 +171,7 @@ def test_a_log_without_a_clock_says_so(tmp_path: Path) -> None:
         ("user,item,time\na,x,soon\n", [], DataError, r"column 'time': the time 'soon' in row 1"),
         ("user,item,time\na,x,1318896000\na,x,1318896000000\n", [], DataError, r"mixes units"),
         ("user,item,time\na,x,1318896000\n", ["clean=k_core"], DataError, r"'k_core' .* leaves none of 1 events"),
-        ("user,item,time\na,x,1318896000\n", ["name=../up"], ConfigError, r"name=\.\./up is no name for a store"),
+        ("user,item,time\na,x,1318896000\n", ["name=../up"], ConfigError, r"name=\.\./up is not a valid store name"),
         ("user,item,time\na,x,1318896000\n", ["source.filters=[{column: x, is: 1}]"], ConfigError, r"no operator 'is'"),
     ],
 )  # fmt: skip

@@ -58,14 +58,14 @@ def test_another_engine_is_no_reason_to_prepare_again(log: Path) -> None:
 def test_other_settings_are(log: Path, override: str) -> None:
     run(log)
     before = written()
-    assert run(log, override).messages[-2] == "Prepared again: its settings had been others."
+    assert run(log, override).messages[-2] == "Prepared again: its settings have changed."
     assert written() > before
 
 
 def test_the_order_of_cleaning_steps_is_a_setting(log: Path) -> None:
     least = ["clean.k_core.user=1", "clean.k_core.item=1"]
     run(log, "clean=[duplicates,k_core]", *least)
-    assert run(log, "clean=[k_core,duplicates]", *least).messages[-2] == "Prepared again: its settings had been others."
+    assert run(log, "clean=[k_core,duplicates]", *least).messages[-2] == "Prepared again: its settings have changed."
 
 
 def test_a_changed_file_is_noticed(log: Path) -> None:

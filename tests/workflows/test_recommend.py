@@ -118,12 +118,14 @@ def test_what_the_model_knows_of_later_is_told(trained: Train, ltsi: Ltsi, shop:
 
 def test_what_makes_no_sense_is_refused_in_a_sentence(refused: Refused, trained: Train, ltsi: Ltsi) -> None:
     trained("popularity")
-    assert "Store 'shop' has no user 'u7x' among its 60. Near are: u" in refused("recommend", "run", "--user", "u7x")
+    said = refused("recommend", "run", "--user", "u7x")
+    assert "Store 'shop' has no user 'u7x' among its 60. Did you mean one of: u" in said
     assert "give --user U or --all" in refused("recommend", "run", exit_code=2)
     assert "give --user U or --all" in refused("recommend", "run", "--user", "u0001", "--all", exit_code=2)
     assert "--k 0 recommends nothing" in refused("recommend", "run", "--all", "--k", "0", exit_code=2)
-    assert "looks like milliseconds" in refused("recommend", "run", "--all", "--at", "1318896000000", exit_code=2)
-    assert "--at yesterday is no time" in refused("recommend", "run", "--all", "--at", "yesterday", exit_code=2)
+    said = refused("recommend", "run", "--all", "--at", "1318896000000", exit_code=2)
+    assert "--at 1318896000000 looks like milliseconds or a finer unit" in said
+    assert "--at yesterday is not a time" in refused("recommend", "run", "--all", "--at", "yesterday", exit_code=2)
     assert "must end in .parquet or .csv" in refused("recommend", "run", "--all", "--output", "all.xlsx", exit_code=2)
     assert "give --all" in refused("recommend", "run", "--user", "u0001", "--output", "one.csv", exit_code=2)
     assert not list(Path().rglob("*.partial"))

@@ -170,7 +170,7 @@ def test_a_training_that_early_stopping_ended_stays_ended(curve: Curve, state: S
         ("transformer", "model.dim=0", 2, "model.items cannot be built: "),
         ("lstm", "model.hidden=-1", 2, "lstm cannot be built: "),
         ("lstm", "model.dropout=1", 2, "lstm cannot be built: dropout=1 must be at least 0 and below 1"),
-        ("lstm", "ablation=no_long", 2, "lstm has no setting 'without'; leave out what sets it"),
+        ("lstm", "ablation=no_long", 2, "lstm has no setting 'without'; remove the override or"),
         ("lstm", "weight_average=1", 2, "weight_average=1 must be at least 0"),
         ("lstm", "loss.block=0", 2, "softmax cannot be built: block=0 must be at least 1"),
         ("lstm", "optimizer.lr=-1", 2, "The optimizer cannot be built: Invalid learning rate: -1"),
@@ -210,8 +210,8 @@ def test_a_training_that_early_stopping_ended_stays_ended(curve: Curve, state: S
         ("lstn", "seed=1", 2, "there is no model 'lstn': did you mean model=lstm?"),
         ("lstm", "augmentation=[crop,maks]", 2, "there is no augmentation 'maks': did you mean augmentation=mask?"),
         ("lstm", "data=nowhere", 1, r"There is no store 'nowhere'.*ltsi prepare source="),
-        ("lstm", "+trainer.check_val_every_n_epoch=2", 2, "trainer.check_val_every_n_epoch leaves epochs without"),
-        ("lstm", "+trainer.val_check_interval=0.5", 2, "trainer.val_check_interval=0.5 keeps models from the midst of"),
+        ("lstm", "+trainer.check_val_every_n_epoch=2", 2, "trainer.check_val_every_n_epoch would leave epochs"),
+        ("lstm", "+trainer.val_check_interval=0.5", 2, "trainer.val_check_interval=0.5 would save checkpoints in the"),
         ("lstm", "trainer.precision=bf16-true", 2, "small steps vanish; use trainer.precision=bf16-mixed"),
         (
             "lstm",
@@ -219,7 +219,7 @@ def test_a_training_that_early_stopping_ended_stays_ended(curve: Curve, state: S
             2,
             r"torch compiles nothing that goes step by step \(LstmEncoder\); leave compile",
         ),
-        ("lstm", "+trainer.limit_val_batches=0", 2, "trainer.limit_val_batches=0 leaves epochs without validation"),
+        ("lstm", "+trainer.limit_val_batches=0", 2, "trainer.limit_val_batches=0 would leave epochs without"),
         ("lstm", "resume=true", 1, r"is not a run folder: it has no config.yaml and no environment.json"),
     ],
 )
@@ -244,7 +244,9 @@ def test_a_trained_folder_is_not_trained_over(refused: Refused, trained: Train, 
     run = trained("popularity")
     before = {name: (run.path / name).read_bytes() for name in files(run.path) - {"train.log"}}
     sentence = refused(*arguments("transitions"))
-    assert "run holds a trained run already; go on with it by resume=true, or give another hydra.run.dir." in sentence
+    assert (
+        "run already contains a trained run; continue it with resume=true or choose another hydra.run.dir." in sentence
+    )
     assert {name: (run.path / name).read_bytes() for name in before} == before
 
 

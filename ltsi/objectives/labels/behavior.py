@@ -48,13 +48,13 @@ class Behavior(Labels):
         for name in positive:
             if name not in asked:
                 raise ConfigError(
-                    f"objective.labels.positive: '{name}' is no behaviour that is asked for."
+                    f"objective.labels.positive: '{name}' is not one of the target behaviours."
                     f"{did_you_mean(name, asked)} "
                     f"In store '{split.store.name}' these are (split.target_behaviors): {', '.join(asked)}."
                 )
         if not positive or set(positive) >= set(asked):
             raise ConfigError(
-                f"objective.labels.positive={positive} must be some, not all, of what is asked for "
+                f"objective.labels.positive={positive} must be some, not all, of the target behaviours "
                 f"(split.target_behaviors): {', '.join(asked)}; or draw negatives with objective/labels=sampled."
             )
         return BehaviorLabeller(split, self.name, np.array([name in positive for name in known]))

@@ -59,7 +59,7 @@ def require_groups(key: str, by: Sequence[str], *, least: int = 0) -> None:
     for column in by:
         if column not in GROUPS:
             near = difflib.get_close_matches(column, GROUPS, n=1)
-            raise ConfigError(f"{key} knows no group '{column}'; {form}.{f' Did you mean {near[0]}?' if near else ''}")
+            raise ConfigError(f"{key} has no group '{column}'; {form}.{f' Did you mean {near[0]}?' if near else ''}")
 
 
 def require_value(events: Events, step: str) -> None:

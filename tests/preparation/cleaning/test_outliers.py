@@ -64,7 +64,7 @@ def test_equal_values_are_no_outliers_however_they_are_rounded(apply: Apply, ste
         (ZScore, {"deviations": 0}, r"clean\.outliers_zscore\.deviations=0 must be above 0\."),
         (ZScore, {"action": "keep"}, r"clean\.outliers_zscore\.action=keep must be one of: drop, clip\."),
         (InterquartileRange, {"ranges": -1}, r"clean\.outliers_iqr\.ranges=-1 must be above 0\."),
-        (InterquartileRange, {"by": ["price"]}, r"clean\.outliers_iqr\.by knows no group 'price'"),
+        (InterquartileRange, {"by": ["price"]}, r"clean\.outliers_iqr\.by has no group 'price'"),
     ],
 )
 def test_impossible_settings_are_refused(step: type, settings: dict[str, Any], sentence: str) -> None:
