@@ -21,7 +21,6 @@ were part of the time then.
 
 from __future__ import annotations
 
-import difflib
 import json
 import os
 from collections.abc import Iterator, Mapping
@@ -33,7 +32,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 from numpy.typing import NDArray
 
-from ltsi.errors import DataError
+from ltsi.errors import DataError, did_you_mean
 
 if TYPE_CHECKING:
     import polars as pl
@@ -312,7 +311,6 @@ def _label(value: object) -> str:
 
 def _missing_store(name: str, path: Path) -> str:
     known = available_stores()
-    near = difflib.get_close_matches(name, known, n=1)
-    hint = f" Did you mean '{near[0]}'?" if near else ""
+    hint = did_you_mean(name, known)
     stores = f" Prepared stores: {', '.join(known)}." if known else " Nothing is prepared yet."
     return f"There is no store '{name}' ({path}).{hint}{stores} Make it with: ltsi prepare source=... name={path.name}"

@@ -8,7 +8,6 @@ from __future__ import annotations
 import time
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field, replace
-from datetime import UTC, datetime
 from functools import cached_property
 
 import numpy as np
@@ -16,6 +15,7 @@ from numpy.typing import NDArray
 
 from ltsi.entities import Entities
 from ltsi.errors import ConfigError, DataError
+from ltsi.moments import as_date
 from ltsi.sequences.rows import ragged
 from ltsi.store import Store, user_blocks
 
@@ -200,7 +200,9 @@ def intensity_series(
         parts.append((key, np.bincount(place, weights=value, minlength=len(key)).astype(np.float64)))
     key_M, value_M = (np.concatenate(column) for column in zip(*parts, strict=True))
     if not len(key_M):
-        raise DataError(f"Store '{store.name}' has no event before {_date(bins.now)} that counts; give a later now.")
+        raise DataError(
+            f"Store '{store.name}' has no event before {as_date(bins.now, 'm')} that counts; give a later now."
+        )
     series_M, bin_M = np.divmod(key_M, bins.count)
     series_S, begin_S = np.unique(series_M, return_index=True)
     offsets = np.append(begin_S, len(key_M)).astype(np.int64)
@@ -242,12 +244,14 @@ def _bins(store: Store, unit: str, now: int | None, anchor: int | None) -> Bins:
     if now is None:
         if high > time.time():
             raise DataError(
-                f"Store '{store.name}' has events of the future, up to {_date(high)}, so its end is no now: give "
-                "now=DATE, or prepare it again with clean=time_window."
+                f"Store '{store.name}' has events of the future, up to {as_date(high, 'm')}, so its end is no now: "
+                "give now=DATE, or prepare it again with clean=time_window."
             )
         now = high + 1
     if now <= low:
-        raise DataError(f"now={_date(now)} is before the first event of store '{store.name}' ({_date(low)}).")
+        raise DataError(
+            f"now={as_date(now, 'm')} is before the first event of store '{store.name}' ({as_date(low, 'm')})."
+        )
     width = WIDTHS[unit]
     last = now if anchor is None else anchor + (now - anchor) // width * width
     count = -((low - last) // width)
@@ -257,7 +261,3 @@ def _bins(store: Store, unit: str, now: int | None, anchor: int | None) -> Bins:
             "cut the log with clean=time_window."
         )
     return Bins(unit, last, max(count, 1))
-
-
-def _date(seconds: int) -> str:
-    return datetime.fromtimestamp(seconds, UTC).strftime("%Y-%m-%d %H:%M")

@@ -8,6 +8,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from ltsi.findings import Finding
+from ltsi.moments import as_date
 from ltsi.preparation.audit_block import Block
 from ltsi.store import EncodedEvents
 
@@ -60,8 +61,8 @@ class Times:
         """Says what was found in all blocks."""
         days = (self._last - self._first) / DAY
         found = [
-            Finding("info", "first_time", date(self._first), "UTC."),
-            Finding("info", "last_time", date(self._last), f"UTC; the log spans {days:,.1f} days."),
+            Finding("info", "first_time", as_date(self._first), "UTC."),
+            Finding("info", "last_time", as_date(self._last), f"UTC; the log spans {days:,.1f} days."),
             self._resolution(),
             self._order(),
         ]
@@ -85,9 +86,9 @@ class Times:
     def _wrong_unit(self) -> list[Finding]:
         advice = "set source.time_unit or source.time_format, unless the clock starts at zero on purpose."
         if self._last < YEAR_1975 * DAY:
-            return [Finding("warn", "unit_of_time", date(self._last), f"Every event lies before 1975: {advice}")]
+            return [Finding("warn", "unit_of_time", as_date(self._last), f"Every event lies before 1975: {advice}")]
         if self._first >= YEAR_2100 * DAY:
-            return [Finding("error", "unit_of_time", date(self._first), f"Every event lies after 2100: {advice}")]
+            return [Finding("error", "unit_of_time", as_date(self._first), f"Every event lies after 2100: {advice}")]
         return []
 
     def _precision(self) -> list[Finding]:
@@ -118,8 +119,8 @@ class Times:
             return []
         future, row = _find(self._events, self._row, self._tomorrow + 1, self._last)
         sentence = (
-            f"Events later than today, up to {date(self._last)}, the first in row {row:,}; "
-            f"{_drop(last=date(self._tomorrow - DAY))}, or put source.time_unit right."
+            f"Events later than today, up to {as_date(self._last)}, the first in row {row:,}; "
+            f"{_drop(last=as_date(self._tomorrow - DAY))}, or put source.time_unit right."
         )
         return [Finding("error", "future_dates", future, sentence)]
 
@@ -147,8 +148,8 @@ class Times:
             return []
         count, row = _find(self._events, self._row, self._first, end)
         sentence = (
-            f"Events before 1990 and long before all others (which begin {date(first)}), from {date(self._first)} on, "
-            f"the first in row {row:,}; {_drop(first=date(first))}."
+            f"Events before 1990 and long before all others (which begin {as_date(first)}), from "
+            f"{as_date(self._first)} on, the first in row {row:,}; {_drop(first=as_date(first))}."
         )
         return [Finding("error", "impossible_dates", count, sentence)]
 
@@ -162,10 +163,10 @@ class Times:
             return []
         row = min(row for events, row in found if events)
         edges = zip(("first", "last"), (first, last), found, strict=True)
-        advice = _drop(**{name: date(edge) for name, edge, (events, _) in edges if events})
+        advice = _drop(**{name: as_date(edge) for name, edge, (events, _) in edges if events})
         sentence = (
-            f"Events more than a year away from all others ({date(first)} to {date(last)}), the first in row {row:,}; "
-            f"if they are a mistake {advice}."
+            f"Events more than a year away from all others ({as_date(first)} to {as_date(last)}), the first in row "
+            f"{row:,}; if they are a mistake {advice}."
         )
         return [Finding("warn", "isolated_dates", count, sentence)]
 
@@ -188,11 +189,6 @@ class Times:
             return []
         sentence = f"Share of the events in the last {LAST:.0%} of the span: what lies before says little about now."
         return [Finding("warn", "burst", round(share, 6), sentence)]
-
-
-def date(seconds: int) -> str:
-    """Returns a time as text, UTC; any year."""
-    return str(np.datetime64(seconds, "s")).replace("T", " ")
 
 
 def _day(time: NDArray[np.int64]) -> NDArray[np.int64]:

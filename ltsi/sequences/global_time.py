@@ -8,8 +8,9 @@ from typing import ClassVar
 import numpy as np
 
 from ltsi.errors import ConfigError
+from ltsi.moments import as_date
 from ltsi.sequences.cutter import Cuts, Cutter
-from ltsi.sequences.moments import date, moment, rows_before
+from ltsi.sequences.moments import moment, rows_before
 from ltsi.sequences.roles import Roles
 from ltsi.store import Store
 
@@ -35,13 +36,13 @@ class GlobalTime(Cutter):
         valid, test = moment(store, "valid", self.valid), moment(store, "test", self.test)
         if valid >= test:
             raise ConfigError(
-                f"split.valid ({date(valid)}) must come before split.test ({date(test)}); "
+                f"split.valid ({as_date(valid)}) must come before split.test ({as_date(test)}); "
                 "give dates or shares further apart."
             )
         return Cuts(
             rows_before(store, valid),
             rows_before(store, test),
             np.asarray(store.offsets[1:]),
-            places={"valid": f"split.valid ({date(valid)})", "test": f"split.test ({date(test)})"},
+            places={"valid": f"split.valid ({as_date(valid)})", "test": f"split.test ({as_date(test)})"},
             report={"cut_valid": valid, "cut_test": test},
         )

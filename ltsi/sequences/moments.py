@@ -2,12 +2,11 @@
 
 from __future__ import annotations
 
-from datetime import UTC, datetime
-
 import numpy as np
 from numpy.typing import NDArray
 
 from ltsi.errors import ConfigError
+from ltsi.moments import parse_moment
 from ltsi.sequences.rows import count_per_user
 from ltsi.store import Store, user_blocks
 
@@ -30,10 +29,9 @@ def moment(store: Store, key: str, value: float | str) -> int:
             raise ConfigError(f"split.{key}={value} must be a share between 0 and 1, or a date in quotes.")
         return quantile(store, value)
     try:
-        found = datetime.fromisoformat(value)
-    except (TypeError, ValueError) as error:
+        return parse_moment(str(value), f"split.{key}={value}")
+    except ConfigError as error:
         raise ConfigError(f"split.{key}={value} is neither a share like 0.8 nor a date like 2011-09-01.") from error
-    return int((found if found.tzinfo else found.replace(tzinfo=UTC)).timestamp())
 
 
 def quantile(store: Store, share: float) -> int:
@@ -70,8 +68,3 @@ def rows_before(store: Store, cut: int) -> NDArray[np.int64]:
     """Returns, per user, the row of the first event at or after a moment, int64 `(users,)`."""
     # Times are sorted inside a user only: that row is found by counting the ones before it.
     return np.asarray(store.offsets[:-1]) + count_per_user(store.offsets, lambda rows: store.time[rows] < cut)
-
-
-def date(seconds: int) -> str:
-    """Writes a moment as people do."""
-    return datetime.fromtimestamp(seconds, UTC).isoformat(sep=" ")

@@ -12,8 +12,9 @@ from typing import ClassVar
 import numpy as np
 
 from ltsi.errors import ConfigError
+from ltsi.moments import as_date
 from ltsi.sequences.cutter import Cuts, Cutter
-from ltsi.sequences.moments import date, moment, quantile, rows_before
+from ltsi.sequences.moments import moment, quantile, rows_before
 from ltsi.sequences.roles import Roles
 from ltsi.store import Store
 
@@ -56,8 +57,8 @@ class RollingOrigin(Cutter):
             rows_before(store, test),
             rows_before(store, end),
             places={
-                "valid": f"{date(valid)} (fold {self.fold})",
-                "test": f"{date(test)} (fold {self.fold})",
+                "valid": f"{as_date(valid)} (fold {self.fold})",
+                "test": f"{as_date(test)} (fold {self.fold})",
             },
             report={"cut_valid": valid, "cut_test": test, "cut_end": end},
         )
@@ -73,7 +74,8 @@ class RollingOrigin(Cutter):
             borders = [first, *(quantile(store, float(share)) for share in shares), last]
         if any(later <= earlier for earlier, later in pairwise(borders)):
             raise ConfigError(
-                f"split.start ({date(first)}) and split.end ({date(last)}) leave no time for {self.folds + 1} windows; "
+                f"split.start ({as_date(first)}) and split.end ({as_date(last)}) leave no time for "
+                f"{self.folds + 1} windows; "
                 "take fewer folds, or set them further apart."
             )
         return borders

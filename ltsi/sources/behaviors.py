@@ -5,9 +5,8 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from typing import Any, cast
 
-from ltsi.errors import ConfigError, DataError
+from ltsi.errors import ConfigError, DataError, did_you_mean
 from ltsi.events import BEHAVIOR_ROLES, Behavior, BehaviorRole
-from ltsi.sources.staging import near_match
 
 
 def declared_behaviors(entries: Mapping[str, Mapping[str, Any]]) -> dict[str, Behavior]:
@@ -29,7 +28,7 @@ def completed_behaviors(declared: Mapping[str, Behavior], log: Sequence[str], or
         if name not in log:
             raise DataError(
                 f"{origin} has no behaviour '{name}', which source.behaviors declares; it has: "
-                f"{', '.join(sorted(log))}.{near_match(name, log)}"
+                f"{', '.join(sorted(log))}.{did_you_mean(name, log)}"
             )
     found = {name: declared.get(name, Behavior()) for name in sorted(log)}
     for role, purpose in (("input", "predict"), ("target", "read")):
@@ -48,12 +47,12 @@ def _behavior(name: str, entry: Mapping[str, Any] | None) -> Behavior:
     for key in entry:
         if key not in {"weight", "role"}:
             raise ConfigError(
-                f"{where} has no setting '{key}'; it has weight and role.{near_match(key, ('weight', 'role'))}"
+                f"{where} has no setting '{key}'; it has weight and role.{did_you_mean(key, ('weight', 'role'))}"
             )
     weight, role = entry.get("weight", 1.0), entry.get("role", "both")
     if isinstance(weight, bool) or not isinstance(weight, (int, float)) or not 0 < weight < float("inf"):
         raise ConfigError(f"{where}.weight={weight} must be a number above 0.")
     if role not in BEHAVIOR_ROLES:
-        hint = near_match(str(role), BEHAVIOR_ROLES)
+        hint = did_you_mean(str(role), BEHAVIOR_ROLES)
         raise ConfigError(f"{where}.role={role} must be one of: {', '.join(BEHAVIOR_ROLES)}.{hint}")
     return Behavior(float(weight), cast(BehaviorRole, role))

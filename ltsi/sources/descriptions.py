@@ -11,14 +11,14 @@ import polars as pl
 
 from ltsi.engines.engine import Engine
 from ltsi.engines.polars import Polars
-from ltsi.errors import ConfigError, DataError
+from ltsi.errors import ConfigError, DataError, did_you_mean
 from ltsi.events import Events, order_of
 from ltsi.findings import Finding
 from ltsi.sources.columns import COMMA, POINTS, WHOLE
 from ltsi.sources.delimited import TextFormat
 from ltsi.sources.files import existing_files
 from ltsi.sources.filters import NUMBER
-from ltsi.sources.staging import near_match, stage
+from ltsi.sources.staging import stage
 
 COMPACT_ROWS = 2_000_000
 
@@ -61,7 +61,7 @@ class SideTable:
         for name in entry:
             if name not in known:
                 raise ConfigError(
-                    f"{where} has no setting '{name}'; it has: {', '.join(known)}.{near_match(name, known)}"
+                    f"{where} has no setting '{name}'; it has: {', '.join(known)}.{did_you_mean(name, known)}"
                 )
         for name in ("path", "key"):
             if not entry.get(name):

@@ -11,7 +11,6 @@
 from __future__ import annotations
 
 import csv
-import difflib
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from pathlib import Path
@@ -21,7 +20,7 @@ import narwhals as nw
 import polars as pl
 
 from ltsi.engines.engine import Engine
-from ltsi.errors import ConfigError, DataError
+from ltsi.errors import ConfigError, DataError, did_you_mean
 from ltsi.events import RawData
 from ltsi.sources.files import existing_file, text_lines
 from ltsi.sources.published_table import as_number
@@ -114,9 +113,8 @@ class RecBole:
             return fields.get(name, name)
         if role in OPTIONAL_ROLES:
             return None
-        near = difflib.get_close_matches(name, fields, n=1)
-        hint = f" Did you mean '{near[0]}'?" if near else ""
         order = " (or source.columns.time=null to go by the order of the rows)" if role == "time" else ""
+        hint = did_you_mean(name, fields)
         raise DataError(
             f"{file} has no field '{name}'; it has: {', '.join(fields)}; set source.columns.{role}=FIELD{order}.{hint}"
         )

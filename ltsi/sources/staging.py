@@ -2,10 +2,9 @@
 
 from __future__ import annotations
 
-import difflib
 import re
 import uuid
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from itertools import accumulate
 from pathlib import Path
@@ -18,7 +17,7 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 
 from ltsi.engines.engine import Engine, Frame
-from ltsi.errors import DataError
+from ltsi.errors import DataError, did_you_mean
 from ltsi.events import count
 from ltsi.sources.columns import shown
 from ltsi.sources.delimited import Delimited, TextFormat
@@ -129,12 +128,6 @@ def stage_address(address: str, choose: Choose, engine: Engine, prefix: str) -> 
     return Staged(rows, [address], [count(rows)], address, [f"{address} is read by the engine, in its order."])
 
 
-def near_match(name: str, known: Iterable[str]) -> str:
-    """Returns a question after the nearest name, with a blank before it; empty if none is near."""
-    near = difflib.get_close_matches(name, [str(each) for each in known], n=1)
-    return f" Did you mean '{near[0]}'?" if near else ""
-
-
 def _shown_names(names: Sequence[str]) -> str:
     """Returns the names of columns as an error shows them."""
     return ", ".join(shown(name) for name in names)
@@ -164,7 +157,7 @@ def _chosen(
     wanted = choose(found[0])
     for key, column in wanted:
         if column not in found[0]:
-            hint = near_match(column, found[0])
+            hint = did_you_mean(column, found[0])
             if headed and any(re.search(NUMBER, name) for name in found[0]):
                 table = next((t for t in ("source.items", "source.users") if key.startswith(f"{t}.")), "source")
                 hint = f" If that is its first row, set {table}.header=[...] to the names of its columns."

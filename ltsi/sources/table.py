@@ -11,7 +11,7 @@ import narwhals as nw
 import polars as pl
 
 from ltsi.engines.engine import Engine
-from ltsi.errors import ConfigError, DataError
+from ltsi.errors import ConfigError, DataError, did_you_mean
 from ltsi.events import ID_COLUMNS, INTERACTION, Behavior, Events, RawData, Step, how_many
 from ltsi.findings import Finding
 from ltsi.sources.behaviors import completed_behaviors, declared_behaviors
@@ -20,7 +20,7 @@ from ltsi.sources.delimited import TextFormat
 from ltsi.sources.descriptions import SideTable, commas, described, last_values
 from ltsi.sources.files import existing_files, is_address, readable
 from ltsi.sources.filters import Filter, is_number, not_null_setting
-from ltsi.sources.staging import Staged, near_match, stage, stage_address
+from ltsi.sources.staging import Staged, stage, stage_address
 from ltsi.sources.times import TimeColumn, TimeWay, check_time_settings
 
 ROLES = ("user", "item", "time", "behavior", "value", "part")
@@ -79,7 +79,7 @@ class Table:
         for role in self.columns:
             if role not in ROLES:
                 raise ConfigError(
-                    f"source.columns.{role} is no role; roles are: {', '.join(ROLES)}.{near_match(role, ROLES)}"
+                    f"source.columns.{role} is no role; roles are: {', '.join(ROLES)}.{did_you_mean(role, ROLES)}"
                 )
         for role in ID_COLUMNS:
             if self.columns.get(role) is None:
@@ -271,7 +271,7 @@ class Table:
             part, where = shown(first.item(0, "part")), staged.locate(first.item(0, "row"))
             raise DataError(
                 f"{_origin(staged, self._sources('part')[0])}: the part '{part}' in {where} "
-                f"is none of: {', '.join(PARTS)}.{near_match(part.lower(), PARTS)}"
+                f"is none of: {', '.join(PARTS)}.{did_you_mean(part.lower(), PARTS)}"
             )
 
     def _describe(

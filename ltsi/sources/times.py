@@ -21,6 +21,7 @@ import narwhals as nw
 from ltsi.errors import ConfigError, DataError
 from ltsi.events import Events, how_many
 from ltsi.findings import Finding
+from ltsi.moments import as_date
 from ltsi.sources.columns import ask
 from ltsi.sources.seconds import DAY, cut_fraction, epoch_seconds, nanoseconds, split_numbers, text_fractions
 from ltsi.sources.time_errors import refuse_numbers, refuse_texts, unreadable
@@ -231,9 +232,9 @@ class TimeWay:
             read.append(self.fraction.alias("fraction"))
             how += WITH_FRACTIONS
         parsed = events.with_columns(*read)
-        first, last = (datetime.fromtimestamp(answers[name], UTC) for name in ("time_first", "time_last"))
+        first, last = (as_date(answers[name]) for name in ("time_first", "time_last"))
         zone = "UTC" if not self.local or column.zone == "UTC" else "on its clocks"
-        note = f"{column.origin} is read as {how}, from {first:%Y-%m-%d %H:%M:%S} to {last:%Y-%m-%d %H:%M:%S} {zone}."
+        note = f"{column.origin} is read as {how}, from {first} to {last} {zone}."
         return parsed, note, self._precision(answers)
 
     def _try(self, events: Events) -> Mapping[str, Any]:

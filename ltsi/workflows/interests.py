@@ -5,28 +5,27 @@ The run folder gets `interests.parquet` (one row a user and entity) and `users.p
 
 from __future__ import annotations
 
-import difflib
 from dataclasses import fields
-from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import polars as pl
 from hydra.core.hydra_config import HydraConfig
-from numpy.typing import NDArray
 from omegaconf import DictConfig, OmegaConf
 
-from ltsi.errors import ConfigError, DataError
+from ltsi.errors import DataError
 from ltsi.intensity.churn import churn_table
 from ltsi.intensity.options import STATES, StateOptions
 from ltsi.intensity.risk import calibrated
 from ltsi.intensity.series import WIDTHS, intensity_series
 from ltsi.intensity.states import InterestStates, states_of, states_table
+from ltsi.moments import parse_moment
 from ltsi.store import Store
 from ltsi.tables import Cell, Entry, Result, Table
 from ltsi.workflows.prepare import find_store
 from ltsi.workflows.unobserved import seconds_unobserved, told
+from ltsi.workflows.users import find_user
 from ltsi.writing import write_parquet
 
 SHOWN = 20
@@ -52,7 +51,7 @@ def run(cfg: DictConfig) -> Result:
     weights: Any = None if cfg.weights is None else OmegaConf.to_container(cfg.weights, resolve=True)
     now, unobserved = _judged_at(cfg, store)
     series = intensity_series(store, str(cfg.entity), unit=str(cfg.bin), now=now, weights=weights)
-    users = None if cfg.user is None else _index(store, str(cfg.user))
+    users = None if cfg.user is None else np.array([find_user(store, str(cfg.user))])
     states = states_of(series, options, users)
     if not len(states):
         raise DataError(f"User '{cfg.user}' of store '{store.name}' did nothing that counts before now.")
@@ -84,10 +83,11 @@ def _judged_at(cfg: DictConfig, store: Store) -> tuple[int | None, list[str]]:
     Nobody was watched after the end of the log, so a silence is counted until then and no longer.
 
     Raises:
-        ConfigError: `now` is no date.
+        ConfigError: `now` is not a time.
         DataError: it lies after all that is forecast at the end of the log.
     """
-    now, horizon = _moment(cfg.now), f"{cfg.horizon} {cfg.bin}s"
+    now = None if cfg.now is None else parse_moment(str(cfg.now), f"now={cfg.now}")
+    horizon = f"{cfg.horizon} {cfg.bin}s"
     seconds = seconds_unobserved(store, now)
     if now is None or not seconds or cfg.bin not in WIDTHS:
         return now, []
@@ -101,26 +101,6 @@ def _judged_at(cfg: DictConfig, store: Store) -> tuple[int | None, list[str]]:
         f"{gap}: nothing was observed since, so states are those of the end of the log, and forecasts and risks are of "
         f"the {horizon} from then on."
     ]
-
-
-def _moment(now: object) -> int | None:
-    if now is None:
-        return None
-    try:
-        found = datetime.fromisoformat(str(now))
-    except ValueError as error:
-        raise ConfigError(f"now={now} is not a date; write one such as 2011-09-01.") from error
-    return int((found if found.tzinfo else found.replace(tzinfo=UTC)).timestamp())
-
-
-def _index(store: Store, user: str) -> NDArray[np.int64]:
-    ids = store.users["user"].cast(pl.String)
-    found = np.flatnonzero((ids == user).to_numpy())
-    if not len(found):
-        near = difflib.get_close_matches(user, ids.head(100_000).to_list(), n=1)
-        hint = f" Did you mean '{near[0]}'?" if near else ""
-        raise DataError(f"Store '{store.name}' has no user '{user}'.{hint}")
-    return found
 
 
 def _by_entity(states: InterestStates, store: Store, name: str) -> Table:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import difflib
 import hashlib
 import json
 import logging
@@ -20,7 +19,7 @@ from rich.console import Console
 from rich.progress import Progress, SpinnerColumn, TextColumn, TimeElapsedColumn
 
 from ltsi import __version__
-from ltsi.errors import ConfigError, DataError
+from ltsi.errors import ConfigError, DataError, did_you_mean
 from ltsi.events import RawData, validate_events
 from ltsi.findings import Finding, findings_table, refuse
 from ltsi.preparation.audit import audit
@@ -90,8 +89,7 @@ def prepare_source(name: str) -> Store:
         ConfigError: there is no such source, or it needs settings.
     """
     if name not in source_names():
-        near = difflib.get_close_matches(name, source_names(), n=1)
-        hint = f" Did you mean '{near[0]}'?" if near else ""
+        hint = did_you_mean(name, source_names())
         raise ConfigError(f"There is no source '{name}'.{hint} Sources: {', '.join(source_names())}.")
     own = OmegaConf.create((_conf() / "prepare.yaml").read_text(encoding="utf-8"))
     assert isinstance(own, DictConfig)

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import difflib
 import sys
 import time
 from collections.abc import Iterator
@@ -22,17 +21,18 @@ from ltsi.errors import ConfigError, DataError
 from ltsi.intensity.options import STATES
 from ltsi.intensity.series import DAY
 from ltsi.intensity.states import interest_states
+from ltsi.moments import as_date, parse_moment
 from ltsi.runs.folder import RunFolder
 from ltsi.sequences.split import Split
 from ltsi.serving.decay_aware import DecayAware, State
 from ltsi.serving.known_states import KnownStates
-from ltsi.serving.moments import parse_moment, written
 from ltsi.serving.questions import Questions
 from ltsi.serving.recommend import Answer, Recommender
 from ltsi.store import Store
 from ltsi.tables import Entry, Result, Table
 from ltsi.workflows.trained import Trained, open_trained, require_next_item
 from ltsi.workflows.unobserved import seconds_unobserved, told
+from ltsi.workflows.users import find_user
 from ltsi.writing import written_whole
 
 STRATEGIES = ("plain", "decay-aware")
@@ -42,13 +42,6 @@ TITLES = ("title", "name", "description")
 
 USERS_HELD, ROWS_HELD = 8192, 1_000_000
 """Users, and recommendations, held at a time: they are found in the order of the lengths of histories."""
-
-NEAR = 3
-ALIKE = 0.4
-"""From this share of common letters on, two users count as spelt alike: ids are short."""
-
-NEAR_AMONG = 50_000
-"""Users that a misspelt one is compared with; more would take longer than the answer."""
 
 
 def run(
@@ -87,10 +80,10 @@ def run(
         raise ConfigError("--output takes the recommendations for all users; give --all.")
     if output is not None and output.suffix not in {".parquet", ".csv"}:
         raise ConfigError(f"--output {output} must end in .parquet or .csv.")
-    moment = None if at is None else parse_moment(at)
+    moment = None if at is None else parse_moment(at, f"--at {at}")
     trained = require_next_item(open_trained(RunFolder(directory).require()), "recommend")
     notes = [*_unobserved(trained.experiment.store, at, moment), *_foreseen(trained.experiment.split, at, moment)]
-    index = None if user is None else _find_user(trained.experiment.store, user)
+    index = None if user is None else find_user(trained.experiment.store, user)
     recommender = _recommender(trained, k, moment, strategy, index)
     if user is not None and index is not None:
         return _for_one(trained, recommender, user, index, notes)
@@ -122,13 +115,13 @@ def _foreseen(split: Split, at: str | None, moment: int | None) -> list[str]:
     first, learned = split.store.manifest["time"].get("first"), split.training_end_time()
     if first is not None and moment <= int(first):
         return [
-            f"--at {at} is {written(moment)}, and the log begins at {written(int(first))}, so nobody has a history; a "
+            f"--at {at} is {as_date(moment)}, and the log begins at {as_date(int(first))}, so nobody has a history; a "
             "bare number is read as seconds since 1970."
         ]
     if moment > learned:
         return []
     return [
-        f"The model has learned from events up to {written(learned)}, so at --at {at} it knows of some that came later."
+        f"The model has learned from events up to {as_date(learned)}, so at --at {at} it knows of some that came later."
     ]
 
 
@@ -176,7 +169,7 @@ def _for_one(trained: Trained, recommender: Recommender, user: str, index: int, 
     shown = _Frames(store).of(answer).drop("user", "history_length")
     rows: list[list[Entry]] = [list(row) for row in shown.iter_rows()]
     length, name = int(answer.question.length_B[0]), trained.config.model.name
-    when = "the end of the log" if questions.at is None else written(questions.at)
+    when = "the end of the log" if questions.at is None else as_date(questions.at)
     model_sees = f", of which the model sees the last {questions.max_length}" if length > questions.max_length else ""
     notes = [
         f"From {length:,} events of the user before {when}{model_sees}; seen items are "
@@ -303,14 +296,3 @@ def _writing(path: Path) -> Iterator[_Writer]:
             yield writer
         finally:
             writer.close()
-
-
-def _find_user(store: Store, user: str) -> int:
-    users = store.users["user"].cast(pl.String)
-    found = (users == user).arg_max()
-    if found is not None and users[found] == user:
-        return int(found)
-    pool = users if len(users) <= NEAR_AMONG else users.filter(users.str.starts_with(user[:2])).head(NEAR_AMONG)
-    near = difflib.get_close_matches(user, pool.to_list(), n=NEAR, cutoff=ALIKE)
-    hint = f" Did you mean {'one of: ' if len(near) > 1 else ''}{', '.join(near)}?" if near else ""
-    raise DataError(f"Store '{store.name}' has no user '{user}' among its {store.n_users:,}.{hint}")

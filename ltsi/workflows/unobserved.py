@@ -2,9 +2,8 @@
 
 from __future__ import annotations
 
-from datetime import UTC, datetime
-
 from ltsi.intensity.series import DAY
+from ltsi.moments import as_date
 from ltsi.store import Store
 
 
@@ -18,5 +17,5 @@ def seconds_unobserved(store: Store, now: int | None) -> int:
 
 def told(store: Store, seconds: int) -> str:
     """Says how long after the end of a log a moment is, and when that was."""
-    last = datetime.fromtimestamp(int(store.manifest["time"]["last"]), UTC)
-    return f"{seconds / DAY:,.1f} days after the end of the log ({last:%Y-%m-%d %H:%M})"
+    last = as_date(int(store.manifest["time"]["last"]), "m")
+    return f"{seconds / DAY:,.1f} days after the end of the log ({last})"

@@ -101,8 +101,8 @@ def test_a_now_that_no_forecast_reaches_is_refused(ltsi: Ltsi, shop: Path) -> No
 @pytest.mark.parametrize(
     ("overrides", "exit_code", "sentence"),
     [
-        (["user=u99"], 1, "has no user 'u99'. Did you mean"),
-        (["now=yesterday"], 2, "now=yesterday is not a date; write one such as 2011-09-01"),
+        (["user=u99"], 1, "has no user 'u99' among its 4. Did you mean one of: "),
+        (["now=yesterday"], 2, "now=yesterday is not a time; give ISO 8601"),
         (["now=1999-01-01"], 1, "is before the first event"),
         (["entity=user"], 1, "have no column 'user'; they have: category, brand, price. 'item' stands for each item"),
         (["bin=month"], 2, "bin=month must be one of: day, week"),

@@ -2,13 +2,12 @@
 
 from __future__ import annotations
 
-import difflib
 import math
 from collections.abc import Sequence
 
 import narwhals as nw
 
-from ltsi.errors import ConfigError
+from ltsi.errors import ConfigError, did_you_mean
 from ltsi.events import Events
 
 GROUPS = ("user", "item", "behavior")
@@ -58,8 +57,7 @@ def require_groups(key: str, by: Sequence[str], *, least: int = 0) -> None:
         raise ConfigError(f"{key}={by} does not say which columns make a group; {form}.")
     for column in by:
         if column not in GROUPS:
-            near = difflib.get_close_matches(column, GROUPS, n=1)
-            raise ConfigError(f"{key} has no group '{column}'; {form}.{f' Did you mean {near[0]}?' if near else ''}")
+            raise ConfigError(f"{key} has no group '{column}'; {form}.{did_you_mean(column, GROUPS)}")
 
 
 def require_value(events: Events, step: str) -> None:

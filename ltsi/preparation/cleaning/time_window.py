@@ -2,18 +2,14 @@
 
 from __future__ import annotations
 
-import re
 from dataclasses import dataclass, field
-from datetime import UTC, datetime, timedelta
 from typing import ClassVar
 
 import narwhals as nw
 
 from ltsi.errors import ConfigError
 from ltsi.events import Events
-
-DATE = re.compile(r"\d{4}-\d{2}-\d{2}|\d{8}")
-EPOCH = re.compile(r"-?\d+")
+from ltsi.moments import parse_moment
 
 
 @dataclass(frozen=True)
@@ -54,17 +50,4 @@ def _seconds(name: str, value: str | int | None, *, end: bool) -> int | None:
     """Returns a bound in seconds since epoch UTC, of a day its last second if `end`."""
     if value is None:
         return None
-    text = str(value).strip()
-    # Eight digits would be an hour of the early seventies: they are meant as YYYYMMDD.
-    date = DATE.fullmatch(text) is not None
-    if not date and EPOCH.fullmatch(text):
-        return int(text)
-    try:
-        moment = datetime.fromisoformat(text)
-        moment = moment if moment.tzinfo else moment.replace(tzinfo=UTC)
-        day = timedelta(days=1, seconds=-1) if date and end else timedelta()
-        return int((moment + day).timestamp())
-    except (ValueError, OverflowError) as error:
-        raise ConfigError(
-            f"clean.time_window.{name}={value} is neither a date like 2011-09-01 nor seconds since 1970."
-        ) from error
+    return parse_moment(str(value), f"clean.time_window.{name}={value}", end_of_day=end)

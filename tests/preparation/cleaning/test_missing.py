@@ -76,7 +76,7 @@ def test_a_log_in_which_no_value_is_known_is_refused(apply: Apply, step: Cleanin
     ("step", "settings", "sentence"),
     [
         (FillConstant, {"constant": None}, r"clean\.missing_constant\.constant=None must be a number"),
-        (FillMean, {"by": ["itme"]}, r"clean\.missing_mean\.by has no group 'itme'; .*Did you mean item\?"),
+        (FillMean, {"by": ["itme"]}, r"clean\.missing_mean\.by has no group 'itme'; .*Did you mean 'item'\?"),
         (FillMedian, {"by": "item"}, r"clean\.missing_median\.by=item does not say which columns"),
         (Interpolate, {"by": []}, r"clean\.missing_interpolated\.by=\[\] does not say which columns"),
     ],
