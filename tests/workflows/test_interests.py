@@ -101,7 +101,7 @@ def test_a_now_that_no_forecast_reaches_is_refused(ltsi: Ltsi, shop: Path) -> No
 @pytest.mark.parametrize(
     ("overrides", "exit_code", "sentence"),
     [
-        (["user=u99"], 1, "has no user 'u99' among its 4. Did you mean one of: "),
+        (["user=u99"], 1, "has no user 'u99' among its 60. Did you mean one of: "),
         (["now=yesterday"], 2, "now=yesterday is not a time; give ISO 8601"),
         (["now=1999-01-01"], 1, "is before the first event"),
         (["entity=user"], 1, "have no column 'user'; they have: category, brand, price. 'item' stands for each item"),
