@@ -48,6 +48,15 @@ def recommend(
             show_default=False,
         ),
     ] = None,
+    trust: Annotated[
+        list[str],
+        typer.Option(
+            metavar="PACKAGE",
+            help="A package besides ltsi, torch and Lightning whose classes the run may name; its code is run. Repeat "
+            "for several.",
+            show_default=False,
+        ),
+    ] = [],  # noqa: B006 - Typer reads the default, nothing changes it
     output: FormatOption = Format.terminal,
     debug: DebugOption = False,
 ) -> None:
@@ -62,4 +71,4 @@ def recommend(
         from ltsi.workflows.recommend import run
 
         asked = {"user": user, "everybody": everybody, "k": k, "at": at, "strategy": strategy.value, "output": file}
-        show(run(directory, **asked), output)  # type: ignore[arg-type]
+        show(run(directory, **asked, trust=trust), output)  # type: ignore[arg-type]

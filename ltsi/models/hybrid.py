@@ -56,6 +56,12 @@ class Hybrid(InterestModel):
         if taken:
             raise ConfigError(f"A component cannot be called '{taken[0]}', a word torch uses; call it {taken[0]}_part.")
         kept = {name: model for name, model in components.items() if name not in without}
+        mixed = next((name for name, model in kept.items() if model.calibrates), None)
+        if mixed is not None:
+            raise ConfigError(
+                f"model.components.{mixed} is itself a mixture, whose weights nobody would choose; give its components "
+                "to this one."
+            )
         if not kept:
             raise ConfigError("model.without leaves no component; name fewer.")
         self.components = nn.ModuleDict(kept)

@@ -76,7 +76,7 @@ class ClickTask(Task[ClickModel, ExampleBatch]):
         features: fitted features.
     """
 
-    asked: ClassVar[str] = "examples"
+    asked = "examples"
 
     def __init__(self, objective: Click, split: Split, features: FeatureSpace) -> None:
         super().__init__(objective, split)

@@ -96,7 +96,7 @@ class IntensityTask(Task[Forecaster, WindowBatch]):
         DataError: no series has enough active bins in training.
     """
 
-    asked: ClassVar[str] = "forecasts"
+    asked = "forecasts"
 
     def __init__(self, objective: Intensity, split: Split) -> None:
         super().__init__(objective, split)

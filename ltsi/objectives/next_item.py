@@ -6,6 +6,7 @@ from collections.abc import Sequence
 from functools import partial
 from typing import ClassVar
 
+import numpy as np
 import polars as pl
 import torch
 from torch import Tensor
@@ -23,7 +24,7 @@ from ltsi.models.interest import InterestModel
 from ltsi.objectives.objective import Answers, Objective, Task, gap_seconds, refuse_features, refuse_forecaster
 from ltsi.sequences.augmentation import Augmentation, AugmentedBatches, augmented
 from ltsi.sequences.batches import RankingBatches, Shard, TrainingBatches, history_positions
-from ltsi.sequences.split import Split
+from ltsi.sequences.split import PARTS, Split
 from ltsi.side_by_side import side_by_side
 
 PIECE_SCORES = 2_000_000
@@ -51,7 +52,10 @@ class NextItem(Objective):
 class NextItemTask(Task[InterestModel, TrainingBatch]):
     """Every target of a split, to be ranked."""
 
-    asked: ClassVar[str] = "users"
+    def __init__(self, objective: NextItem, split: Split) -> None:
+        super().__init__(objective, split)
+        several = any(len(np.unique(split.part(part).user)) < len(split.part(part)) for part in PARTS)
+        self.asked = "targets" if several else "users"
 
     def model(self, model: InterestModel | Forecaster) -> InterestModel:
         """Returns the model: this is what it is for."""

@@ -79,7 +79,7 @@ class Task(ABC, Generic[Model, Batch]):
         split: what is learned and judged.
     """
 
-    asked: ClassVar[str]
+    asked: str
     """What a part consists of, heading of a column of numbers."""
 
     def __init__(self, objective: Objective, split: Split) -> None:

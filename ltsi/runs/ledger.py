@@ -230,7 +230,8 @@ def _ledger(records: list[Record], part: str) -> Ledger:
         require_comparable(first, other)
     latest: dict[tuple[str, int, int | None], Record] = {}
     of = _configurations(records)
-    for record in sorted(records, key=lambda record: str(record.environment.get("started", ""))):
+    # The latest of those that were trained to their end, if there are any.
+    for record in sorted(records, key=lambda one: ("finished" in one.environment, one.environment.get("started", ""))):
         latest[of[record.path], record.seed, record.fold] = record
     configurations: dict[str, list[Record]] = {}
     for (settings, *_), record in latest.items():

@@ -63,7 +63,7 @@ def run(cfg: DictConfig) -> Result:
     options = _options(cfg)
     if cfg.run is not None:
         _refuse_of_a_log(cfg)
-        trained = implied_decay.open_aged(str(cfg.run))
+        trained = implied_decay.open_aged(str(cfg.run), cfg.trust)
         entity, codes, labels = _entities(cfg.entity, trained.experiment.store)
         if codes is None:
             raise ConfigError(

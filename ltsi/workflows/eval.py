@@ -82,11 +82,14 @@ def _named(folders: Sequence[RunFolder]) -> str:
 
 def _evaluate_run(folder: RunFolder, cfg: DictConfig) -> tuple[Evaluation, str, str, str, RunError | None]:
     """Returns the metrics, the model's name, what was asked and how, and why they could not be kept."""
-    trained = open_trained(folder)
+    trained = open_trained(folder, cfg.trust)
     stored, task, experiment = trained.config, trained.task, trained.experiment
     metrics = task.objective.checked_metrics(cfg.metrics or stored.metrics)
     module = InterestModule(task, trained.model, build(stored.loss), build(stored.optimizer), metrics, stored.seed)
     data = SplitDataModule(task, stored.max_length, stored.batch_size, experiment.seen == "hide", stored.seed)
+    # That in which the best epoch was chosen, unless the user says otherwise.
+    cfg = cfg.copy()
+    cfg.trainer.precision = cfg.trainer.precision or stored.trainer.precision
     trainer: Trainer = build_trainer(cfg)
     log.info("Reading the %s part with %s (%s).", cfg.split, folder.path, stored.model.name)
     done, unkept = judge(experiment, cfg.split, trainer, module, data, metrics), None

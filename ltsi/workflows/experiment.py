@@ -152,6 +152,7 @@ def build_trainer(cfg: DictConfig, callbacks: Sequence[Callback] = ()) -> Traine
     watched = sys.stderr.isatty()
     bar = [RichProgressBar(leave=False)] if watched else []
     options = {"callbacks": [*callbacks, *bar], "plugins": [AtomicCheckpointIO()], "enable_progress_bar": watched}
+    _refuse_samples(cfg)
     try:
         trainer: Trainer = build(cfg.trainer, **options)
     except InstantiationException as error:
@@ -159,6 +160,19 @@ def build_trainer(cfg: DictConfig, callbacks: Sequence[Callback] = ()) -> Traine
             raise ConfigError(f"trainer={cfg.trainer.name} cannot be built: {error.__cause__}") from error
         raise
     return trainer
+
+
+def _refuse_samples(cfg: DictConfig) -> None:
+    """Refuses what would judge a model, or choose its best epoch, by some of the targets only."""
+    for setting, whole in (("limit_val_batches", 1.0), ("limit_test_batches", 1.0), ("fast_dev_run", False)):
+        value = cfg.trainer.get(setting)
+        if value is not None and (value != whole or isinstance(value, bool) != isinstance(whole, bool)):
+            raise ConfigError(
+                f"trainer.{setting}={value} would leave out targets of a part, and metrics are of all of them; remove "
+                "it (trainer.max_epochs=1 and trainer.limit_train_batches make a run short)."
+            )
+    if cfg.trainer.get("overfit_batches"):
+        raise ConfigError("trainer.overfit_batches would judge a model on what it learns; remove it.")
 
 
 def judge(

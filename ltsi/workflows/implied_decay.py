@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import asdict
 from pathlib import Path
 
@@ -31,14 +31,14 @@ MAX_ROWS = 30
 COLUMNS = ("half_life_days", "low", "high", "form", "histories", "log_half_life_days", "log_low", "log_high")
 
 
-def open_aged(run: str) -> Trained:
-    """Opens the run whose model is asked.
+def open_aged(run: str, trust: Sequence[str] = ()) -> Trained:
+    """Opens the run whose model is asked; see `open_trained`.
 
     Raises:
         RunError: it is none, or its model does not answer what comes next.
         DataError: its store is gone, has changed or has no clock.
     """
-    trained = require_next_item(open_trained(RunFolder(Path(run)).require()), "decay-fit run=DIR")
+    trained = require_next_item(open_trained(RunFolder(Path(run)).require(), trust), "decay-fit run=DIR")
     trained.experiment.store.require_clock("decay-fit")
     return trained
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import sys
 import time
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Protocol
@@ -53,6 +53,7 @@ def run(
     at: str | None = None,
     strategy: str = "plain",
     output: Path | None = None,
+    trust: Sequence[str] = (),
 ) -> Result:
     """Recommends by the model of a run.
 
@@ -64,6 +65,7 @@ def run(
         at: histories are what happened before this time, which is the now; None: all of the log, at its end.
         strategy: `plain`, the model's own order, or `decay-aware`; see `ltsi.serving.decay_aware`.
         output: `.parquet` or `.csv` file for all users; None: `recommendations.parquet` in the run folder.
+        trust: see `open_trained`.
 
     Raises:
         ConfigError: an option means nothing.
@@ -81,7 +83,7 @@ def run(
     if output is not None and output.suffix not in {".parquet", ".csv"}:
         raise ConfigError(f"--output {output} must end in .parquet or .csv.")
     moment = None if at is None else parse_moment(at, f"--at {at}")
-    trained = require_next_item(open_trained(RunFolder(directory).require()), "recommend")
+    trained = require_next_item(open_trained(RunFolder(directory).require(), trust), "recommend")
     notes = [*_unobserved(trained.experiment.store, at, moment), *_foreseen(trained.experiment.split, at, moment)]
     index = None if user is None else find_user(trained.experiment.store, user)
     recommender = _recommender(trained, k, moment, strategy, index)

@@ -40,6 +40,7 @@ from ltsi.workflows.experiment import (
     keep,
 )
 from ltsi.workflows.given_decay import hand_over_decays
+from ltsi.workflows.trained import foreign_classes
 
 log = logging.getLogger(__name__)
 
@@ -122,6 +123,8 @@ def _seconds_so_far(folder: RunFolder) -> float:
 
 def _begin(folder: RunFolder, cfg: DictConfig, experiment: Experiment, task: Task[Any, Any], trainer: Trainer) -> None:
     """Writes what is known before training, in place of what an earlier one of this run had found."""
+    if foreign := foreign_classes(cfg):
+        log.info("eval, recommend and decay-fit run code of others only where trusted: %s.", ", ".join(foreign))
     folder.write_config(OmegaConf.to_container(cfg, resolve=True))  # type: ignore[arg-type]
     environment = describe_environment(
         experiment.store,
@@ -142,8 +145,19 @@ def _callbacks(cfg: DictConfig, monitor: str, folder: RunFolder) -> list[Callbac
     # Not by `save_last`, which only saves when the best one is saved.
     last = MovableCheckpoint(place, "last", enable_version_counter=False)
     # The row of an epoch is written before its checkpoint: a killed run does the epoch again and replaces the row.
-    stopping = [] if cfg.early_stopping is None else [build(cfg.early_stopping, monitor=monitor, mode=mode)]
+    stopping = [] if cfg.early_stopping is None else [_early_stopping(cfg, monitor, mode)]
     return [EpochLog(folder, monitor), WeightAverage(cfg.weight_average), *stopping, best, last]
+
+
+def _early_stopping(cfg: DictConfig, monitor: str, mode: str) -> Callback:
+    for key in ("monitor", "mode"):
+        if key in cfg.early_stopping:
+            raise ConfigError(
+                f"early_stopping.{key}={cfg.early_stopping[key]} cannot be chosen: training stops by the metric that "
+                f"chooses the best epoch, {monitor}; remove it."
+            )
+    stopping: Callback = build(cfg.early_stopping, monitor=monitor, mode=mode)
+    return stopping
 
 
 def _resumes(cfg: DictConfig, folder: RunFolder) -> bool:
@@ -172,11 +186,10 @@ def _require_training(trainer: Trainer, module: InterestModule, data: SplitDataM
     """Refuses, before anything is written, what would only fail when training starts."""
     if trainer.max_epochs == 0:
         raise ConfigError("trainer.max_epochs=0 trains nothing; it must be at least 1.")
-    if trainer.check_val_every_n_epoch != 1 or trainer.limit_val_batches == 0:
-        setting = "limit_val_batches=0" if trainer.limit_val_batches == 0 else "check_val_every_n_epoch"
+    if trainer.check_val_every_n_epoch != 1:
         raise ConfigError(
-            f"trainer.{setting} would leave epochs without validation, but validation chooses the best epoch; remove "
-            "this setting."
+            "trainer.check_val_every_n_epoch would leave epochs without validation, but validation chooses the best "
+            "epoch; remove this setting."
         )
     if trainer.val_check_interval != 1.0:
         raise ConfigError(

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import logging
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from importlib import import_module
 from typing import Any
@@ -59,16 +59,21 @@ class Trained:
     model: Any
 
 
-def open_trained(folder: RunFolder) -> Trained:
+def open_trained(folder: RunFolder, trust: Sequence[str] = ()) -> Trained:
     """Opens a run.
 
+    Args:
+        folder: the run.
+        trust: packages and modules, besides ours, whose classes it may name: their code is run.
+
     Raises:
-        RunError: the folder is not a run, is damaged, or names code that is not ours.
+        RunError: the folder is not a run, is damaged, names code that is not trusted, or was stopped before its model
+            was whole.
         DataError: its store is gone or has changed since.
     """
     stored = OmegaConf.create(folder.config)
     assert isinstance(stored, DictConfig)
-    _refuse_foreign_code(stored, folder)
+    _refuse_foreign_code(stored, folder, trusting(trust))
     environment = folder.environment
     try:
         stored.data, stored.seen = environment["store_path"], environment["seen"]
@@ -84,6 +89,11 @@ def open_trained(folder: RunFolder) -> Trained:
     task = build_task(stored, experiment.split, features)
     seed_everything(stored.seed, verbose=False)
     model = task.model(build_model(stored))
+    if model.calibrates and "finished" not in environment:
+        raise RunError(
+            f"The training of {folder.path} was stopped before what mixes its parts was chosen, so its model is not "
+            "whole yet; finish it with resume=true."
+        )
     load_model(model, folder.checkpoint("best"))
     return Trained(folder, stored, experiment, task, model.eval())
 
@@ -106,7 +116,18 @@ def require_next_item(trained: Trained, purpose: str) -> Trained:
     return trained
 
 
-def _refuse_foreign_code(node: DictConfig, folder: RunFolder) -> None:
+def trusting(packages: Sequence[str]) -> tuple[str, ...]:
+    """Returns how the names of classes begin that may be run: ours, and those of further packages or modules."""
+    return (*TRUSTED, *(f"{package}." for package in packages))
+
+
+def foreign_classes(node: DictConfig) -> list[str]:
+    """Returns the classes of a configuration, as `model._target_=NAME`, that `open_trained` runs only where trusted."""
+    found = _texts("", OmegaConf.to_container(node))
+    return [f"{place}={text}" for place, text in found if place.endswith("_target_") and not _may_run(text, TRUSTED)]
+
+
+def _refuse_foreign_code(node: DictConfig, folder: RunFolder, trusted: tuple[str, ...]) -> None:
     """A configuration names what to call; one that came with a run folder may only name classes of known packages.
 
     Where a class is defined counts, not how its path begins: `ltsi.store.os.system` begins like one of ours. Runs are
@@ -118,10 +139,10 @@ def _refuse_foreign_code(node: DictConfig, folder: RunFolder) -> None:
                 f"{folder.path / 'config.yaml'}: {place}={text} is an interpolation, which ltsi does not write into a "
                 "run, so it is not followed; give a run as `ltsi train` left it."
             )
-        if place.endswith("_target_") and not (text.startswith(TRUSTED) and _is_class_of(text, TRUSTED)):
+        if place.endswith("_target_") and not _may_run(text, trusted):
             raise RunError(
                 f"{folder.path / 'config.yaml'}: {place}={text} is not a class of ltsi, torch or Lightning, so it is "
-                "not run."
+                f"not run; if it is your own, trust its package: trust=[{text.partition('.')[0]}] (recommend: --trust)."
             )
 
 
@@ -138,10 +159,13 @@ def _texts(place: str, node: object) -> Iterator[tuple[str, str]]:
         yield place, str(node)
 
 
-def _is_class_of(target: str, packages: tuple[str, ...]) -> bool:
+def _may_run(target: str, trusted: tuple[str, ...]) -> bool:
+    """Tells whether a name is that of a class which is trusted; nothing else is imported."""
+    if not target.startswith(trusted):
+        return False
     module, _, name = target.rpartition(".")
     try:
         found = getattr(import_module(module), name)
     except (ImportError, AttributeError):
         return False
-    return isinstance(found, type) and found.__module__.startswith(packages)
+    return isinstance(found, type) and f"{found.__module__}.".startswith(trusted)

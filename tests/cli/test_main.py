@@ -37,7 +37,7 @@ SURFACE = {
     "train": COMPOSED,
     "eval": COMPOSED,
     "compare": {"--baseline", "--debug", "--format", "--metric", "--split", "-m", "DIR"},
-    "recommend": {"--all", "--at", "--debug", "--format", "--k", "--output", "--strategy", "--user", "DIR"},
+    "recommend": {"--all", "--at", "--debug", "--format", "--k", "--output", "--strategy", "--trust", "--user", "DIR"},
     "datasets": {"--debug", "--format", "NAME"},
     "models": {"--debug", "--format", "NAME"},
 }

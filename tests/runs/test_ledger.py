@@ -51,6 +51,15 @@ def test_a_repeated_run_replaces_the_earlier_one(make_run: MakeRun, tmp_path: Pa
     assert ledger.ranks(ledger.entries[0]).tolist() == [[1, 1]]
 
 
+def test_a_run_that_was_stopped_does_not_replace_a_finished_one(make_run: MakeRun, tmp_path: Path) -> None:
+    make_run("a", ranks=[1, 1], environment={"started": "2026-01-01T00:00:00+00:00"})
+    stopped = make_run("b", ranks=[2, 2], environment={"started": "2026-01-02T00:00:00+00:00"})
+    stopped.write_environment({key: value for key, value in stopped.environment.items() if key != "finished"})
+    ledger = only(tmp_path)
+    assert ledger.n_repeated == 1
+    assert ledger.ranks(ledger.entries[0]).tolist() == [[1, 1]]
+
+
 def overrides(*texts: str) -> dict[str, Any]:
     return {"overrides": list(texts)}
 

@@ -247,6 +247,65 @@ def test_a_damaged_run_is_refused_and_left_alone(refused: Refused, trained: Trai
     assert not Path("evil").exists()
 
 
+@pytest.mark.parametrize("setting", ["limit_test_batches=0", "limit_test_batches=1", "limit_val_batches=0.5"])
+def test_no_part_of_the_targets_stands_for_all(refused: Refused, trained: Train, setting: str) -> None:
+    run = trained("popularity")
+    found = refused("eval", "run=run", f"+trainer.{setting}", exit_code=2)
+    assert found.startswith(f"trainer.{setting} would leave out targets of a part")
+    assert not run.has_evaluation("test")
+
+
+def test_a_hybrid_that_was_stopped_before_its_weights_were_chosen_is_none_yet(refused: Refused, trained: Train) -> None:
+    run = trained("hybrid")
+    set_in(run.path / "environment.json", lambda found: found.pop("finished"))
+    found = refused("eval", "run=run")
+    assert "was stopped before what mixes its parts was chosen" in found
+    assert "resume=true" in found
+    assert not run.has_evaluation("test")
+
+
+def test_what_a_half_precision_has_chosen_is_evaluated_in_it(trained: Train, ltsi: Ltsi) -> None:
+    run = trained("transformer", "trainer.precision=bf16-mixed")
+    metrics = run.evaluation("valid").metrics
+    ltsi("eval", "run=run", "split=valid")
+    assert run.evaluation("valid").metrics == metrics
+    ltsi("eval", "run=run", "split=valid", "trainer.precision=32-true")
+    assert run.evaluation("valid").metrics != metrics
+
+
+def test_a_column_says_targets_where_users_have_several(trained: Train, ltsi: Ltsi) -> None:
+    assert "users" in ltsi("eval", f"run={trained('popularity').path}", "--format", "csv").stdout
+    several = trained("popularity", "split=ratio", "split.target=all")
+    table = ltsi("eval", f"run={several.path}", "--format", "csv").stdout
+    assert "targets" in table
+    assert "users" not in table
+
+
+OWN_MODEL = """
+from ltsi.models.popularity import Popularity
+
+
+class Reversed(Popularity):
+    def forward(self, histories):
+        return -super().forward(histories)
+"""
+
+
+def test_a_class_of_ones_own_is_run_where_it_is_trusted(
+    trained: Train, ltsi: Ltsi, refused: Refused, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    Path("mymodels.py").write_text(OWN_MODEL)
+    monkeypatch.syspath_prepend(str(Path.cwd()))
+    run = trained("popularity", "model._target_=mymodels.Reversed")
+    assert "trust its package: trust=[mymodels]" in refused("eval", "run=run")
+    ltsi("eval", "run=run", "trust=[mymodels]")
+    assert run.evaluation("test").metrics["ndcg@10"] >= 0
+    assert refused("eval", "run=run", "trust=[mymodel]").startswith("run/config.yaml: model._target_=mymodels.Reversed")
+    user = run.per_user("test")["user"][0]
+    assert "not a class of ltsi" in refused("recommend", "run", "--user", str(user))
+    ltsi("recommend", "run", "--user", str(user), "--trust", "mymodels")
+
+
 def finish(process: subprocess.Popen[str]) -> str:
     out, err = process.communicate(timeout=240)
     assert process.returncode == 0, err
