@@ -310,6 +310,13 @@ def test_a_target_that_is_not_ranked_tells_nothing(make_store: Callable[..., Sto
     assert not model.pool.chosen, "every target is of the history, and hidden"
 
 
+def test_a_mixture_is_no_component() -> None:
+    """Nobody would choose its weights."""
+    inner = Hybrid({"up": Follows(1), "down": Follows(-1)})
+    with pytest.raises(ConfigError, match="components.short is itself a mixture"):
+        Hybrid({"short": inner, "up": Follows(1)})
+
+
 def test_components_can_be_left_out() -> None:
     components = {"up": Follows(1), "down": Follows(-1)}
     assert list(Hybrid(components, without=["up"]).components) == ["down"]

@@ -273,10 +273,11 @@ def test_what_a_half_precision_has_chosen_is_evaluated_in_it(trained: Train, lts
     assert run.evaluation("valid").metrics != metrics
 
 
-def test_a_column_says_targets_where_users_have_several(trained: Train, ltsi: Ltsi) -> None:
-    assert "users" in ltsi("eval", f"run={trained('popularity').path}", "--format", "csv").stdout
-    several = trained("popularity", "split=ratio", "split.target=all")
-    table = ltsi("eval", f"run={several.path}", "--format", "csv").stdout
+def test_a_column_says_targets_where_users_have_several(train: Train, ltsi: Ltsi) -> None:
+    train("popularity", "hydra.run.dir=one")
+    assert "users" in ltsi("eval", "run=one", "--format", "csv").stdout
+    train("popularity", "split=ratio", "split.target=all", "hydra.run.dir=several")
+    table = ltsi("eval", "run=several", "--format", "csv").stdout
     assert "targets" in table
     assert "users" not in table
 

@@ -226,12 +226,11 @@ def test_a_training_that_early_stopping_ended_stays_ended(curve: Curve, state: S
                 ("popularity", "limit_val_batches=0.5"),
                 ("lstm", "limit_test_batches=1"),
                 ("lstm", "fast_dev_run=True"),
+                ("lstm", "overfit_batches=1"),
             )
         ],
-        ("lstm", "+trainer.overfit_batches=1", 2, "trainer.overfit_batches would judge a model on what it learns"),
         ("lstm", "+early_stopping.monitor=hr@10", 2, "early_stopping.monitor=hr@10 cannot be chosen.*ndcg@10; remove"),
         ("lstm", "+early_stopping.mode=min", 2, "early_stopping.mode=min cannot be chosen"),
-        ("hybrid", "model@model.components.short=hybrid", 2, "model.components.short is itself a mixture"),
         ("lstm", "resume=true", 1, r"is not a run folder: it has no config.yaml and no environment.json"),
     ],
 )
