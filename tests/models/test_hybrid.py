@@ -313,7 +313,7 @@ def test_a_target_that_is_not_ranked_tells_nothing(make_store: Callable[..., Sto
 def test_a_mixture_is_no_component() -> None:
     """Nobody would choose its weights."""
     inner = Hybrid({"up": Follows(1), "down": Follows(-1)})
-    with pytest.raises(ConfigError, match="components.short is itself a mixture"):
+    with pytest.raises(ConfigError, match=r"components\.short is itself a mixture"):
         Hybrid({"short": inner, "up": Follows(1)})
 
 

@@ -282,31 +282,6 @@ def test_a_column_says_targets_where_users_have_several(train: Train, ltsi: Ltsi
     assert "users" not in table
 
 
-OWN_MODEL = """
-from ltsi.models.popularity import Popularity
-
-
-class Reversed(Popularity):
-    def forward(self, histories):
-        return -super().forward(histories)
-"""
-
-
-def test_a_class_of_ones_own_is_run_where_it_is_trusted(
-    trained: Train, ltsi: Ltsi, refused: Refused, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    Path("mymodels.py").write_text(OWN_MODEL)
-    monkeypatch.syspath_prepend(str(Path.cwd()))
-    run = trained("popularity", "model._target_=mymodels.Reversed")
-    assert "trust its package: trust=[mymodels]" in refused("eval", "run=run")
-    ltsi("eval", "run=run", "trust=[mymodels]")
-    assert run.evaluation("test").metrics["ndcg@10"] >= 0
-    assert refused("eval", "run=run", "trust=[mymodel]").startswith("run/config.yaml: model._target_=mymodels.Reversed")
-    user = run.per_user("test")["user"][0]
-    assert "not a class of ltsi" in refused("recommend", "run", "--user", str(user))
-    ltsi("recommend", "run", "--user", str(user), "--trust", "mymodels")
-
-
 def finish(process: subprocess.Popen[str]) -> str:
     out, err = process.communicate(timeout=240)
     assert process.returncode == 0, err
