@@ -73,9 +73,12 @@ class Hybrid(InterestModel):
                 model.mind_the_wait()
         floored, remembering = zip(*((not model.learns, model.remembers) for model in kept.values()), strict=True)
         self.pool = Pool(len(kept) + 1 + time, floored, remembering, gated=gate)
+        # How much less is known by heart of what comes later than of what the pool is chosen on.
+        self.unlearned = 0.0
 
     def fit_statistics(self, split: Split) -> None:
         """Lets every component count what it needs."""
+        self.unlearned = max(0.0, split.unlearned_share("test") - split.unlearned_share("valid"))
         for model in self._models():
             model.fit_statistics(split)
 
@@ -88,7 +91,8 @@ class Hybrid(InterestModel):
     @torch.no_grad()
     def calibrate(self, batches: Iterable[RankingBatch]) -> None:
         """Chooses gate and floors so that validation targets rank high; see `ltsi.models.pooling`."""
-        choose_pool(self.pool, collect_evidence((*self._views(batch.histories), batch) for batch in batches))
+        evidence = collect_evidence((*self._views(batch.histories), batch) for batch in batches)
+        choose_pool(self.pool, evidence, self.unlearned)
 
     def parts(self, histories: Histories) -> tuple[list[Tensor], Tensor]:
         """Takes the answer apart.

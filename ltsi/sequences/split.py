@@ -106,6 +106,20 @@ class Split:
                 behavior=np.asarray(self.store.behavior[rows]),
             )
 
+    def unlearned_share(self, part: str) -> float:
+        """Returns which share of a history before a target comes after the user's training events, on average.
+
+        Only how long histories are is looked at, not what is in them. 0 where nobody has a history.
+        """
+        targets = self.part(part)
+        start, known, end = (
+            self.roles.position(row)
+            for row in (self.store.offsets[targets.user], self.train_end[targets.user], targets.history_end)
+        )
+        asked = end > start
+        share = (end - np.maximum(known, start)).clip(min=0)[asked] / (end - start)[asked]
+        return float(share.mean()) if len(share) else 0.0
+
     def training_end_time(self) -> int:
         """Returns the last time seen in training: where its observation ends (right censoring)."""
         return max((int(block.time.max()) for block in self.training_blocks() if len(block.time)), default=0)

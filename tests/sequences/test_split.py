@@ -35,6 +35,16 @@ def test_the_training_ends_at_its_last_event(split: Split) -> None:
     assert split.training_end_time() == 20
 
 
+def test_the_share_of_histories_that_came_after_training(split: Split) -> None:
+    """User 0 has a history of two training events; of that of user 2 the first of two was trained on."""
+    store = split.store
+    later = Targets(*np.array([[0, 2], [2, 5], [2, 6], [30, 90]]))
+    late = Split(store, train_end=np.array([2, 4, 5]), valid=split.test, test=later)
+    assert late.unlearned_share("valid") == 0.0
+    assert late.unlearned_share("test") == (0 + 1 / 2) / 2
+    assert split.unlearned_share("valid") == 0.0, "nobody is asked"
+
+
 def test_parts_by_name(split: Split) -> None:
     assert len(split.part("test")) == 2
     assert len(split.part("valid")) == 0
