@@ -114,7 +114,7 @@ def test_a_damaged_file_is_one_sentence(tmp_path: Path, dry: str) -> None:
 def test_a_dry_run_without_files_gives_no_numbers() -> None:
     with initialize_config_module("ltsi.conf", version_base="1.3"):
         result = prepare.run(compose("prepare", ["source=shop", "dry_run=true"]))
-    assert result.messages[0] == "source=shop reads no files here to estimate by."
+    assert result.messages[0] == "source=shop reads no files to estimate from."
 
 
 SCRIPT = """
