@@ -266,7 +266,7 @@ def test_zstd(tmp_path: Path) -> None:
 @pytest.mark.parametrize(
     ("text", "sentence"),
     [
-        ('{"user":"a"}\n{"user":\n', r"log\.jsonl, row 2 is not "),
+        ('{"user":"a"}\n{"user":\n', r"log\.jsonl, row 2 is not valid JSON"),
         ('{"user":"a"}\n\n[1]\n', r"log\.jsonl, row 2 is not a JSON object \{\.\.\.\}, but \[1\]"),
         (
             '{"user":1,"item":1,"time":1}\n{"user":true}\n',
