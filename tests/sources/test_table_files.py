@@ -76,7 +76,8 @@ def test_a_row_is_named_with_its_file(tmp_path: Path, suffix: str) -> None:
         else:
             pl.DataFrame(rows).write_csv(path)
     refused(
-        tmp_path / "logs", rf"1{suffix} and 1 more, column 'time': the time 'soon' in row 2 of .*2{suffix} is neither an ISO"
+        tmp_path / "logs",
+        rf"1{suffix} and 1 more, column 'time': the time 'soon' in row 2 of .*2{suffix} is neither an ISO",
     )
 
 

@@ -130,7 +130,7 @@ def test_rows_that_wait_are_trained_as_if_they_did_not(train: Train, ltsi: Ltsi,
 
 
 def test_an_epoch_cut_short_is_no_epoch(refused: Refused, ltsi: Ltsi, arguments: Arguments) -> None:
-    assert "trainer.max_steps=1 ends before the first epoch" in refused(
+    assert "trainer.max_steps=1 stops before the end of the first epoch" in refused(
         *arguments("lstm", "+trainer.max_steps=1"), exit_code=2
     )
     ltsi(*arguments("lstm", "+trainer.max_steps=6"))
