@@ -86,7 +86,8 @@ class FitOptions:
     def _refuse_combinations(self) -> None:
         if self.estimator == BINOMIAL.name and self.exposure == DAYS:
             raise ConfigError(
-                "estimator=binomial needs trials, and days at risk are none; set exposure=active_days or events."
+                "estimator=binomial needs trials, which exposure=days does not count; set exposure=active_days or "
+                "events."
             )
         if self.estimator == NEGATIVE_BINOMIAL and self.exposure != DAYS:
             raise ConfigError(
@@ -97,10 +98,10 @@ class FitOptions:
                 f"excitation=true needs exposure=days, not exposure={self.exposure}: visits add up in continuous time."
             )
         if self.estimator in (LOG_LINEAR, LOG_RATIO) and self.form != "exponential":
-            raise ConfigError(f"estimator={self.estimator} knows one form only; set form=exponential.")
+            raise ConfigError(f"estimator={self.estimator} fits one form only; set form=exponential.")
         if self.estimator not in LIKELIHOODS and self.form in (AUTO, SIMPLE_FORM):
             raise ConfigError(
-                f"form={self.form} compares likelihoods and estimator={self.estimator} is none; name a form."
+                f"form={self.form} compares likelihoods, which estimator={self.estimator} does not have; name a form."
             )
 
 
@@ -233,7 +234,8 @@ class DecayFit:
         if without.any():
             why = self.pooled.note or f"{self.pooled.form} has none"
             log.warning(
-                "%d of %d interests have no rate of fading, nor have all together (%s); they are given %g per day.",
+                "%d of %d interests have no rate of fading, and neither has the fit of all together (%s); they are "
+                "given %g per day.",
                 without.sum(), len(found), why, default,
             )  # fmt: skip
         return np.where(without, default, found)

@@ -102,7 +102,7 @@ def _part(split: Split, name: str, part: Targets, training: _Training, block_eve
             "info",
             f"cold_items_{name}",
             cold_items,
-            f"Targets whose item no training event has ({cold_items / len(part):.1%}): learned models hardly hit them.",
+            f"Targets whose item has no training event ({cold_items / len(part):.1%}): learned models rarely hit them.",
         ),
         Finding(
             "info",

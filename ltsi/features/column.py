@@ -133,7 +133,7 @@ class Column:
         if len(junk):
             row = junk[0]
             raise DataError(
-                f"{self.key}: '{text[row]}' in column '{self.values.name}' of {self.what} '{self.ids[row]}' is no "
+                f"{self.key}: '{text[row]}' in column '{self.values.name}' of {self.what} '{self.ids[row]}' is not a "
                 "number; correct it, leave it empty, or declare the column as categorical."
             )
         return numbers

@@ -220,7 +220,7 @@ def _encode_table(features: Iterable[Feature], table: pl.DataFrame, what: str) -
 def _column(table: pl.DataFrame, name: str, column: str, what: str) -> Column:
     if column not in table.columns:
         raise DataError(
-            f"features.{name} needs column '{column}', which the {what} table has not; it has: "
+            f"features.{name} needs column '{column}', which the {what} table lacks; it has: "
             f"{', '.join(table.columns)}; prepare the store with that column."
         )
     return Column(table[column], table.to_series(0), what, f"features.{name}")

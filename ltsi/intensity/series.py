@@ -244,8 +244,8 @@ def _bins(store: Store, unit: str, now: int | None, anchor: int | None) -> Bins:
     if now is None:
         if high > time.time():
             raise DataError(
-                f"Store '{store.name}' has events of the future, up to {as_date(high, 'm')}, so its end is no now: "
-                "give now=DATE, or prepare it again with clean=time_window."
+                f"Store '{store.name}' has events in the future, up to {as_date(high, 'm')}, so its end cannot serve "
+                "as now; give now=DATE, or prepare it again with clean=time_window."
             )
         now = high + 1
     if now <= low:

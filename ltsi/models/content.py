@@ -63,8 +63,8 @@ class ContentItems(Items):
         declarations = read_declarations({"item": self.features}, split.store)
         if not declarations.item:
             raise DataError(
-                f"Item vectors from content need features, and the items of store '{split.store.name}' have none but "
-                "their id; prepare it with further columns of items, or use model/items=tied."
+                f"Item vectors from content need features, and the items of store '{split.store.name}' have only "
+                "their id; prepare it with more item columns, or use model/items=tied."
             )
         trained_J = np.append(training_counts(split)[1] > 0, False)
         self.trained_J = torch.from_numpy(trained_J).to(self.trained_J.device)

@@ -53,6 +53,6 @@ def _counterpart(model: nn.Module, horizon: int, seconds: int) -> Forecaster:
             [one.encoder for one in networks], [one.items.dim for one in networks], horizon, seconds
         )
     raise ConfigError(
-        f"objective=intensity has no use for {type(model).__name__}: it takes one network, such as model=lstm, or "
+        f"objective=intensity cannot use {type(model).__name__}: it takes one network, such as model=lstm, or "
         "model=hybrid, exp_decay, arima, seasonal_naive, last_value."
     )

@@ -96,7 +96,7 @@ class ClickTask(Task[ClickModel, ExampleBatch]):
             return self.network(model, self.layout, of_items=not self.maker.labeller.passes_over_taken)
         if model.learns:
             raise ConfigError(
-                f"objective=click has no use for {type(model).__name__}: it takes one network, such as model=lstm, or "
+                f"objective=click cannot use {type(model).__name__}: it takes one network, such as model=lstm, or "
                 "a counted model, such as model=popularity."
             )
         return ScoredClicks(model)

@@ -66,11 +66,9 @@ class NextItemTask(Task[InterestModel, TrainingBatch]):
     def check_loss(self, loss: object) -> None:
         """Refuses a loss of another objective; see `Task.check_loss`."""
         if isinstance(loss, IntensityLoss):
-            raise ConfigError(
-                "This loss is one of forecasts, and objective=next_item ranks items; choose loss=softmax."
-            )
+            raise ConfigError("This is a forecasting loss, but objective=next_item ranks items; choose loss=softmax.")
         if isinstance(loss, ClickLoss):
-            raise ConfigError("This loss is one of clicks, and objective=next_item ranks items; choose loss=softmax.")
+            raise ConfigError("This is a loss for clicks, but objective=next_item ranks items; choose loss=softmax.")
 
     def training(
         self, max_length: int, batch_size: int, seed: int, shard: Shard, augmentation: Sequence[Augmentation] = ()

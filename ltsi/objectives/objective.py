@@ -179,8 +179,8 @@ def refuse_forecaster(model: object, objective: str) -> None:
     """
     if isinstance(model, Forecaster):
         raise ConfigError(
-            f"{type(model).__name__} forecasts intensity series and cannot rank items, so objective={objective} cannot "
-            "use it; choose objective=intensity or another model."
+            f"{type(model).__name__} forecasts intensity series and cannot score items, so objective={objective} "
+            "cannot use it; choose objective=intensity or another model."
         )
 
 

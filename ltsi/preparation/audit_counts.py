@@ -37,11 +37,11 @@ class Counts:
         """Says what was found in all blocks."""
         users, total, items = len(self._lengths), int(self._lengths.sum()), int((self._per_item > 0).sum())
         low, middle, high = np.percentile(self._lengths, [0, 50, 100]).astype(int)
-        lengths = f"Events a user: {low:,} at least, {middle:,} median, {high:,} at most."
+        lengths = f"Events per user: {low:,} at least, {middle:,} median, {high:,} at most."
         found = [
-            Finding("info", "events", total, f"{total / users:.1f} a user; {', '.join(self._behaviors)}."),
+            Finding("info", "events", total, f"{total / users:.1f} per user; {', '.join(self._behaviors)}."),
             Finding("info", "users", users, lengths),
-            Finding("info", "items", items, f"{total / items:.1f} events an item."),
+            Finding("info", "items", items, f"{total / items:.1f} events per item."),
         ]
         if not self._clock:
             sentence = (

@@ -46,7 +46,7 @@ class Drift:
         by_time, by_chance = _distance(early, late), _distance(self._all - by_lot, by_lot)
         sentence = (
             "Share of the later half of the events whose item does not occur in the earlier half; the Jensen-Shannon "
-            f"distance of the halves is {by_time:.2f}, and {by_chance:.2f} of halves drawn by lot"
+            f"distance of the halves is {by_time:.2f}, and {by_chance:.2f} for random halves"
         )
         if new < MOSTLY:
             return [Finding("info", "drift", round(new, 6), f"{sentence}.")]

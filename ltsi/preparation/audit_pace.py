@@ -48,7 +48,7 @@ class Pace:
         )
         if share < OFTEN:
             return [Finding("info", "sitting", round(share, 6), f"{sentence}.")]
-        sentence += ": unfit for decay in wall time, order alone counts."
+        sentence += ": not suited to decay in wall-clock time, only the order counts."
         return [Finding("warn", "sitting", round(share, 6), sentence)]
 
     def _rates(self) -> list[Finding]:

@@ -53,7 +53,9 @@ class Ties:
         sentence = f"Times at which a user has several events, {size:.1f} on average, {share:.1%} of all events"
         if size < BASKET or share < 0.5:
             return Finding("info", "baskets", self._runs, f"{sentence}.")
-        advice = "a step inside a basket is no step in time; see 'augmentation=[shuffle_ties,later]' of `ltsi train`."
+        advice = (
+            "a step inside a basket is not a step in time; see 'augmentation=[shuffle_ties,later]' of `ltsi train`."
+        )
         return Finding("warn", "baskets", self._runs, f"{sentence}: {advice}")
 
     def _order(self, *, matters: bool) -> Finding:
@@ -74,7 +76,10 @@ class Ties:
 
 
 def _one_order(evidence: str, matters: bool) -> Finding:
-    sentence = f"A model can learn this order, which is no interest: compare with a store of ties=shuffle ({evidence})."
+    sentence = (
+        "A model can learn this order, which says nothing of interests; compare with a store of ties=shuffle "
+        f"({evidence})."
+    )
     return Finding("warn" if matters else "info", "tie_order", "one global order of items", sentence)
 
 

@@ -79,8 +79,8 @@ class Times:
     def _order(self) -> Finding:
         late = self._late_steps
         if not late:
-            return Finding("info", "out_of_order", 0, "The file is in order of time.")
-        sentence = "Steps of a user that the file has the other way round; they were sorted by time."
+            return Finding("info", "out_of_order", 0, "The file is sorted by time.")
+        sentence = "Steps of a user that are out of order in the file; they were sorted by time."
         return Finding("warn", "out_of_order", late, sentence)
 
     def _wrong_unit(self) -> list[Finding]:
@@ -120,7 +120,7 @@ class Times:
         future, row = _find(self._events, self._row, self._tomorrow + 1, self._last)
         sentence = (
             f"Events later than today, up to {as_date(self._last)}, the first in row {row:,}; "
-            f"{_drop(last=as_date(self._tomorrow - DAY))}, or put source.time_unit right."
+            f"{_drop(last=as_date(self._tomorrow - DAY))}, or correct source.time_unit."
         )
         return [Finding("error", "future_dates", future, sentence)]
 

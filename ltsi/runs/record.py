@@ -98,7 +98,7 @@ def require_comparable(first: Record, other: Record) -> None:
     pair = f"Runs {first.path} and {other.path}"
     if first.environment["fingerprint"] != other.environment["fingerprint"]:
         raise RunError(
-            f"{pair} cannot stand in one table: store '{first.environment['store']}' had other contents when the "
+            f"{pair} cannot be compared in one table: store '{first.environment['store']}' had other contents when the "
             "second was trained; train again, or compare them separately."
         )
     shared: list[tuple[str, object, object]] = [
@@ -111,7 +111,7 @@ def require_comparable(first: Record, other: Record) -> None:
     for name, ours, theirs in shared:
         if ours != theirs:
             raise RunError(
-                f"{pair} cannot stand in one table: {name} is {ours} in the first and {theirs} in the second; "
+                f"{pair} cannot be compared in one table: {name} is {ours} in the first and {theirs} in the second; "
                 "compare them separately."
             )
 

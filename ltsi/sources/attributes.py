@@ -36,5 +36,5 @@ class Attributes:
             table = json.loads("".join(text_lines(file)))
             rows = [(str(item), list(map(str, numbers))) for item, numbers in table.items()]
         except (ValueError, TypeError, AttributeError) as error:
-            raise DataError(f"{file} is no JSON object of lists ({error}).") from error
+            raise DataError(f"{file} is not a JSON object of lists ({error}).") from error
         return pl.DataFrame(rows, schema={role: pl.String, "attributes": pl.List(pl.String)}, orient="row")

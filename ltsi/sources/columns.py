@@ -124,7 +124,7 @@ class TextColumn(Column):
             if answers[f"{name}_odd"]:
                 row, value = self.first(rows, self._odd())
                 raise DataError(
-                    f"{self.origin} holds decimals, and '{value}' in {locate(row)} is no whole number below 2^53; "
+                    f"{self.origin} holds decimals, and '{value}' in {locate(row)} is not a whole number below 2^53; "
                     f"set source.columns.{name} to a column of ids, or store them as text or integers."
                 )
             return column.cast(nw.Int64).cast(nw.String), [self._note]
@@ -186,7 +186,7 @@ class NumberColumn(Column):
         if answers[f"{self.role}_junk"]:
             row, value = self.first(rows, self._junk(number))
             advice = f"; {POINTS}" if re.search(COMMA, value) else ""
-            raise DataError(f"{self.origin}: '{value}' in {locate(row)} is no number that 32 bits can hold{advice}.")
+            raise DataError(f"{self.origin}: '{value}' in {locate(row)} is not a number that 32 bits can hold{advice}.")
         return number, []
 
     @property

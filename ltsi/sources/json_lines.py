@@ -24,7 +24,7 @@ class JsonLines:
         folder: an existing folder for temporary files.
 
     Raises:
-        DataError: a line is no JSON object.
+        DataError: a line is not a JSON object.
     """
 
     def __init__(self, file: Path, encoding: str | None, folder: Path) -> None:
@@ -59,7 +59,7 @@ class JsonLines:
             The number of rows.
 
         Raises:
-            DataError: a line is no JSON object, or its values do not fit together.
+            DataError: a line is not a JSON object, or its values do not fit together.
         """
         table = pl.scan_ndjson(self._source, infer_schema_length=None)
         wanted = [pl.col(name).cast(types[name]).alias(prefix + name) for name in columns]
@@ -71,7 +71,7 @@ class JsonLines:
         return int(pl.scan_parquet(target).select(pl.len()).collect().item())
 
     def _refuse_row(self, error: Exception) -> NoReturn:
-        """Finds the first line that is no JSON object, or a value of another kind. Slow, but only in an error."""
+        """Finds the first line that is not a JSON object, or a value of another kind. Slow, but only in an error."""
         kinds: dict[str, tuple[str, int]] = {}
         row = 0
         for line in text_lines(self.file):
@@ -82,11 +82,11 @@ class JsonLines:
                 found = json.loads(line, parse_constant=_refuse_constant)
             except ValueError as reason:
                 raise DataError(
-                    f"{self.file}, row {row} is no JSON ({reason}); it may be damaged or cut short."
+                    f"{self.file}, row {row} is not valid JSON ({reason}); it may be damaged or cut short."
                 ) from error
             if not isinstance(found, dict):
                 raise DataError(
-                    f"{self.file}, row {row} is no JSON object {{...}}, but {shown(line.strip())}."
+                    f"{self.file}, row {row} is not a JSON object {{...}}, but {shown(line.strip())}."
                 ) from error
             for name, value in found.items():
                 kind = _kind(value)
@@ -106,4 +106,4 @@ def _kind(value: object) -> str:
 
 
 def _refuse_constant(name: str) -> NoReturn:
-    raise ValueError(f"{name} is no value of JSON")
+    raise ValueError(f"{name} is not a JSON value")

@@ -65,7 +65,7 @@ def _objects(file: Path, first: str, rest: Iterator[str]) -> Iterator[Record]:
         else:
             raise DataError(f"{file}, line {number}: '{line[:40].strip()}' is neither a JSON object nor a literal.")
         if not isinstance(record, dict):
-            raise DataError(f"{file}, line {number}: '{line[:40].strip()}' is no object.")
+            raise DataError(f"{file}, line {number}: '{line[:40].strip()}' is not an object.")
         yield record
 
 

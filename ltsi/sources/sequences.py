@@ -29,7 +29,7 @@ Line = tuple[int, str]
 """Number in the file, from 1, and the text."""
 
 _ADVICE = (
-    ", and source=sequences reads no other ids; number them, or write one event a row, in columns with names, and use "
+    ", and source=sequences reads only such ids; number them, or write one event a row, in columns with names, and use "
     "source=table."
 )
 
@@ -151,7 +151,7 @@ def _refuse_junk(file: Path, items: pl.DataFrame) -> None:
     users = items.filter(~pl.col("user").str.contains(INTEGER))
     if users.height:
         user, line = users.row(0, named=True)["user"], users["line"][0]
-        raise DataError(f"{file}, line {line}: the user '{shown(user)}' is no integer{_ADVICE}")
+        raise DataError(f"{file}, line {line}: the user '{shown(user)}' is not an integer{_ADVICE}")
     tokens = items.with_columns(position=pl.int_ranges(1, pl.col("tokens").list.len() + 1)).explode(
         "tokens", "position"
     )
@@ -160,7 +160,7 @@ def _refuse_junk(file: Path, items: pl.DataFrame) -> None:
         first = junk.row(0, named=True)
         raise DataError(
             f"{file}, line {first['line']} (user {first['user']}), position {first['position']}: "
-            f"the item '{shown(first['tokens'] or '')}' is no integer{_ADVICE}"
+            f"the item '{shown(first['tokens'] or '')}' is not an integer{_ADVICE}"
         )
 
 

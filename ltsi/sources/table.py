@@ -79,7 +79,7 @@ class Table:
         for role in self.columns:
             if role not in ROLES:
                 raise ConfigError(
-                    f"source.columns.{role} is no role; roles are: {', '.join(ROLES)}.{did_you_mean(role, ROLES)}"
+                    f"source.columns.{role} is not a role; roles are: {', '.join(ROLES)}.{did_you_mean(role, ROLES)}"
                 )
         for role in ID_COLUMNS:
             if self.columns.get(role) is None:
@@ -271,7 +271,7 @@ class Table:
             part, where = shown(first.item(0, "part")), staged.locate(first.item(0, "row"))
             raise DataError(
                 f"{_origin(staged, self._sources('part')[0])}: the part '{part}' in {where} "
-                f"is none of: {', '.join(PARTS)}.{did_you_mean(part.lower(), PARTS)}"
+                f"is not one of: {', '.join(PARTS)}.{did_you_mean(part.lower(), PARTS)}"
             )
 
     def _describe(

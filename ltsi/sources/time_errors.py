@@ -53,8 +53,8 @@ def refuse_texts(events: Events, column: Column) -> None:
         row, value, _ = found["unreadable"]
         formats = fitting_formats([value.strip(), *_fitting_sample(events, column, fitting_formats([value.strip()]))])
         raise DataError(
-            f"{column.origin}: the time '{shown(value)}' in {column.locate(row)} is no ISO 8601 time and no number "
-            f"since 1970; {_advice(formats)}, or drop the row with source.filters."
+            f"{column.origin}: the time '{shown(value)}' in {column.locate(row)} is neither an ISO 8601 time nor a "
+            f"number since 1970; {_advice(formats)}, or drop the row with source.filters."
         )
     _refuse_mixture(found, column)
 
@@ -100,16 +100,16 @@ def unreadable(events: Events, column: Column, row: int | None = None, reason: s
         row: the row; None finds the first that the format does not fit.
         reason: what is wrong with it.
     """
-    wanted = f"{column.format or 'ISO 8601'} time in zone {column.zone}"
+    wanted = f"{f'a {column.format}' if column.format else 'an ISO 8601'} time in zone {column.zone}"
     advice = "set source.time_format, source.time_unit or source.time_zone, or drop such rows with source.filters."
     rows = events.select("row", column.name)
     row = _first_misfit(rows, column) if row is None else row
     if row is None:
-        return DataError(f"{column.origin} holds times that are no {wanted}; {advice}")
+        return DataError(f"{column.origin} holds a value that is not {wanted}; {advice}")
     value = rows.filter(nw.col("row") == row).collect().item(0, column.name)
     told = f": {reason}" if reason else ""
     return DataError(
-        f"{column.origin}: the time '{shown(value)}' in {column.locate(row)} is no {wanted}{told}; {advice}"
+        f"{column.origin}: the time '{shown(value)}' in {column.locate(row)} is not {wanted}{told}; {advice}"
     )
 
 

@@ -84,7 +84,7 @@ def check_time_settings(unit: str | None, written: str | None, zone: str) -> Non
         try:
             datetime.strptime(moment.strftime(written), written)
         except ValueError as error:
-            raise ConfigError(f"source.time_format='{written}' is no strptime format ({error}).") from error
+            raise ConfigError(f"source.time_format='{written}' is not a strptime format ({error}).") from error
         if "%" not in written:
             raise ConfigError(f"source.time_format='{written}' names no part of a time; set one like '%d/%m/%Y %H:%M'.")
         if "%Z" in re.findall("%.", written):
@@ -95,7 +95,7 @@ def check_time_settings(unit: str | None, written: str | None, zone: str) -> Non
     try:
         ZoneInfo(zone)
     except (KeyError, ValueError, OSError) as error:
-        raise ConfigError(f"source.time_zone={zone} is no time zone; give one like Europe/London.") from error
+        raise ConfigError(f"source.time_zone={zone} is not a time zone; give one such as Europe/London.") from error
 
 
 def parse_times(events: Events, column: TimeColumn) -> tuple[Events, str, list[Finding]]:
@@ -179,7 +179,7 @@ class TimeWay:
                 fallible=True,
                 days=dtype == nw.Date,
             )
-        raise DataError(f"{column.origin} holds {dtype}, which is no time; set source.columns.time=COLUMN.")
+        raise DataError(f"{column.origin} holds {dtype}, which is not a time; set source.columns.time=COLUMN.")
 
     def computed(self) -> dict[str, nw.Expr]:
         """Returns what the questions are about, by name, so that it is computed once for all of them."""

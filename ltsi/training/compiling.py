@@ -26,7 +26,7 @@ def compile_encoders(model: nn.Module, backend: str | None) -> None:
         return
     if backend not in torch.compiler.list_backends(exclude_tags=()):
         usual = ", ".join(torch.compiler.list_backends())
-        raise ConfigError(f"compile={backend} is no backend of torch.compile here; there are: {usual}.")
+        raise ConfigError(f"compile={backend} is not a torch.compile backend; this installation has: {usual}.")
     encoders = [module for module in model.modules() if isinstance(module, Encoder)]
     if not encoders:
         raise ConfigError(f"compile={backend}: {type(model).__name__} has no encoder to compile; leave compile=null.")
@@ -34,7 +34,7 @@ def compile_encoders(model: nn.Module, backend: str | None) -> None:
     if not compiled:
         names = ", ".join(sorted({type(encoder).__name__ for encoder in encoders}))
         raise ConfigError(
-            f"compile={backend}: torch compiles nothing that goes step by step ({names}); leave compile=null."
+            f"compile={backend}: torch cannot compile what runs step by step ({names}); leave compile=null."
         )
     for encoder in compiled:
         encoder.compile(backend=backend, dynamic=True)

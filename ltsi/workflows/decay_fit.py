@@ -67,7 +67,7 @@ def run(cfg: DictConfig) -> Result:
         entity, codes, labels = _entities(cfg.entity, trained.experiment.store)
         if codes is None:
             raise ConfigError(
-                f"entity={entity} has no meaning for a model, which scores items: set entity=item or category."
+                f"entity={entity} cannot be used with a model, which scores items; set entity=item or category."
             )
         folder = Path(HydraConfig.get().runtime.output_dir)
         return implied_decay.run(trained, entity, codes, labels, options, folder)

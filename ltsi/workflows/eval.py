@@ -70,8 +70,8 @@ def _not_evaluated(busy: Sequence[RunFolder], unfinished: Sequence[RunFolder]) -
         )
     if unfinished:
         said.append(
-            f"Not evaluated, having no checkpoint because the training was stopped: {_named(unfinished)}; finish them "
-            "by the command of the sweep and resume=true."
+            "Not evaluated, because their training was stopped before the first checkpoint: "
+            f"{_named(unfinished)}; finish them with the command of the sweep and resume=true."
         )
     return RunError(" ".join(said))
 

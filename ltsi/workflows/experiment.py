@@ -76,7 +76,8 @@ def build_experiment(cfg: DictConfig) -> Experiment:
     """
     if not isinstance(cfg.split, DictConfig):
         raise ConfigError(
-            f"split={cfg.split} is a part that `ltsi eval` reads; choose how to cut, as split=global_time."
+            f"split={cfg.split} names a part, which only `ltsi eval` takes; choose a way to split, such as "
+            "split=global_time."
         )
     store = find_store(str(cfg.data))
     if cfg.seen not in SEEN:

@@ -169,7 +169,7 @@ def _dry_run(cfg: DictConfig) -> Result:
     if isinstance(source, Named) and source.path is None and not files:
         return Result(messages=[f"{source.about['title']} would be fetched from {source.about['home']}.", *said])
     if not files:
-        return Result(messages=[f"source={cfg.source.name} reads no files here to estimate by.", *said])
+        return Result(messages=[f"source={cfg.source.name} reads no files to estimate from.", *said])
     expected = estimate(files, cfg.engine.name)
     rows = [[str(file), file.stat().st_size / 1e6] for file in files]
     table = Table(f"Files of source={cfg.source.name}", ("file", "MB"), rows)

@@ -73,7 +73,7 @@ def run(
         DataError: there is no such user, or the log has not what is asked for.
     """
     if (user is None) == (not everybody):
-        raise ConfigError("recommend answers for one user or for all: give --user U or --all.")
+        raise ConfigError("recommend works for one user or for all users; give --user U or --all.")
     if k < 1:
         raise ConfigError(f"--k {k} recommends nothing; it must be at least 1.")
     if strategy not in STRATEGIES:
@@ -122,9 +122,7 @@ def _foreseen(split: Split, at: str | None, moment: int | None) -> list[str]:
         ]
     if moment > learned:
         return []
-    return [
-        f"The model has learned from events up to {as_date(learned)}, so at --at {at} it knows of some that came later."
-    ]
+    return [f"The model has learned from events up to {as_date(learned)}, some of them later than --at {at}."]
 
 
 def _recommender(trained: Trained, k: int, moment: int | None, strategy: str, user: int | None) -> Recommender:
@@ -222,7 +220,7 @@ def _for_all(trained: Trained, recommender: Recommender, path: Path, remarks: li
     columns = ["users", "of them without a history", "recommendations", "seconds", "users per second"]
     rows: list[list[Entry]] = [[store.n_users, cold, n_rows, round(seconds, 2), round(store.n_users / seconds, 1)]]
     title = f"{trained.config.model.name} on {store.name}: {recommender.k} items for every user"
-    notes = [*remarks, *(["Who has no history is recommended what everybody takes."] if cold else [])]
+    notes = [*remarks, *(["Users without a history are recommended what everybody takes."] if cold else [])]
     return Result([Table(title, columns, rows, notes)], [f"Wrote {path}"])
 
 
@@ -291,7 +289,7 @@ def _writing(path: Path) -> Iterator[_Writer]:
     Raises:
         UnwritableError: the folder does not take it, which is found before anything is computed.
     """
-    with written_whole(path, "name another place by --output FILE") as partial:
+    with written_whole(path, "give another place with --output FILE") as partial:
         partial.touch()
         writer = _FileWriter(partial, parquet=path.suffix == ".parquet")
         try:

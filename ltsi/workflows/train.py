@@ -116,7 +116,7 @@ def _seconds_so_far(folder: RunFolder) -> float:
         return sum(float(row["epoch_seconds"]) + float(row["valid_seconds"]) for row in folder.epochs())
     except (KeyError, ValueError) as error:
         raise RunError(
-            f"resume=true: {folder.path / 'metrics.csv'} is damaged, it lacks the seconds of an epoch; put it back, or "
+            f"resume=true: {folder.path / 'metrics.csv'}is damaged: it lacks the seconds of an epoch; put it back, or "
             "train a new run."
         ) from error
 
@@ -213,17 +213,16 @@ def _require_rows(trainer: Trainer, module: InterestModule) -> None:
     """Refuses what an optimiser that lets rows wait cannot do, or what leaves none that could wait."""
     reason = ""
     if trainer.world_size > 1:
-        reason = f"each of trainer.devices={trainer.world_size} looks at others"
+        reason = f"each of trainer.devices={trainer.world_size} uses others"
     elif isinstance(module.loss, Softmax):
-        reason = "loss=softmax looks at all of them at every step"
+        reason = "loss=softmax uses all of them at every step"
     elif not all(items.can_wait for items in module.catalogues()):
-        reason = "those of model/items=free and content do not wait"
+        reason = "those of model/items=free and content cannot wait"
     elif trainer.gradient_clip_val and trainer.gradient_clip_algorithm == "value":
         reason = "it clips gradients by their norm, not by value"
     if reason:
         raise ConfigError(
-            f"optimizer=lazy_adamw moves the vectors of items when they are looked at, and {reason}; choose "
-            "optimizer=adamw."
+            f"optimizer=lazy_adamw updates item vectors only when they are used, and {reason}; choose optimizer=adamw."
         )
 
 

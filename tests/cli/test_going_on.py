@@ -1,4 +1,4 @@
-"""What is said of a training that was stopped, and of one that cannot be gone on with."""
+"""What is said of a training that was stopped, and of one that cannot be resumed."""
 
 from collections.abc import Callable
 from pathlib import Path

@@ -142,7 +142,7 @@ def test_thin_entities_are_flagged_and_fall_back(
         assert not any(isinstance(value, float) and np.isnan(value) for value in astuple(one))
     assert fit.rates_per_day(default=0.25).tolist() == [0.25] * 3
     (told,) = caplog.messages
-    assert told.startswith("3 of 3 interests have no rate of fading, nor have all together (")
+    assert told.startswith("3 of 3 interests have no rate of fading, and neither has the fit of all together (")
     assert reason in told
     assert told.endswith("they are given 0.25 per day.")
 

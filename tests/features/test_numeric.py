@@ -96,7 +96,7 @@ def test_numbers_in_text_and_dates(fit_column: Fit, values: pl.Series) -> None:
 
 def test_text_that_is_no_number_is_named_with_its_item(fit_column: Fit) -> None:
     with pytest.raises(
-        DataError, match=r"features\.item\.x: '12,50' in column 'x' of item 'i1' is no number; correct it"
+        DataError, match=r"features\.item\.x: '12,50' in column 'x' of item 'i1' is not a number; correct it"
     ):
         fit_column(["3", "12,50"], [1, 1], "numeric")
 

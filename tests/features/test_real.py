@@ -75,7 +75,7 @@ def test_movies(movies: Split) -> None:
         "event": {"hour": "hour_of_day", "weekday": "day_of_week"},
         "cross": [["user.occupation", "user.age_group"], ["user.occupation", "event.hour"]],
     }
-    with pytest.raises(DataError, match="'unkonwn' in column 'release_year' of item '267' is no number"):
+    with pytest.raises(DataError, match="'unkonwn' in column 'release_year' of item '267' is not a number"):
         fit(movies, config)
     config["item"]["release_year"] = {"kind": "categorical", "min_count": 1_000}
     space = fit(movies, config)

@@ -238,7 +238,7 @@ def test_a_store_without_the_column_is_refused(make_split: MakeSplit) -> None:
         [(0, 0), (0, 1)], items={"category": ["a"]}, of_users=USERS | {"segment": ["s"], "age": [1]}, name="new"
     ).store
     with pytest.raises(
-        DataError, match=r"features\.item\.price needs column 'price', which the item table has not; it has"
+        DataError, match=r"features\.item\.price needs column 'price', which the item table lacks; it has"
     ):
         space.encode(store)
 

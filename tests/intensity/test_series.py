@@ -99,6 +99,6 @@ def test_moments_that_mean_nothing_are_refused(make_log: Log, monkeypatch: pytes
     with pytest.raises(ConfigError, match=r"spans 30,\d+ bins of bin=day"):
         intensity_series(make_log([(0, 0.0), (0, 30_000.0)], name="long"), "item", unit="day", now=30_001 * DAY)
     monkeypatch.setattr(time, "time", lambda: 150.0 * DAY)
-    with pytest.raises(DataError, match="has events of the future, up to 1970-07-20"):
+    with pytest.raises(DataError, match="has events in the future, up to 1970-07-20"):
         intensity_series(store, "item")
     assert len(intensity_series(store, "item", now=150 * DAY)) == 1

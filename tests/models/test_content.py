@@ -154,7 +154,7 @@ def test_ids_are_dropped_at_random_while_training_only(split: Split) -> None:
 
 def test_items_without_features_are_refused() -> None:
     split = split_of([[0, 1, 2, 0, 1]] * 3, {"item": list("012")})
-    with pytest.raises(DataError, match="items of store 'log' have none but their id"):
+    with pytest.raises(DataError, match="items of store 'log' have only their id"):
         fitted(split, features="auto")
     with pytest.raises(ConfigError, match=r"features.item.color: the items of store 'log' have no column 'color'"):
         fitted(split, features={"color": "categorical"})

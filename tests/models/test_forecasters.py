@@ -386,7 +386,7 @@ def test_the_gaps_of_a_series_are_all_alike(make_store: Callable[..., Store], se
 
 @pytest.mark.parametrize("name", ["popularity", "lstm_transformer"])
 def test_models_without_a_counterpart_are_refused(name: str) -> None:
-    with pytest.raises(ConfigError, match="objective=intensity has no use for"):
+    with pytest.raises(ConfigError, match="objective=intensity cannot use"):
         built(name)
 
 

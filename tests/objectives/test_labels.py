@@ -157,8 +157,8 @@ def test_what_came_of_a_showing_is_its_label(random_log: Store, hours: float | N
     [
         ({}, {}, r"positive=\[\] names no action"),
         ({"positive": "by"}, {}, r"has no behaviour 'by'\. Did you mean 'buy'\?"),
-        ({"positive": ["buy"]}, {}, "'buy' is an action that follows, and is asked for itself"),
-        ({"positive": ["buy"]}, {"target_behaviors": ["buy", "view"]}, "'buy' is an action that follows"),
+        ({"positive": ["buy"]}, {}, "'buy' is both a positive action and a target behaviour"),
+        ({"positive": ["buy"]}, {"target_behaviors": ["buy", "view"]}, "'buy' is both a positive action"),
         ({"positive": "buy", "hours": 0}, {"target_behaviors": "view"}, "hours=0 must be a number above 0, or null"),
     ],
 )
@@ -199,7 +199,7 @@ def test_values_must_be_there(make_log: MakeLog) -> None:
     with pytest.raises(DataError, match=r"needs values, and store 'log' has none; prepare it with source\.columns"):
         Value(3).on(Ratio(target="all")(make_log(log)))
     store = make_log(log, value=[1, float("nan"), 3, float("nan"), 5, 6])
-    with pytest.raises(DataError, match="2 events of store 'log' that are asked for have no value"):
+    with pytest.raises(DataError, match="2 target events of store 'log' have no value"):
         Value(3).on(Ratio(target="all")(store))
     Value(3).on(Ratio(valid=0.3, test=0.6, target="all", target_behaviors="buy")(store))
     with pytest.raises(ConfigError, match="at_least=many must be a number"):

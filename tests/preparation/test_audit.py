@@ -182,7 +182,7 @@ def float32(per_second: int) -> list[Row]:
          "read the times again"),
         (late_boom(), "burst", "warn", 0.64, "in the last 10%"),  # 300 of them and the 20 of the last visit, of 500
         (new_catalogue(), "drift", "warn", 1.0, "mostly new items"),
-        (one_sitting(), "sitting", "warn", 1.0, "unfit for decay in wall time"),
+        (one_sitting(), "sitting", "warn", 1.0, "not suited to decay in wall-clock time"),
         (robot(), "rate", "warn", 1, "clean=rate_limit clean.rate_limit.events=1000 clean.rate_limit.minutes=1440"),
     ],
     ids=lambda value: value if isinstance(value, str) and value.isidentifier() else "",

@@ -31,7 +31,7 @@ def test_events_are_sorted_by_user_time_and_row(event_table: MakeEvents, engine:
     [
         (["10", "9", "-1", "0"], ["-1", "0", "9", "10"]),
         (["10", "9", "9a"], ["10", "9", "9a"]),  # one text makes all of them text
-        (["10", "09", "1"], ["09", "1", "10"]),  # '09' is no number: it may differ from '9'
+        (["10", "09", "1"], ["09", "1", "10"]),  # '09' is not a number: it may differ from '9'
         (["é", "z", "A", "a"], ["A", "a", "z", "é"]),
     ],
 )

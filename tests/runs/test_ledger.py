@@ -126,7 +126,7 @@ def test_runs_that_answer_other_questions_are_refused(
 ) -> None:
     make_run("a")
     make_run("b", "gru", **other)
-    with pytest.raises(RunError, match=rf"Runs \S+/a and \S+/b cannot stand in one table: .*{said}"):
+    with pytest.raises(RunError, match=rf"Runs \S+/a and \S+/b cannot be compared in one table: .*{said}"):
         only(tmp_path)
 
 

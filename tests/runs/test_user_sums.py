@@ -104,7 +104,7 @@ def test_users_keep_their_place_and_other_examples_are_refused(make_clicks: Make
     assert ledger.labels.tolist() == [bool(label) for label in LABEL]
     make_clicks("b", [0.9, 0.1, 0.2, 0.3, 0.4], "rnn", item="vwxyy")
     other = only(tmp_path)
-    with pytest.raises(RunError, match="they ranked other users or targets"):
+    with pytest.raises(RunError, match="they were evaluated on different users or targets"):
         user_sums(other, ["auc"])
 
 

@@ -249,7 +249,7 @@ def test_a_login_page_is_not_the_file(server: Server, tmp_path: Path) -> None:
 
 
 def test_an_address_must_be_one(tmp_path: Path) -> None:
-    with pytest.raises(ConfigError, match=r"ftp://host/log\.csv is no address"):
+    with pytest.raises(ConfigError, match=r"ftp://host/log\.csv is not a file address"):
         Download("ftp://host/log.csv").fetch(tmp_path)
 
 

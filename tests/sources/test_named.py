@@ -219,7 +219,12 @@ def test_an_archive_without_the_log_is_refused(load: Load, tmp_path: Path) -> No
         ("diginetica", "train-item-views.csv", "a;b\n1;2\n", r"train-item-views\.csv"),
         ("movielens_20m", "movies.csv", "movieId,title,genres\n1,a,b,c\n", r"movies\.csv, row 2 has 4 fields, not 3"),
         ("movielens_20m", "movies.csv", "id,title,genres\n1,a,b\n", r"movies\.csv has no column 'movieId'"),
-        ("amazon_beauty", "Beauty_item2attributes.json", "[1, 2]", r"item2attributes\.json is no JSON object of lists"),
+        (
+            "amazon_beauty",
+            "Beauty_item2attributes.json",
+            "[1, 2]",
+            r"item2attributes\.json is not a JSON object of lists",
+        ),
     ],
 )
 def test_a_damaged_file_is_named(name: str, file: str, content: str, sentence: str, load: Load, tmp_path: Path) -> None:

@@ -78,12 +78,12 @@ def test_with_times_there_is_a_clock_and_their_unit_is_said(tmp_path: Path) -> N
         (["", "  "], r"log\.txt holds no lines 'user item item"),
         (["1 2 3", "2"], r"log\.txt, line 2: '2' has no items after it"),
         (["user,item,time", "1,2,3"], r"line 1: 'user,item,time' has no items .*source=table"),
-        (["1 2 3", "2 4 shoe"], r"log\.txt, line 2 \(user 2\), position 2: the item 'shoe' is no integer"),
+        (["1 2 3", "2 4 shoe"], r"log\.txt, line 2 \(user 2\), position 2: the item 'shoe' is not an integer"),
         (
             ["1 2", "ann 2"],
-            r"line 2: the user 'ann' is no integer, .*reads no other ids; number them, or .*source=table",
+            r"line 2: the user 'ann' is not an integer, .*reads only such ids; number them, or .*source=table",
         ),
-        (["1 2 -3"], r"position 2: the item '-3' is no integer"),
+        (["1 2 -3"], r"position 2: the item '-3' is not an integer"),
         (["1 2", "2 3", "1 4"], r"line 3: user 1 has a line already, line 1"),
     ],
 )

@@ -48,7 +48,7 @@ def test_a_part_that_is_none_is_refused(tmp_path: Path) -> None:
     path = write(tmp_path / "log.csv", LOG.replace("valid", "validation"))
     with pytest.raises(
         DataError,
-        match=r"'part': the part 'validation' in row 2 is none of: train, valid, test\. Did you mean 'valid'\?",
+        match=r"'part': the part 'validation' in row 2 is not one of: train, valid, test\. Did you mean 'valid'\?",
     ):
         Table(path, COLUMNS | {"part": "part"}).load(engine)
 
@@ -179,7 +179,7 @@ def test_a_table_beside_the_log_that_does_not_fit_is_refused(
 @pytest.mark.parametrize(
     ("columns", "sentence"),
     [
-        ({"behaviour": "how"}, r"source\.columns\.behaviour is no role; .*Did you mean 'behavior'"),
+        ({"behaviour": "how"}, r"source\.columns\.behaviour is not a role; .*Did you mean 'behavior'"),
         ({"user": None}, r"source\.columns\.user=null: an event needs users"),
     ],
 )
@@ -200,7 +200,7 @@ def test_precision_loss_is_found(tmp_path: Path) -> None:
 def test_a_number_with_a_comma_says_how_to_write_it(tmp_path: Path, written: str) -> None:
     path = write(tmp_path / "log.csv", f"user;item;time;price\na;1;1318896000;2\na;2;1318896001;{written}\n")
     sentence = (
-        rf"log\.csv, column 'price': '{written}' in row 2 is no number .*; write decimals with a point, as in 3\.5"
+        rf"log\.csv, column 'price': '{written}' in row 2 is not a number .*; write decimals with a point, as in 3\.5"
     )
     with pytest.raises(DataError, match=sentence):
         Table(path, COLUMNS | {"value": "price"}).load(engine)

@@ -76,7 +76,8 @@ def test_a_row_is_named_with_its_file(tmp_path: Path, suffix: str) -> None:
         else:
             pl.DataFrame(rows).write_csv(path)
     refused(
-        tmp_path / "logs", rf"1{suffix} and 1 more, column 'time': the time 'soon' in row 2 of .*2{suffix} is no ISO"
+        tmp_path / "logs",
+        rf"1{suffix} and 1 more, column 'time': the time 'soon' in row 2 of .*2{suffix} is neither an ISO",
     )
 
 
@@ -125,8 +126,8 @@ def test_an_encoding_that_does_not_fit_is_refused(tmp_path: Path) -> None:
         refused(foreign, told, encoding="utf-8")
         assert load(foreign, encoding=encoding)[0][0] == f"{text}0"
     refused(write(tmp_path / "other.csv", HEAD + "ПГ°,x,1318896000\n", "cp1251"), told)  # C3 B0 is a character of UTF-8
-    refused(path, r"log\.csv is no ascii text .*; set source\.encoding", encoding="ascii")
-    with pytest.raises(ConfigError, match=r"source\.encoding=klingon is no encoding"):
+    refused(path, r"log\.csv is not ascii text .*; set source\.encoding", encoding="ascii")
+    with pytest.raises(ConfigError, match=r"source\.encoding=klingon is not a known encoding"):
         load(path, encoding="klingon")
 
 
@@ -266,13 +267,13 @@ def test_zstd(tmp_path: Path) -> None:
 @pytest.mark.parametrize(
     ("text", "sentence"),
     [
-        ('{"user":"a"}\n{"user":\n', r"log\.jsonl, row 2 is no JSON"),
-        ('{"user":"a"}\n\n[1]\n', r"log\.jsonl, row 2 is no JSON object \{\.\.\.\}, but \[1\]"),
+        ('{"user":"a"}\n{"user":\n', r"log\.jsonl, row 2 is not valid JSON"),
+        ('{"user":"a"}\n\n[1]\n', r"log\.jsonl, row 2 is not a JSON object \{\.\.\.\}, but \[1\]"),
         (
             '{"user":1,"item":1,"time":1}\n{"user":true}\n',
             r"log\.jsonl, column 'user': row 2 holds true or false, row 1 text or a number",
         ),
-        ('{"user":NaN}\n', r"log\.jsonl, row 1 is no JSON \(NaN is no value of JSON\)"),
+        ('{"user":NaN}\n', r"log\.jsonl, row 1 is not valid JSON \(NaN is not a JSON value\)"),
         ('[{"user":"a"}]\n', r"log\.jsonl is one JSON array; write one object a line"),
     ],
 )
@@ -291,8 +292,8 @@ def test_ids_in_json_may_be_text_and_numbers(tmp_path: Path) -> None:
 @pytest.mark.parametrize(
     ("ids", "sentence"),
     [
-        ([1.0, 1.5], r"column 'user' holds decimals, and '1\.5' in row 2 is no whole number below 2\^53"),
-        ([1.0, 2.0**53], r"'9007199254740992\.0' in row 2 is no whole number below 2\^53"),
+        ([1.0, 1.5], r"column 'user' holds decimals, and '1\.5' in row 2 is not a whole number below 2\^53"),
+        ([1.0, 2.0**53], r"'9007199254740992\.0' in row 2 is not a whole number below 2\^53"),
         ([[1], [2]], r"column 'user' holds List\(Int64\); source\.columns\.user needs text or whole numbers"),
         ([True, False], r"holds Boolean; source\.columns\.user needs text or whole numbers"),
     ],

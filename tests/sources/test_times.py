@@ -192,7 +192,7 @@ def test_a_unit_that_is_set_is_believed() -> None:
         (["02/01/2011 10:00"], r"set source\.time_format='%d/%m/%Y %H:%M' or '%m/%d/%Y %H:%M'"),
         (["2011/01/02"], r"set source\.time_format='%Y/%m/%d'"),
         (["Jan 02, 2011"], r"set source\.time_format='%b %d, %Y'"),
-        (["2011-01-02 24:00:00"], r"'2011-01-02 24:00:00' in row 1 is no ISO 8601 time"),
+        (["2011-01-02 24:00:00"], r"'2011-01-02 24:00:00' in row 1 is neither an ISO 8601 time nor"),
         # Seconds and milliseconds: both would be read without complaint, one of them 50,000 years off.
         (
             [1293937445, 1293937445000, 1293937446],
@@ -203,12 +203,15 @@ def test_a_unit_that_is_set_is_believed() -> None:
         (["2011-01-02 10:00:00", "2011-01-02 10:00:00Z"], r"mixes units or formats of time"),
         ([1293937445, 12939], r"mixes.*'12939' in row 2"),  # a line that was cut
         (["1293937445", "yesterday"], r"log\.csv, column 'at': the time 'yesterday' in row 2 .* set source\.time_f"),
-        (["2011-01-02 10:00:00", "2011-02-30 10:00:00"], r"'2011-02-30 10:00:00' in row 2 is no ISO 8601 time"),
+        (
+            ["2011-01-02 10:00:00", "2011-02-30 10:00:00"],
+            r"'2011-02-30 10:00:00' in row 2 is neither an ISO 8601 time nor",
+        ),
         (["1293937445", None], r"row 2 has no time"),
         (["1293937445", "1e9"], r"the time '1e9' in row 2"),
         ([1, 2, 3], r"the unit of times such as 1 \(row 1\) cannot be told from their size; set source\.time_unit=s"),
         ([19970101, 19970102], r"such as 19970101 .*source\.time_format='%Y%m%d'"),
-        ([True, False], r"holds Boolean, which is no time"),
+        ([True, False], r"holds Boolean, which is not a time"),
     ],
 )
 def test_times_that_cannot_be_read_or_differ_are_refused(values: list[Any], sentence: str) -> None:
@@ -217,9 +220,9 @@ def test_times_that_cannot_be_read_or_differ_are_refused(values: list[Any], sent
 
 
 def test_a_format_that_does_not_fit_is_refused() -> None:
-    with pytest.raises(DataError, match=r"the time '2011-01-02' in row 2 is no %d/%m/%Y time"):
+    with pytest.raises(DataError, match=r"the time '2011-01-02' in row 2 is not a %d/%m/%Y time"):
         parse(["02/01/2011", "2011-01-02"], format="%d/%m/%Y")
-    with pytest.raises(DataError, match=r"the time '19970102\.5' in row 2 is no %Y%m%d time"):
+    with pytest.raises(DataError, match=r"the time '19970102\.5' in row 2 is not a %Y%m%d time"):
         parse([19970102.0, 19970102.5], format="%Y%m%d")
 
 
@@ -236,7 +239,9 @@ def test_the_first_row_that_a_format_does_not_fit_is_found_in_bounded_memory(mon
 
 
 def test_a_time_that_the_clocks_change_skips_is_refused() -> None:
-    with pytest.raises(DataError, match=r"'2011-10-30 01:30:00' in row 2 is no ISO 8601 time in zone Europe/London"):
+    with pytest.raises(
+        DataError, match=r"'2011-10-30 01:30:00' in row 2 is not an ISO 8601 time in zone Europe/London"
+    ):
         parse(["2011-10-30 00:30:00", "2011-10-30 01:30:00"], zone="Europe/London")
 
 
@@ -259,9 +264,9 @@ def test_a_date_begins_where_the_clocks_change_at_midnight(date: str, zone: str,
     ("settings", "sentence"),
     [
         ({"unit": "h"}, r"source\.time_unit=h must be one of: s, ms, us, ns"),
-        ({"zone": "Atlantis"}, r"source\.time_zone=Atlantis is no time zone"),
+        ({"zone": "Atlantis"}, r"source\.time_zone=Atlantis is not a time zone"),
         ({"unit": "s", "format": "%Y"}, r"exclude each other"),
-        ({"format": "%Q"}, r"source\.time_format='%Q' is no strptime format"),
+        ({"format": "%Q"}, r"source\.time_format='%Q' is not a strptime format"),
         ({"format": "%Y-%m-%d %H:%M %Z"}, r"names of zones \(%Z\) are not read.*; write offsets and use %z, or"),
         ({"format": "yesterday"}, r"source\.time_format='yesterday' names no part of a time"),
     ],

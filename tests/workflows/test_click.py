@@ -131,10 +131,15 @@ def test_selection_follows_the_objective(train: Train) -> None:
     [
         ("lstm", [CLICK, "metrics=[ndcg@10]"], 2, "Metric 'ndcg@10' does not fit: objective=click has labels"),
         ("lstm", ["metrics=[auc]"], 2, "Metric 'auc' does not fit: objective=next_item has the ranks"),
-        ("lstm", [CLICK, "loss=softmax"], 2, "objective=click has two classes; choose loss=two_class"),
+        (
+            "lstm",
+            [CLICK, "loss=softmax"],
+            2,
+            "does not fit objective=click, a two-class problem; choose loss=two_class",
+        ),
         ("lstm", ["loss=two_class"], 2, "objective=next_item ranks items; choose loss=softmax"),
         ("lstm", [CLICK, "augmentation=crop"], 2, "augmentation changes windows of next items, not examples"),
-        ("hybrid", [CLICK], 2, "objective=click has no use for Hybrid: it takes one network"),
+        ("hybrid", [CLICK], 2, "objective=click cannot use Hybrid: it takes one network"),
         ("lstm", ["features=auto"], 2, "objective=next_item does not use features, but some are declared"),
         ("lstm", ["objective=clicks"], 2, "there is no objective 'clicks': did you mean objective=click?"),
         ("lstm", [CLICK, "objective/labels=samples"], 2, "did you mean objective/labels=sampled?"),

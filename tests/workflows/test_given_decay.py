@@ -113,7 +113,7 @@ def test_what_would_leak_or_change_nothing_is_refused(
 ) -> None:
     fit(*fitted)
     model = trained or ("model=exp_decay",)
-    code = 2 if "nobody" in sentence else 1
+    code = 2 if "not be used" in sentence else 1
     result = ltsi("train", f"data={shop}", *model, "decay=decay", "hydra.run.dir=run", exit_code=code)
     assert sentence in result.stderr
     assert not Path("run").exists()

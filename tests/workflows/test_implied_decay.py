@@ -55,7 +55,7 @@ def test_where_every_history_holds_everything_there_is_nothing_to_compare(ltsi: 
 def test_a_run_is_of_its_own_store_and_split(refused: Refused, trained: Train, typed: str) -> None:
     trained("popularity")
     sentence = refused("decay-fit", "run=run", typed, "hydra.run.dir=implied", exit_code=2)
-    assert f"{typed} has no meaning beside run=DIR" in sentence
+    assert f"{typed} cannot be combined with run=DIR" in sentence
 
 
 def test_the_page_lies_in_the_run_folder(ltsi: Ltsi, shop: Path) -> None:

@@ -142,7 +142,7 @@ def test_folds_of_a_rolling_origin_are_compared_as_one(train: Train, ltsi: Ltsi)
         ("lstm", ["loss.median_weight=0"], "loss.median_weight=0 must be a number above 0"),
         ("lstm", ["metrics=[ndcg@10]"], "objective=intensity has forecasts"),
         ("lstm", ["augmentation=crop"], "augmentation changes windows of next items"),
-        ("popularity", [], "objective=intensity has no use for Popularity"),
+        ("popularity", [], "objective=intensity cannot use Popularity"),
         ("arima", ["model.order=[1,2,1]"], "with d at most 1"),
         (
             "arima",
@@ -165,4 +165,4 @@ def test_what_makes_no_sense_is_refused_in_a_sentence(
 def test_forecasters_know_no_items(ltsi: Ltsi, arguments: Arguments) -> None:
     for objective in ("next_item", "click"):
         result = ltsi(*arguments("arima", f"objective={objective}"), exit_code=2)
-        assert f"knows no items, so objective={objective} has no use for it" in " ".join(result.stderr.split())
+        assert f"cannot score items, so objective={objective} cannot use it" in " ".join(result.stderr.split())

@@ -44,7 +44,7 @@ def test_recommending_needs_no_writing(run: RunFolder, ltsi: Ltsi, refused: Refu
     assert "Wrote all.csv" in ltsi("recommend", "run", "--all", "--output", "all.csv").stdout
     sentence = refused("recommend", "run", "--all")
     assert sentence.startswith("run/recommendations.parquet cannot be written (")
-    assert sentence.endswith("; name another place by --output FILE.")
+    assert sentence.endswith("; give another place with --output FILE.")
 
 
 def test_a_run_folder_that_cannot_be_written_is_refused(run: RunFolder, ltsi: Ltsi, shop: Path) -> None:

@@ -93,7 +93,7 @@ def test_a_stopped_sweep_is_finished_by_one_command(ltsi: Ltsi, arguments: Argum
     shutil.rmtree(second / "checkpoints")  # killed in its first epoch
     shutil.rmtree(third)  # never begun
     said = ltsi("eval", "run=sweep", exit_code=1).output
-    assert "sweep/1; finish them by the command of the sweep and resume=true" in " ".join(said.split())
+    assert "sweep/1; finish them with the command of the sweep and resume=true" in " ".join(said.split())
     assert RunFolder(first).has_evaluation("test")
     ltsi(*sweep, "resume=true")
     assert (first / "checkpoints" / "best.ckpt").read_bytes() == before
@@ -157,7 +157,7 @@ def test_resuming_beside_damaged_figures_is_refused(refused: Refused, trained: T
     run = trained("lstm")
     (run.path / "metrics.csv").write_text("epoch,loss\n1,2.5\n", encoding="utf-8")
     sentence = refused(*arguments("lstm", "resume=true"))
-    assert "metrics.csv is damaged, it lacks the seconds of an epoch; put it back" in sentence
+    assert "metrics.csvis damaged: it lacks the seconds of an epoch; put it back" in sentence
 
 
 def test_resuming_a_checkpoint_of_another_model_is_refused(

@@ -130,7 +130,7 @@ def test_rows_that_wait_are_trained_as_if_they_did_not(train: Train, ltsi: Ltsi,
 
 
 def test_an_epoch_cut_short_is_no_epoch(refused: Refused, ltsi: Ltsi, arguments: Arguments) -> None:
-    assert "trainer.max_steps=1 ends before the first epoch" in refused(
+    assert "trainer.max_steps=1 stops before the end of the first epoch" in refused(
         *arguments("lstm", "+trainer.max_steps=1"), exit_code=2
     )
     ltsi(*arguments("lstm", "+trainer.max_steps=6"))
@@ -178,7 +178,7 @@ def test_a_training_that_early_stopping_ended_stays_ended(curve: Curve, state: S
         ("popularity", "metrics=[hr]", 2, "Metric 'hr' needs a cut-off"),
         ("lstm", "model._target_=torch.nn.Identity", 2, "model._target_=torch.nn.Identity is not an ltsi model"),
         ("lstm", "split.min_events=1000", 1, "split=leave_one_out needs users with at least 1000 events"),
-        ("lstm", "split=test", 2, "split=test is a part that `ltsi eval` reads"),
+        ("lstm", "split=test", 2, "split=test names a part, which only `ltsi eval` takes"),
         ("lstm", "trainer=gpu", 2, "torch sees no GPU here; use trainer=cpu"),
         ("lstm", "trainer=ddp", 2, "torch sees no GPU here; use trainer=cpu"),
         (
@@ -191,19 +191,19 @@ def test_a_training_that_early_stopping_ended_stays_ended(curve: Curve, state: S
             "lstm",
             "trainer=ddp_cpu optimizer=lazy_adamw",
             2,
-            "optimizer=lazy_adamw moves the vectors of items when they are looked at, and each of trainer.devices=2",
+            "optimizer=lazy_adamw updates item vectors only when they are used, and each of trainer.devices=2",
         ),
         (
             "lstm",
             "optimizer=lazy_adamw",
             2,
-            "and loss=softmax looks at all of them at every step; choose optimizer=adamw",
+            "and loss=softmax uses all of them at every step; choose optimizer=adamw",
         ),
         *[
             ("lstm", f"loss=sampled_softmax optimizer=lazy_adamw {override}", 2, f"{reason}; choose optimizer=adamw")
             for override, reason in (
-                ("model/items=free", "those of model/items=free and content do not wait"),
-                ("model/items=content", "those of model/items=free and content do not wait"),
+                ("model/items=free", "those of model/items=free and content cannot wait"),
+                ("model/items=content", "those of model/items=free and content cannot wait"),
                 ("+trainer.gradient_clip_algorithm=value", "it clips gradients by their norm, not by value"),
             )
         ],
@@ -217,7 +217,7 @@ def test_a_training_that_early_stopping_ended_stays_ended(curve: Curve, state: S
             "lstm",
             "compile=inductor",
             2,
-            r"torch compiles nothing that goes step by step \(LstmEncoder\); leave compile",
+            r"torch cannot compile what runs step by step \(LstmEncoder\); leave compile",
         ),
         *[
             (model, f"+trainer.{setting}", 2, rf"trainer.{setting} would leave out targets of a part.*; remove it")

@@ -92,9 +92,9 @@ class BehaviorLabeller(EventLabeller):
         if preceded > MOST * label_M.sum():
             log.warning(
                 "objective/labels=behavior: %.0f %% of the positive examples follow a negative one of the same user "
-                "and item, which then was not left, and tells of what comes. If these are showings and actions on "
-                "them, ask about showings: objective/labels=outcome 'objective.labels.positive=[%s]' "
-                "'split.target_behaviors=[%s]'.",
+                "and item, which is then mislabelled and gives the positive one away. If these are showings and "
+                "actions on them, predict what follows a showing: objective/labels=outcome "
+                "'objective.labels.positive=[%s]' 'split.target_behaviors=[%s]'.",
                 100 * preceded / label_M.sum(),
                 ",".join(self.positive),
                 ",".join(self.others),

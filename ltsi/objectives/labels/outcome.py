@@ -51,8 +51,8 @@ class Outcome(Labels):
                 )
             if target_code is None or target_code[known.index(name)]:
                 raise ConfigError(
-                    f"objective.labels.positive: '{name}' is an action that follows, and is asked for itself; name "
-                    "only what shows items, such as 'split.target_behaviors=[impression]'."
+                    f"objective.labels.positive: '{name}' is both a positive action and a target behaviour; "
+                    "let split.target_behaviors name only what shows items, such as [impression]."
                 )
         if self.hours is not None:
             if isinstance(self.hours, bool) or not isinstance(self.hours, (int, float)) or not self.hours > 0:

@@ -41,7 +41,7 @@ class Value(Labels):
             lacking += int((np.isnan(store.value[rows]) & split.roles.is_target(store.behavior[rows])).sum())
         if lacking:
             raise DataError(
-                f"objective/labels=value: {lacking} events of store '{store.name}' that are asked for have no value; "
+                f"objective/labels=value: {lacking} target events of store '{store.name}' have no value; "
                 "name behaviours that have one in split.target_behaviors, or clean the log (clean=missing_drop)."
             )
         return ValueLabeller(split, self.name, store.value, self.at_least)
