@@ -85,8 +85,7 @@ def _train(cfg: DictConfig, folder: RunFolder) -> Result:
     over = resume and (not model.learns or _is_over(folder, trainer))
     earlier = _seconds_so_far(folder) if resume else 0.0
     if trainer.is_global_zero:
-        if not over:
-            folder.discard_evaluations()  # what was measured before a resumed training is void
+        _discard_void(folder, resume, over)
         _begin(folder, cfg, experiment, task, trainer)
         if features is not None:
             folder.write_features(features.state())
@@ -120,6 +119,13 @@ def _seconds_so_far(folder: RunFolder) -> float:
         ) from error
 
 
+def _discard_void(folder: RunFolder, resume: bool, over: bool) -> None:
+    if not over:
+        folder.discard_evaluations()  # what was measured before a resumed training
+    if not resume:
+        folder.discard_training()  # of one that was stopped too early to be resumed
+
+
 def _begin(folder: RunFolder, cfg: DictConfig, experiment: Experiment, task: Task[Any, Any], trainer: Trainer) -> None:
     """Writes what is known before training, in place of what an earlier one of this run had found."""
     folder.write_config(OmegaConf.to_container(cfg, resolve=True))  # type: ignore[arg-type]
@@ -147,17 +153,28 @@ def _callbacks(cfg: DictConfig, monitor: str, folder: RunFolder) -> list[Callbac
 
 
 def _resumes(cfg: DictConfig, folder: RunFolder) -> bool:
-    """Tells whether a run is resumed; in a sweep, which may have stopped before some jobs began, if it can be.
+    """Tells whether a run is resumed: one that was stopped before its first epoch was complete begins anew.
 
-    The other processes of a job with several devices do not know that it is one of a sweep.
+    In a sweep, which may have stopped before some jobs began, the folder need not be a run. The other processes of a
+    job with several devices do not know that it is one of a sweep.
     """
-    if cfg.resume and HydraConfig.get().mode == RunMode.MULTIRUN and cfg.trainer.devices == 1:
-        return _is_trained(folder)
-    return bool(cfg.resume)
+    if not cfg.resume:
+        return False
+    if _is_trained(folder):
+        return True
+    if HydraConfig.get().mode != RunMode.MULTIRUN or cfg.trainer.devices != 1:
+        folder.require()
+    return False
 
 
 def _is_trained(folder: RunFolder) -> bool:
-    return any(folder.checkpoint_path(which).is_file() for which in ("best", "last"))
+    """Tells whether a training can be gone on with, or has ended.
+
+    A model that learns saves its best epoch before its last: one killed between them has nothing to go on with.
+    """
+    if folder.checkpoint_path("last").is_file():
+        return True
+    return folder.checkpoint_path("best").is_file() and folder.is_run and "finished" in folder.environment
 
 
 def _refuse_trained(folder: RunFolder) -> None:
@@ -166,6 +183,8 @@ def _refuse_trained(folder: RunFolder) -> None:
             f"{folder.path} already contains a trained run; continue it with resume=true or choose another "
             "hydra.run.dir."
         )
+    if folder.is_run:
+        log.info("The training in %s was stopped before its first epoch was complete; it begins anew.", folder.path)
 
 
 def _require_training(trainer: Trainer, module: InterestModule, data: SplitDataModule) -> None:
