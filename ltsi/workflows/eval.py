@@ -9,7 +9,7 @@ from pathlib import Path
 from omegaconf import DictConfig
 from pytorch_lightning import Trainer
 
-from ltsi.errors import ConfigError, RunError, UnwritableError
+from ltsi.errors import ConfigError, RunError, UnwritableError, UserError
 from ltsi.runs.folder import Evaluation, RunFolder, find_runs
 from ltsi.runs.hold import held, in_use
 from ltsi.sequences.datamodule import SplitDataModule
@@ -21,6 +21,9 @@ from ltsi.workflows.experiment import build_trainer, judge, keep
 from ltsi.workflows.trained import open_trained
 
 log = logging.getLogger(__name__)
+
+_Tables = dict[tuple[tuple[str, ...], str], list[list[Entry]]]
+"""Rows by columns and note: runs asked the same way share a table, and a sweep may hold several objectives."""
 
 
 def run(cfg: DictConfig) -> Result:
@@ -44,22 +47,44 @@ def run(cfg: DictConfig) -> Result:
     # A sweep that was stopped has runs of which nothing can be asked yet.
     unfinished = [one for one in found if one not in busy and not one.checkpoint_path("best").is_file()]
     runs = [folder for folder in found if folder not in busy and folder not in unfinished] or found
-    # Runs that were asked the same way share a table: a sweep may hold several objectives.
-    tables: dict[tuple[tuple[str, ...], str], list[list[Entry]]] = {}
+    tables, refused = _evaluate(runs, cfg)
     failures = [_not_evaluated(busy, unfinished)] if busy or unfinished else []
-    for folder in runs:
-        with held(folder, to_write=False):
-            done, name, asked, protocol, unkept = _evaluate_run(folder, cfg)
-        failures += [] if unkept is None else [unkept]
-        row: list[Entry] = [str(folder.path), name, done.n_targets, *done.metrics.values(), done.eval_seconds]
-        columns = ("run", "model", asked, *done.metrics, "eval s")
-        tables.setdefault((columns, f"split {done.split}, {protocol}"), []).append(row)
+    failures += refused
     title = f"{cfg.split} of {cfg.run}"
     return Result(
         tables=[Table(title, columns, rows, notes=[note]) for (columns, note), rows in tables.items()],
         messages=[f"Compare with: ltsi compare {cfg.run}"],
         failure=RunError(" ".join(map(str, failures))) if failures else None,
     )
+
+
+def _evaluate(runs: Sequence[RunFolder], cfg: DictConfig) -> tuple[_Tables, list[RunError]]:
+    """Returns rows by table, and what went wrong with some of the runs.
+
+    Raises:
+        UserError: none of them can be evaluated.
+    """
+    tables: _Tables = {}
+    refused: list[tuple[RunFolder, UserError]] = []
+    failures: list[RunError] = []
+    for folder in runs:
+        try:
+            with held(folder, to_write=False):
+                done, name, asked, protocol, unkept = _evaluate_run(folder, cfg)
+        except UserError as error:
+            # A damaged run, or one whose store is gone, is no reason to leave out the others.
+            refused.append((folder, error))
+            continue
+        failures += [] if unkept is None else [unkept]
+        row: list[Entry] = [str(folder.path), name, done.n_targets, *done.metrics.values(), done.eval_seconds]
+        columns = ("run", "model", asked, *done.metrics, "eval s")
+        tables.setdefault((columns, f"split {done.split}, {protocol}"), []).append(row)
+    if not tables and len({str(error) for _, error in refused}) == 1:
+        raise refused[0][1]  # what the command asks of each of them
+    failures += [RunError(f"{folder.path} was not evaluated: {error}") for folder, error in refused]
+    if not tables:
+        raise RunError(" ".join(map(str, failures)))
+    return tables, failures
 
 
 def _not_evaluated(busy: Sequence[RunFolder], unfinished: Sequence[RunFolder]) -> RunError:

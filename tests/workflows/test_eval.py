@@ -145,6 +145,24 @@ def test_a_sweep_is_read_whole(train: Train, ltsi: Ltsi) -> None:
     assert all(RunFolder(Path("runs") / line["model"]).has_evaluation("test") for line in lines)
 
 
+def test_a_damaged_run_of_a_sweep_is_left_out(train: Train, ltsi: Ltsi) -> None:
+    for name in ("1", "2", "3"):
+        train("popularity", f"hydra.run.dir=runs/{name}")
+    DAMAGE["a truncated checkpoint"][0](Path("runs/1"))
+    DAMAGE["a store that is gone"][0](Path("runs/2"))
+    done = ltsi("eval", "run=runs", "--format", "csv", exit_code=1)
+    assert [line["run"] for line in csv.DictReader(done.stdout.splitlines())] == ["runs/3"]
+    assert "runs/1 was not evaluated: runs/1/checkpoints/best.ckpt cannot be read as a checkpoint" in done.stderr
+    assert "runs/2 was not evaluated: There is no store '/nowhere/shop'" in done.stderr
+    assert RunFolder(Path("runs/3")).has_evaluation("test")
+
+
+def test_what_no_run_can_be_asked_is_said_once(train: Train, refused: Refused) -> None:
+    for name in ("1", "2"):
+        train("popularity", f"hydra.run.dir=runs/{name}")
+    assert refused("eval", "run=runs", "metrics=[ndgc@10]", exit_code=2).count("ndcg@10") == 1
+
+
 def test_a_folder_that_is_not_a_run_is_refused(refused: Refused) -> None:
     Path("empty").mkdir()
     assert "There is no run in empty" in refused("eval", "run=empty")
