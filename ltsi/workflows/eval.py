@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import logging
 from collections.abc import Sequence
-from pathlib import Path
 
 from omegaconf import DictConfig
 from pytorch_lightning import Trainer
@@ -18,7 +17,7 @@ from ltsi.tables import Entry, Result, Table
 from ltsi.training.module import InterestModule
 from ltsi.workflows.build import build
 from ltsi.workflows.experiment import build_trainer, judge, keep
-from ltsi.workflows.trained import open_trained
+from ltsi.workflows.trained import named_run, open_trained
 
 log = logging.getLogger(__name__)
 
@@ -40,7 +39,7 @@ def run(cfg: DictConfig) -> Result:
         raise ConfigError(
             f"split={cfg.split.name} is a way to split; eval expects a part of the run's own split: {parts}."
         )
-    found = find_runs(Path(cfg.run))
+    found = find_runs(named_run(cfg.run))
     busy = [folder for folder in found if in_use(folder)]
     if busy and cfg.trainer.devices != 1:
         raise _not_evaluated(busy, [])  # the other processes of this command would not leave out the same

@@ -6,12 +6,13 @@ import logging
 from collections.abc import Iterator
 from dataclasses import dataclass
 from importlib import import_module
+from pathlib import Path
 from typing import Any
 
 from omegaconf import DictConfig, OmegaConf
 from pytorch_lightning import seed_everything
 
-from ltsi.errors import RunError
+from ltsi.errors import ConfigError, RunError
 from ltsi.features.space import FeatureSpace
 from ltsi.objectives.next_item import NextItemTask
 from ltsi.objectives.objective import Task
@@ -57,6 +58,17 @@ class Trained:
     experiment: Experiment
     task: Task[Any, Any]
     model: Any
+
+
+def named_run(text: str | None) -> Path:
+    """Returns the folder that the setting `run` names; an empty one would be the current folder to Python.
+
+    Raises:
+        ConfigError: it names none.
+    """
+    if not text:
+        raise ConfigError("run= names no folder, as of a shell variable that is not set; give run=DIR (. is this one).")
+    return Path(str(text))
 
 
 def open_trained(folder: RunFolder) -> Trained:

@@ -168,6 +168,8 @@ def test_a_folder_that_is_not_a_run_is_refused(refused: Refused) -> None:
     assert "There is no run in empty" in refused("eval", "run=empty")
     assert "There is no folder nowhere" in refused("eval", "run=nowhere")
     assert "run is not set" in refused("eval", exit_code=2)
+    for command in ("eval", "decay-fit"):
+        assert "run= names no folder, as of a shell variable" in refused(command, "run=", exit_code=2)
     assert list(Path("empty").iterdir()) == []
     assert not Path("nowhere").exists()
 
