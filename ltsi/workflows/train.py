@@ -270,7 +270,8 @@ def _is_over(folder: RunFolder, trainer: Trainer) -> bool:
     if trainer.max_epochs is not None and 0 <= trainer.max_epochs <= last["epoch"] + 1:
         return True
     states = [state for name, state in last["callbacks"].items() if name.startswith("EarlyStopping")]
-    return any(state["stopped_epoch"] > 0 for state in states)
+    # Lightning counts epochs from 0: a run that ended in its first epoch is told from one that goes on by its reason.
+    return any(state["stopped_epoch"] > 0 or state.get("stopping_reason_message") for state in states)
 
 
 def _fit(trainer: Trainer, module: InterestModule, data: SplitDataModule, folder: RunFolder, resume: bool) -> None:

@@ -141,14 +141,21 @@ def test_early_stopping_can_be_left_out(train: Train) -> None:
     assert len(train("lstm", "early_stopping=null", "trainer.max_epochs=3").epochs()) == 3
 
 
-def test_a_training_that_early_stopping_ended_stays_ended(curve: Curve, state: State, train: Train) -> None:
-    settings = ["trainer.max_epochs=50", "optimizer.lr=0.05", "early_stopping.patience=1"]
-    run = train("lstm", *settings)
+@pytest.mark.parametrize(
+    ("stopping", "at_once"), [("early_stopping.patience=1", False), ("+early_stopping.stopping_threshold=0", True)]
+)
+def test_a_training_that_early_stopping_ended_stays_ended(
+    curve: Curve, state: State, train: Train, stopping: str, at_once: bool
+) -> None:
+    settings = ["trainer.max_epochs=50", "optimizer.lr=0.05", stopping]
+    run = train("lstm", *settings, "test=true")
     before = state(run, "last"), curve(run)
-    assert 1 < len(before[1]) < 50
+    assert len(before[1]) < 50
+    assert (len(before[1]) == 1) is at_once
     train("lstm", *settings, "resume=true")
     assert_equal(state(run, "last"), before[0])
     assert curve(run) == before[1]
+    assert run.has_evaluation("test"), "what was measured with the same model holds"
     assert "nothing is left to train" in (run.path / "train.log").read_text()
 
 
