@@ -234,17 +234,21 @@ def _require_rows(trainer: Trainer, module: InterestModule) -> None:
 
 
 def _require_same_run(folder: RunFolder, cfg: DictConfig, fingerprint: str) -> None:
-    before, after = folder.config, OmegaConf.to_container(cfg, resolve=True)
+    before = folder.config
+    if folder.environment.get("fingerprint") != fingerprint:
+        raise RunError(
+            f"resume=true: data={cfg.data} is another store, or the store has changed since run {folder.path} began; "
+            "give the run's own, or train a new run."
+        )
+    after = OmegaConf.to_container(cfg, resolve=True)
     assert isinstance(after, dict)
-    free = {"resume", "test", "trainer"}
+    free = {"resume", "test", "trainer", "data"}  # a store has several names; its fingerprint was compared
     changed = [key for key in sorted({*before, *after} - free) if before.get(key) != after.get(key)]
     if changed:
         raise ConfigError(
             f"resume=true: '{changed[0]}' differs from {folder.path / 'config.yaml'}; "
             "give the run's own settings, or train a new run."
         )
-    if folder.environment.get("fingerprint") != fingerprint:
-        raise RunError(f"resume=true: the store has changed since run {folder.path} began; train a new run.")
 
 
 def _learn(trainer: Trainer, module: InterestModule, data: SplitDataModule, folder: RunFolder, left: str) -> None:

@@ -12,11 +12,12 @@ from typing import Any
 from omegaconf import DictConfig, OmegaConf
 from pytorch_lightning import seed_everything
 
-from ltsi.errors import ConfigError, RunError
+from ltsi.errors import ConfigError, DataError, RunError
 from ltsi.features.space import FeatureSpace
 from ltsi.objectives.next_item import NextItemTask
 from ltsi.objectives.objective import Task
 from ltsi.runs.folder import RunFolder
+from ltsi.store import MANIFEST, data_root
 from ltsi.training.checkpoints import load_model
 from ltsi.workflows.experiment import (
     Experiment,
@@ -83,7 +84,7 @@ def open_trained(folder: RunFolder) -> Trained:
     _refuse_foreign_code(stored, folder)
     environment = folder.environment
     try:
-        stored.data, stored.seen = environment["store_path"], environment["seen"]
+        stored.data, stored.seen = _store_of(folder, environment["store_path"]), environment["seen"]
     except KeyError as error:
         raise RunError(
             f"{folder.path / 'environment.json'} has no {error}; the run is damaged, train again."
@@ -98,6 +99,24 @@ def open_trained(folder: RunFolder) -> Trained:
     model = task.model(build_model(stored))
     load_model(model, folder.checkpoint("best"))
     return Trained(folder, stored, experiment, task, model.eval())
+
+
+def _store_of(folder: RunFolder, recorded: str) -> str:
+    """Returns where the store of a run is: where it was, or under its name where stores are now.
+
+    Raises:
+        DataError: it is at neither place.
+    """
+    if (Path(recorded) / MANIFEST).is_file():
+        return recorded
+    moved = data_root().absolute() / "prepared" / Path(recorded).name
+    if not (moved / MANIFEST).is_file():
+        raise DataError(
+            f"There is no store '{recorded}', which run {folder.path} was trained on, nor is it at {moved}; if it was "
+            f"moved, set LTSI_DATA to the folder that has it as prepared/{moved.name}, else prepare it again."
+        )
+    log.info("The store of %s is no longer at %s; reading the one at %s.", folder.path, recorded, moved)
+    return str(moved)
 
 
 def require_next_item(trained: Trained, purpose: str) -> Trained:

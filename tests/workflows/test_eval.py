@@ -157,6 +157,27 @@ def test_a_damaged_run_of_a_sweep_is_left_out(train: Train, ltsi: Ltsi) -> None:
     assert RunFolder(Path("runs/3")).has_evaluation("test")
 
 
+def test_a_store_that_was_moved_is_found_by_its_name(trained: Train, ltsi: Ltsi, shop: Path, data_root: Path) -> None:
+    run = trained("popularity")
+    ltsi("eval", "run=run")
+    before = run.evaluation("test").metrics
+    DAMAGE["a store that is gone"][0](run.path)
+    moved = shutil.copytree(shop, data_root / "prepared" / "shop")
+    said = ltsi("eval", "run=run").stderr
+    assert f"The store of run is no longer at /nowhere/shop; reading the one at {moved}." in " ".join(said.split())
+    assert run.evaluation("test").metrics == before
+
+
+def test_another_store_of_the_same_name_is_not_taken_for_one_that_was_moved(
+    trained: Train, refused: Refused, shop: Path, data_root: Path
+) -> None:
+    run = trained("popularity")
+    DAMAGE["a store that is gone"][0](run.path)
+    moved = shutil.copytree(shop, data_root / "prepared" / "shop")
+    set_in(moved / "manifest.json", lambda found: found.update(fingerprint="f00d"))
+    assert f"was trained on another version of store 'shop' than the one at {moved}" in refused("eval", "run=run")
+
+
 def test_what_no_run_can_be_asked_is_said_once(train: Train, refused: Refused) -> None:
     for name in ("1", "2"):
         train("popularity", f"hydra.run.dir=runs/{name}")
@@ -202,7 +223,8 @@ DAMAGE: dict[str, tuple[Callable[[Path], object], str]] = {
     ),
     "a store that is gone": (
         lambda run: set_in(run / "environment.json", lambda found: found.update(store_path="/nowhere/shop")),
-        r"There is no store '/nowhere/shop'",
+        r"There is no store '/nowhere/shop', which run run was trained on, nor is it at \S+/prepared/shop; if it "
+        r"was moved, set LTSI_DATA to the folder that has it as prepared/shop",
     ),
     "an environment without its store": (
         lambda run: set_in(run / "environment.json", lambda found: found.pop("store_path")),

@@ -159,10 +159,17 @@ def test_resuming_goes_on_with_the_runs_own_settings(
     assert sentence in refused(*arguments("lstm", "resume=true", override), exit_code=exit_code)
 
 
+def test_a_store_may_be_called_otherwise_when_its_run_is_resumed(
+    state: State, trained: Train, train: Train, shop: Path
+) -> None:
+    before = state(trained("popularity"))
+    assert_equal(state(train("popularity", f"data={shop.parent}/../prepared/shop", "resume=true")), before)
+
+
 def test_resuming_needs_the_same_store(refused: Refused, trained: Train, arguments: Arguments) -> None:
     run = trained("lstm")
     run.update_environment({"fingerprint": "another"})
-    assert "the store has changed since run" in refused(*arguments("lstm", "resume=true"))
+    assert "is another store, or the store has changed since run" in refused(*arguments("lstm", "resume=true"))
 
 
 def test_resuming_a_damaged_checkpoint_is_refused(refused: Refused, trained: Train, arguments: Arguments) -> None:
