@@ -108,7 +108,7 @@ def _evaluate_run(folder: RunFolder, cfg: DictConfig) -> tuple[Evaluation, str, 
     """Returns the metrics, the model's name, what was asked and how, and why they could not be kept."""
     trained = open_trained(folder)
     stored, task, experiment = trained.config, trained.task, trained.experiment
-    metrics = task.objective.checked_metrics(cfg.metrics or stored.metrics)
+    metrics = task.objective.checked_metrics(stored.metrics if cfg.metrics is None else cfg.metrics)
     module = InterestModule(task, trained.model, build(stored.loss), build(stored.optimizer), metrics, stored.seed)
     data = SplitDataModule(task, stored.max_length, stored.batch_size, experiment.seen == "hide", stored.seed)
     trainer: Trainer = build_trainer(cfg)

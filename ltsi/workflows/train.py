@@ -148,6 +148,10 @@ def _callbacks(cfg: DictConfig, monitor: str, folder: RunFolder) -> list[Callbac
     # Not by `save_last`, which only saves when the best one is saved.
     last = MovableCheckpoint(place, "last", enable_version_counter=False)
     # The row of an epoch is written before its checkpoint: a killed run does the epoch again and replaces the row.
+    if not isinstance(cfg.early_stopping, DictConfig | None):
+        raise ConfigError(
+            f"early_stopping={cfg.early_stopping} must be settings, such as early_stopping.patience=5, or null."
+        )
     stopping = [] if cfg.early_stopping is None else [build(cfg.early_stopping, monitor=monitor, mode=mode)]
     return [EpochLog(folder, monitor), WeightAverage(cfg.weight_average), *stopping, best, last]
 

@@ -89,7 +89,7 @@ def open_trained(folder: RunFolder) -> Trained:
         raise RunError(
             f"{folder.path / 'environment.json'} has no {error}; the run is damaged, train again."
         ) from error
-    if "finished" not in environment:
+    if "finished" not in environment and folder.checkpoint_path("best").is_file():
         log.warning("The training of %s did not finish; this is its best epoch so far.", folder.path)
     experiment = build_experiment(stored)
     check_fingerprint(experiment.store, environment, folder)

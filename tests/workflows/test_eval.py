@@ -178,6 +178,13 @@ def test_another_store_of_the_same_name_is_not_taken_for_one_that_was_moved(
     assert f"was trained on another version of store 'shop' than the one at {moved}" in refused("eval", "run=run")
 
 
+def test_a_run_that_was_killed_before_its_first_epoch_has_no_best_one(trained: Train, ltsi: Ltsi) -> None:
+    run = trained("popularity")
+    shutil.rmtree(run.path / "checkpoints")
+    run.write_environment({name: fact for name, fact in run.environment.items() if name != "finished"})
+    assert "this is its best epoch so far" not in ltsi("eval", "run=run", exit_code=1).stderr
+
+
 def test_what_no_run_can_be_asked_is_said_once(train: Train, refused: Refused) -> None:
     for name in ("1", "2"):
         train("popularity", f"hydra.run.dir=runs/{name}")
@@ -203,6 +210,7 @@ def test_a_part_that_is_not_one_is_refused(refused: Refused, trained: Train) -> 
         "split=leave_one_out is a way to split; eval expects a part of the run's own split: split=valid or split=test."
     ) in sentence
     assert "did you mean 'ndcg@10'" in refused("eval", "run=run", "metrics=[ndgc@10]", exit_code=2)
+    assert "metrics=[] measures nothing" in refused("eval", "run=run", "metrics=[]", exit_code=2)
 
 
 MADE_LATER = "${oc.create:{name: x, _target_: pandas.read_pickle, _args_: ['evil.pkl']}}"

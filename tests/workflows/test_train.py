@@ -227,6 +227,27 @@ def test_a_training_that_early_stopping_ended_stays_ended(
             r"torch compiles nothing that goes step by step \(LstmEncoder\); leave compile",
         ),
         ("lstm", "+trainer.limit_val_batches=0", 2, "trainer.limit_val_batches=0 would leave epochs without"),
+        (
+            "lstm",
+            "early_stopping=5",
+            2,
+            r"early_stopping=5 must be settings, such as early_stopping.patience=5, or null",
+        ),
+        ("lstm", "metrics=[1]", 2, "A metric is a name, such as ndcg@10, and 1 is none"),
+        ("lstm", "metrics=[null]", 2, "A metric is a name, such as ndcg@10, and null is none"),
+        ("lstm", "metrics=[]", 2, r"metrics=\[\] measures nothing; name one"),
+        (
+            "lstm",
+            "trainer.precision=64-true",
+            2,
+            "trainer.precision=64-true is not taken; use trainer.precision=32-true",
+        ),
+        (
+            "lstm",
+            "optimizer._target_=torch.optim.LBFGS",
+            2,
+            "optimizer._target_=torch.optim.LBFGS has no setting 'weight_decay'",
+        ),
         ("lstm", "resume=true", 1, r"is not a run folder: it has no config.yaml and no environment.json"),
     ],
 )
