@@ -26,7 +26,7 @@ _SWEEP = re.compile(r"(?:Ambiguous value for argument|Sweep parameters) '(?P<ove
 _PRESENT = re.compile(r"An item is already at '(?P<key>.*)'\.")
 _MERGE = re.compile(r"Error merging override (?P<override>.*)")
 _NO_FOLDER = re.compile(r"Additional config directory '(?P<folder>.*)' not found")
-_PLACES = (FileNotFoundError, PermissionError, IsADirectoryError, NotADirectoryError)
+_PLACES = (FileNotFoundError, FileExistsError, PermissionError, IsADirectoryError, NotADirectoryError)
 _UNWRITABLE = (errno.EROFS, errno.ENOSPC)
 """Python has no classes for these."""
 _ALIKE = 0.6
@@ -60,7 +60,9 @@ def explain(error: Exception, composition: Composition | None) -> UserError | No
         return ConfigError(_explain_composition(error, composition))
     if isinstance(error, ValueError) and str(error).startswith("Config group override"):
         given = " ".join(composition.overrides) if composition else ""
-        return ConfigError(f"a configuration group takes the name of one of its options, not a number, in: {given}")
+        return ConfigError(
+            f"a configuration group takes the name of one of its options, not a number or null, in: {given}"
+        )
     return None
 
 

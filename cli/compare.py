@@ -6,12 +6,16 @@ from typing import Annotated
 import typer
 
 from ._errors import reported
+from ._folders import named_folder
 from ._hydra import DebugOption
 from ._tables import Format, FormatOption, show
 
 
 def compare(
-    directories: Annotated[list[Path], typer.Argument(metavar="DIR", help="Run folders, or folders that hold runs.")],
+    directories: Annotated[
+        list[Path],
+        typer.Argument(metavar="DIR", parser=named_folder, help="Run folders, or folders that hold runs."),
+    ],
     metric: Annotated[
         list[str],
         typer.Option(

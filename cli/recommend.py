@@ -7,6 +7,7 @@ from typing import Annotated
 import typer
 
 from ._errors import reported
+from ._folders import named_folder
 from ._hydra import DebugOption
 from ._tables import Format, FormatOption, show
 
@@ -19,7 +20,7 @@ class Strategy(StrEnum):
 
 
 def recommend(
-    directory: Annotated[Path, typer.Argument(metavar="DIR", help="The folder of a run.")],
+    directory: Annotated[Path, typer.Argument(metavar="DIR", parser=named_folder, help="The folder of a run.")],
     user: Annotated[str | None, typer.Option(help="Original id of a user.", show_default=False)] = None,
     everybody: Annotated[bool, typer.Option("--all", help="Recommend for all users and write a file.")] = False,
     k: Annotated[int, typer.Option("--k", help="Items for each user.")] = 10,

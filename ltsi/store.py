@@ -38,6 +38,7 @@ if TYPE_CHECKING:
     import polars as pl
 
 SCHEMA_VERSION = 1
+MANIFEST = "manifest.json"
 ARRAY_DTYPES = {"offsets": np.int64, "item": np.int32, "time": np.int64, "behavior": np.uint8}
 OPTIONAL_DTYPES = {"value": np.float32, "part": np.uint8}
 PARTS = ("train", "valid", "test")
@@ -244,7 +245,7 @@ def open_store(name: str) -> Store:
         DataError: there is no such store, or its files do not match its manifest.
     """
     path = store_path(name)
-    manifest_file = path / "manifest.json"
+    manifest_file = path / MANIFEST
     if not manifest_file.is_file():
         raise DataError(_missing_store(name, path))
     try:

@@ -150,7 +150,7 @@ class Metric:
         return _OF_RANKS[self.name](array, **arguments)
 
 
-def parse(name: str) -> Metric:
+def parse(name: object) -> Metric:
     """Reads the name of a metric.
 
     Args:
@@ -166,6 +166,9 @@ def parse(name: str) -> Metric:
         >>> parse("ndcg@10")
         Metric(name='ndcg', k=10)
     """
+    if not isinstance(name, str):
+        given = "null" if name is None else name
+        raise ConfigError(f"A metric is a name, such as ndcg@10, and {given} is none; correct metrics.")
     stem, at, cutoff = name.partition("@")
     every = [name for names in _NAMES.values() for name in names]
     if stem not in every:

@@ -61,9 +61,11 @@ class Objective(ABC):
         """Returns names of metrics, each once; one may stand by itself, and None stands for the objective's own.
 
         Raises:
-            ConfigError: there is no such metric, or it does not fit the objective.
+            ConfigError: there is no such metric, or it does not fit the objective, or there is none.
         """
         chosen = self.metrics if names is None else [names] if isinstance(names, str) else names
+        if not chosen:
+            raise ConfigError("metrics=[] measures nothing; name one, such as metrics=[ndcg@10], or leave it out.")
         return parse_all(chosen, self.reads, f"objective={self.name}")
 
     def monitored(self, names: Sequence[str]) -> tuple[str, ...]:

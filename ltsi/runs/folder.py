@@ -86,13 +86,18 @@ class RunFolder:
         """
         if not self.path.is_dir():
             raise RunError(f"There is no folder {self.path}; give the folder of a run, as printed by `ltsi train`.")
-        missing = [name for name in ("config.yaml", "environment.json") if not (self.path / name).is_file()]
+        missing = self._missing()
         if missing:
             raise RunError(
                 f"{self.path} is not a run folder: it has no {' and no '.join(missing)}; "
                 "give the folder of a run, as printed by `ltsi train`."
             )
         return self
+
+    @property
+    def is_run(self) -> bool:
+        """Whether the folder is a run, finished or not."""
+        return not self._missing()
 
     def checkpoint(self, which: str = "best") -> Path:
         """Returns the checkpoint to load.
@@ -221,6 +226,11 @@ class RunFolder:
             for name in (f"{part}.json", f"per_user/{part}.parquet"):
                 (self.path / name).unlink(missing_ok=True)
 
+    def discard_training(self) -> None:
+        """Removes the epochs of a training that begins anew: they would be taken for its own."""
+        for path in (self.path / "metrics.csv", self.checkpoint_path("best"), self.checkpoint_path("last")):
+            path.unlink(missing_ok=True)
+
     def per_user(self, part: str, columns: Sequence[str] | None = None) -> pl.DataFrame:
         """Returns one row per target, or per example.
 
@@ -256,6 +266,9 @@ class RunFolder:
             raise ValueError(f"the per-user table of {part} lacks {missing}")
         with written_whole(self.path / f"per_user/{part}.parquet") as partial:
             table.write_parquet(partial)
+
+    def _missing(self) -> list[str]:
+        return [name for name in ("config.yaml", "environment.json") if not (self.path / name).is_file()]
 
     def _existing(self, name: str) -> Path:
         path = self.path / name

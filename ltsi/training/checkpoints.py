@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
+import errno
+import os
 import pickle
+import shutil
 from pathlib import Path
 from typing import Any
 
@@ -19,6 +22,10 @@ ZIP = b"PK"
 """How every file begins that `torch.save` writes; no other can be mapped."""
 
 
+NO_ROOM = 1 << 20
+"""Bytes; where no more are free, a checkpoint that could not be written did not fit (some file systems keep a rest)."""
+
+
 class AtomicCheckpointIO(TorchCheckpointIO):
     """Writes beside the file and renames: a run killed while it saves keeps its last whole checkpoint."""
 
@@ -32,7 +39,9 @@ class AtomicCheckpointIO(TorchCheckpointIO):
             try:
                 torch.save(checkpoint, partial)
             except RuntimeError as error:
-                # What torch's archive makes of a full disk.
+                # What torch's archive makes of a full disk, in words of its own.
+                if shutil.disk_usage(partial.parent).free < NO_ROOM:
+                    raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC)) from error
                 raise OSError(str(error)) from error
 
 

@@ -10,6 +10,7 @@ from collections.abc import Collection, Iterable, Mapping
 from enum import Enum
 from typing import Any, Literal, Union, get_args, get_origin
 
+from hydra.core.hydra_config import HydraConfig
 from hydra.utils import get_object
 from omegaconf import DictConfig, OmegaConf
 
@@ -134,6 +135,8 @@ def _require_known(parameters: Mapping[str, inspect.Parameter], key: str, where:
     if key in parameters or any(parameter.kind is parameter.VAR_KEYWORD for parameter in parameters.values()):
         return
     owner = f"{where}={name}" if name not in {"", where} else where
+    if target := _own_target(where):
+        owner = f"{where}._target_={target}"  # the name is still that of the class in its place
     if hint := did_you_mean(key, parameters):
         raise ConfigError(f"{owner} has no setting '{key}'.{hint}")
     example = ", such as ablation=no_gate," if where == "model" else ""
@@ -141,6 +144,14 @@ def _require_known(parameters: Mapping[str, inspect.Parameter], key: str, where:
     raise ConfigError(
         f"{owner} has no setting '{key}'; remove the override or config group{example} that sets it.{known}"
     )
+
+
+def _own_target(where: str) -> str:
+    """Returns the class that the command line put in the place of a group's own, if it did."""
+    if not HydraConfig.initialized():
+        return ""
+    overrides = (text.lstrip("+").partition("=") for text in HydraConfig.get().overrides.task)
+    return next((value for key, _, value in overrides if key == f"{where}._target_"), "")
 
 
 def _require_kind(parameter: inspect.Parameter | None, value: Any, raw: Any, place: str) -> None:

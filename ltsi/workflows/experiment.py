@@ -36,7 +36,9 @@ from ltsi.workflows.prepare import find_store
 log = logging.getLogger(__name__)
 
 HALF = ("16-true", "bf16-true")
-"""Precisions of Lightning whose weights are no float32."""
+"""Precisions of Lightning whose weights are half a float32."""
+DOUBLE = ("64-true", "64")
+"""Precisions of Lightning that would have to change batches, which are of a frozen class."""
 
 # Lightning asks torch's pytree in a way that torch has begun to call outdated; nobody here can act on it.
 warnings.filterwarnings("ignore", message=r"`isinstance\(treespec, LeafSpec\)`", category=FutureWarning)
@@ -149,6 +151,10 @@ def build_trainer(cfg: DictConfig, callbacks: Sequence[Callback] = ()) -> Traine
         raise ConfigError(
             f"trainer.precision={precision} keeps the weights themselves in half precision, where small steps vanish; "
             f"use trainer.precision={precision.removesuffix('-true')}-mixed."
+        )
+    if precision in DOUBLE:
+        raise ConfigError(
+            f"trainer.precision={precision} is not taken; use trainer.precision=32-true, 16-mixed or bf16-mixed."
         )
     watched = sys.stderr.isatty()
     bar = [RichProgressBar(leave=False)] if watched else []

@@ -20,7 +20,7 @@ from ltsi.runs.folder import RunFolder
 from ltsi.sequences.batches import gather
 from ltsi.sequences.split import Split
 from ltsi.tables import Cell, Entry, Result, Table
-from ltsi.workflows.trained import Trained, open_trained, require_next_item
+from ltsi.workflows.trained import Trained, named_run, open_trained, require_next_item
 from ltsi.writing import write_parquet
 
 HISTORIES = 200
@@ -38,7 +38,7 @@ def open_aged(run: str, trust: Sequence[str] = ()) -> Trained:
         RunError: it is none, or its model does not answer what comes next.
         DataError: its store is gone, has changed or has no clock.
     """
-    trained = require_next_item(open_trained(RunFolder(Path(run)).require(), trust), "decay-fit run=DIR")
+    trained = require_next_item(open_trained(RunFolder(named_run(run)).require(), trust), "decay-fit run=DIR")
     trained.experiment.store.require_clock("decay-fit")
     return trained
 

@@ -86,8 +86,7 @@ def _train(cfg: DictConfig, folder: RunFolder) -> Result:
     over = resume and (not model.learns or _is_over(folder, trainer))
     earlier = _seconds_so_far(folder) if resume else 0.0
     if trainer.is_global_zero:
-        if not over:
-            folder.discard_evaluations()  # what was measured before a resumed training is void
+        _discard_void(folder, resume, over)
         _begin(folder, cfg, experiment, task, trainer)
         if features is not None:
             folder.write_features(features.state())
@@ -121,6 +120,13 @@ def _seconds_so_far(folder: RunFolder) -> float:
         ) from error
 
 
+def _discard_void(folder: RunFolder, resume: bool, over: bool) -> None:
+    if not over:
+        folder.discard_evaluations()  # what was measured before a resumed training
+    if not resume:
+        folder.discard_training()  # of one that was stopped too early to be resumed
+
+
 def _begin(folder: RunFolder, cfg: DictConfig, experiment: Experiment, task: Task[Any, Any], trainer: Trainer) -> None:
     """Writes what is known before training, in place of what an earlier one of this run had found."""
     if foreign := foreign_classes(cfg):
@@ -150,6 +156,10 @@ def _callbacks(cfg: DictConfig, monitor: str, folder: RunFolder) -> list[Callbac
 
 
 def _early_stopping(cfg: DictConfig, monitor: str, mode: str) -> Callback:
+    if not isinstance(cfg.early_stopping, DictConfig):
+        raise ConfigError(
+            f"early_stopping={cfg.early_stopping} must be settings, such as early_stopping.patience=5, or null."
+        )
     for key in ("monitor", "mode"):
         if key in cfg.early_stopping:
             raise ConfigError(
@@ -161,17 +171,28 @@ def _early_stopping(cfg: DictConfig, monitor: str, mode: str) -> Callback:
 
 
 def _resumes(cfg: DictConfig, folder: RunFolder) -> bool:
-    """Tells whether a run is resumed; in a sweep, which may have stopped before some jobs began, if it can be.
+    """Tells whether a run is resumed: one that was stopped before its first epoch was complete begins anew.
 
-    The other processes of a job with several devices do not know that it is one of a sweep.
+    In a sweep, which may have stopped before some jobs began, the folder need not be a run. The other processes of a
+    job with several devices do not know that it is one of a sweep.
     """
-    if cfg.resume and HydraConfig.get().mode == RunMode.MULTIRUN and cfg.trainer.devices == 1:
-        return _is_trained(folder)
-    return bool(cfg.resume)
+    if not cfg.resume:
+        return False
+    if _is_trained(folder):
+        return True
+    if HydraConfig.get().mode != RunMode.MULTIRUN or cfg.trainer.devices != 1:
+        folder.require()
+    return False
 
 
 def _is_trained(folder: RunFolder) -> bool:
-    return any(folder.checkpoint_path(which).is_file() for which in ("best", "last"))
+    """Tells whether a training can be gone on with, or has ended.
+
+    A model that learns saves its best epoch before its last: one killed between them has nothing to go on with.
+    """
+    if folder.checkpoint_path("last").is_file():
+        return True
+    return folder.checkpoint_path("best").is_file() and folder.is_run and "finished" in folder.environment
 
 
 def _refuse_trained(folder: RunFolder) -> None:
@@ -180,6 +201,8 @@ def _refuse_trained(folder: RunFolder) -> None:
             f"{folder.path} already contains a trained run; continue it with resume=true or choose another "
             "hydra.run.dir."
         )
+    if folder.is_run:
+        log.info("The training in %s was stopped before its first epoch was complete; it begins anew.", folder.path)
 
 
 def _require_training(trainer: Trainer, module: InterestModule, data: SplitDataModule) -> None:
@@ -227,17 +250,21 @@ def _require_rows(trainer: Trainer, module: InterestModule) -> None:
 
 
 def _require_same_run(folder: RunFolder, cfg: DictConfig, fingerprint: str) -> None:
-    before, after = folder.config, OmegaConf.to_container(cfg, resolve=True)
+    before = folder.config
+    if folder.environment.get("fingerprint") != fingerprint:
+        raise RunError(
+            f"resume=true: data={cfg.data} is another store, or the store has changed since run {folder.path} began; "
+            "give the run's own, or train a new run."
+        )
+    after = OmegaConf.to_container(cfg, resolve=True)
     assert isinstance(after, dict)
-    free = {"resume", "test", "trainer"}
+    free = {"resume", "test", "trainer", "data"}  # a store has several names; its fingerprint was compared
     changed = [key for key in sorted({*before, *after} - free) if before.get(key) != after.get(key)]
     if changed:
         raise ConfigError(
             f"resume=true: '{changed[0]}' differs from {folder.path / 'config.yaml'}; "
             "give the run's own settings, or train a new run."
         )
-    if folder.environment.get("fingerprint") != fingerprint:
-        raise RunError(f"resume=true: the store has changed since run {folder.path} began; train a new run.")
 
 
 def _learn(trainer: Trainer, module: InterestModule, data: SplitDataModule, folder: RunFolder, left: str) -> None:
@@ -263,7 +290,8 @@ def _is_over(folder: RunFolder, trainer: Trainer) -> bool:
     if trainer.max_epochs is not None and 0 <= trainer.max_epochs <= last["epoch"] + 1:
         return True
     states = [state for name, state in last["callbacks"].items() if name.startswith("EarlyStopping")]
-    return any(state["stopped_epoch"] > 0 for state in states)
+    # Lightning counts epochs from 0: a run that ended in its first epoch is told from one that goes on by its reason.
+    return any(state["stopped_epoch"] > 0 or state.get("stopping_reason_message") for state in states)
 
 
 def _fit(trainer: Trainer, module: InterestModule, data: SplitDataModule, folder: RunFolder, resume: bool) -> None:

@@ -6,16 +6,18 @@ import logging
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from importlib import import_module
+from pathlib import Path
 from typing import Any
 
 from omegaconf import DictConfig, OmegaConf
 from pytorch_lightning import seed_everything
 
-from ltsi.errors import RunError
+from ltsi.errors import ConfigError, DataError, RunError
 from ltsi.features.space import FeatureSpace
 from ltsi.objectives.next_item import NextItemTask
 from ltsi.objectives.objective import Task
 from ltsi.runs.folder import RunFolder
+from ltsi.store import MANIFEST, data_root
 from ltsi.training.checkpoints import load_model
 from ltsi.workflows.experiment import (
     Experiment,
@@ -59,6 +61,17 @@ class Trained:
     model: Any
 
 
+def named_run(text: str | None) -> Path:
+    """Returns the folder that the setting `run` names; an empty one would be the current folder to Python.
+
+    Raises:
+        ConfigError: it names none.
+    """
+    if not text:
+        raise ConfigError("run= names no folder, as of a shell variable that is not set; give run=DIR (. is this one).")
+    return Path(str(text))
+
+
 def open_trained(folder: RunFolder, trust: Sequence[str] = ()) -> Trained:
     """Opens a run.
 
@@ -76,12 +89,12 @@ def open_trained(folder: RunFolder, trust: Sequence[str] = ()) -> Trained:
     _refuse_foreign_code(stored, folder, trusting(trust))
     environment = folder.environment
     try:
-        stored.data, stored.seen = environment["store_path"], environment["seen"]
+        stored.data, stored.seen = _store_of(folder, environment["store_path"]), environment["seen"]
     except KeyError as error:
         raise RunError(
             f"{folder.path / 'environment.json'} has no {error}; the run is damaged, train again."
         ) from error
-    if "finished" not in environment:
+    if "finished" not in environment and folder.checkpoint_path("best").is_file():
         log.warning("The training of %s did not finish; this is its best epoch so far.", folder.path)
     experiment = build_experiment(stored)
     check_fingerprint(experiment.store, environment, folder)
@@ -96,6 +109,24 @@ def open_trained(folder: RunFolder, trust: Sequence[str] = ()) -> Trained:
         )
     load_model(model, folder.checkpoint("best"))
     return Trained(folder, stored, experiment, task, model.eval())
+
+
+def _store_of(folder: RunFolder, recorded: str) -> str:
+    """Returns where the store of a run is: where it was, or under its name where stores are now.
+
+    Raises:
+        DataError: it is at neither place.
+    """
+    if (Path(recorded) / MANIFEST).is_file():
+        return recorded
+    moved = data_root().absolute() / "prepared" / Path(recorded).name
+    if not (moved / MANIFEST).is_file():
+        raise DataError(
+            f"There is no store '{recorded}', which run {folder.path} was trained on, nor is it at {moved}; if it was "
+            f"moved, set LTSI_DATA to the folder that has it as prepared/{moved.name}, else prepare it again."
+        )
+    log.info("The store of %s is no longer at %s; reading the one at %s.", folder.path, recorded, moved)
+    return str(moved)
 
 
 def require_next_item(trained: Trained, purpose: str) -> Trained:

@@ -139,7 +139,8 @@ def test_cfg_and_info(ltsi_train: Run, conf: Path) -> None:
         (["beta"], "cannot read 'beta': write KEY=VALUE; did you mean part=beta?"),
         (["runs/3"], "cannot read 'runs/3': write KEY=VALUE; did you mean data=runs/3?"),
         (["seed=[1,2"], "write KEY=VALUE"),
-        (["part=3"], "takes the name of one of its options, not a number, in: data=shop part=3"),
+        (["part=3"], "takes the name of one of its options, not a number or null, in: data=shop part=3"),
+        (["part=null"], "takes the name of one of its options, not a number or null, in: data=shop part=null"),
         (["hydra.mode=WALK"], "cannot set hydra.mode=WALK: Invalid value 'WALK'"),
         (["--config-name", "tarin"], "there is no root configuration 'tarin'"),
         (["--config-dir", "nowhere"], "nowhere is not a folder"),
@@ -196,6 +197,14 @@ def test_failure_is_one_sentence(
     assert sentence in outcome.stderr
     assert len(outcome.stderr.splitlines()) == 1
     assert not outcome.stdout
+
+
+def test_a_file_in_the_place_of_the_run_folder_is_refused(ltsi_train: Run, train: Train, folder: Path) -> None:
+    (folder / "taken").touch()
+    train(lambda _: Result())
+    outcome = ltsi_train("data=shop", "hydra.run.dir=taken")
+    assert outcome.exit_code == 1
+    assert outcome.stderr == "Error: cannot use taken: File exists\n"
 
 
 def test_user_error_inside_a_constructor_surfaces(ltsi_train: Run, train: Train) -> None:

@@ -101,6 +101,8 @@ finally:
         (["train", "--multrun"], "--multirun"),
         (["train", "--format", "yaml"], "markdown"),
         (["compare"], "DIR"),
+        (["compare", "runs", ""], "it is empty, as of a shell variable that is not set"),
+        (["recommend", "", "--all"], "it is empty, as of a shell variable that is not set"),
         (["train", "--cfg", "job", "--multirun"], "--multirun and --cfg exclude each other"),
         (["train", "--cfg", "job", "--info", "all"], "--cfg and --info exclude each other"),
         (["train", "--resolve"], "--cfg"),

@@ -2,6 +2,7 @@ from __future__ import annotations
 
 import errno
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 
 import pytest
@@ -41,6 +42,18 @@ def test_a_disk_that_refuses_leaves_the_checkpoint_before(
         AtomicCheckpointIO().save_checkpoint(checkpoint(3, 4), path)
     assert read_checkpoint(path)["state_dict"]["model.count_I"].tolist() == [1, 2]
     assert [entry.name for entry in tmp_path.iterdir()] == ["best.ckpt"]
+
+
+def test_a_full_disk_is_called_full(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Torch's archive tells of positions in its file."""
+
+    def fail(*_: object) -> None:
+        raise RuntimeError("[enforce fail at inline_container.cc:672] . unexpected pos 372480 vs 372372")
+
+    monkeypatch.setattr(torch, "save", fail)
+    monkeypatch.setattr("shutil.disk_usage", lambda _: SimpleNamespace(free=4096))
+    with pytest.raises(RunError, match=r"best.ckpt cannot be written \(No space left on device\); make"):
+        AtomicCheckpointIO().save_checkpoint(checkpoint(1, 2), tmp_path / "best.ckpt")
 
 
 class Evil:

@@ -145,11 +145,59 @@ def test_a_sweep_is_read_whole(train: Train, ltsi: Ltsi) -> None:
     assert all(RunFolder(Path("runs") / line["model"]).has_evaluation("test") for line in lines)
 
 
+def test_a_damaged_run_of_a_sweep_is_left_out(train: Train, ltsi: Ltsi) -> None:
+    for name in ("1", "2", "3"):
+        train("popularity", f"hydra.run.dir=runs/{name}")
+    DAMAGE["a truncated checkpoint"][0](Path("runs/1"))
+    DAMAGE["a store that is gone"][0](Path("runs/2"))
+    done = ltsi("eval", "run=runs", "--format", "csv", exit_code=1)
+    assert [line["run"] for line in csv.DictReader(done.stdout.splitlines())] == ["runs/3"]
+    assert "runs/1 was not evaluated: runs/1/checkpoints/best.ckpt cannot be read as a checkpoint" in done.stderr
+    assert "runs/2 was not evaluated: There is no store '/nowhere/shop'" in done.stderr
+    assert RunFolder(Path("runs/3")).has_evaluation("test")
+
+
+def test_a_store_that_was_moved_is_found_by_its_name(trained: Train, ltsi: Ltsi, shop: Path, data_root: Path) -> None:
+    run = trained("popularity")
+    ltsi("eval", "run=run")
+    before = run.evaluation("test").metrics
+    DAMAGE["a store that is gone"][0](run.path)
+    moved = shutil.copytree(shop, data_root / "prepared" / "shop")
+    said = ltsi("eval", "run=run").stderr
+    assert f"The store of run is no longer at /nowhere/shop; reading the one at {moved}." in " ".join(said.split())
+    assert run.evaluation("test").metrics == before
+
+
+def test_another_store_of_the_same_name_is_not_taken_for_one_that_was_moved(
+    trained: Train, refused: Refused, shop: Path, data_root: Path
+) -> None:
+    run = trained("popularity")
+    DAMAGE["a store that is gone"][0](run.path)
+    moved = shutil.copytree(shop, data_root / "prepared" / "shop")
+    set_in(moved / "manifest.json", lambda found: found.update(fingerprint="f00d"))
+    assert f"was trained on another version of store 'shop' than the one at {moved}" in refused("eval", "run=run")
+
+
+def test_a_run_that_was_killed_before_its_first_epoch_has_no_best_one(trained: Train, ltsi: Ltsi) -> None:
+    run = trained("popularity")
+    shutil.rmtree(run.path / "checkpoints")
+    run.write_environment({name: fact for name, fact in run.environment.items() if name != "finished"})
+    assert "this is its best epoch so far" not in ltsi("eval", "run=run", exit_code=1).stderr
+
+
+def test_what_no_run_can_be_asked_is_said_once(train: Train, refused: Refused) -> None:
+    for name in ("1", "2"):
+        train("popularity", f"hydra.run.dir=runs/{name}")
+    assert refused("eval", "run=runs", "metrics=[ndgc@10]", exit_code=2).count("ndcg@10") == 1
+
+
 def test_a_folder_that_is_not_a_run_is_refused(refused: Refused) -> None:
     Path("empty").mkdir()
     assert "There is no run in empty" in refused("eval", "run=empty")
     assert "There is no folder nowhere" in refused("eval", "run=nowhere")
     assert "run is not set" in refused("eval", exit_code=2)
+    for command in ("eval", "decay-fit"):
+        assert "run= names no folder, as of a shell variable" in refused(command, "run=", exit_code=2)
     assert list(Path("empty").iterdir()) == []
     assert not Path("nowhere").exists()
 
@@ -162,6 +210,7 @@ def test_a_part_that_is_not_one_is_refused(refused: Refused, trained: Train) -> 
         "split=leave_one_out is a way to split; eval expects a part of the run's own split: split=valid or split=test."
     ) in sentence
     assert "did you mean 'ndcg@10'" in refused("eval", "run=run", "metrics=[ndgc@10]", exit_code=2)
+    assert "metrics=[] measures nothing" in refused("eval", "run=run", "metrics=[]", exit_code=2)
 
 
 MADE_LATER = "${oc.create:{name: x, _target_: pandas.read_pickle, _args_: ['evil.pkl']}}"
@@ -182,7 +231,8 @@ DAMAGE: dict[str, tuple[Callable[[Path], object], str]] = {
     ),
     "a store that is gone": (
         lambda run: set_in(run / "environment.json", lambda found: found.update(store_path="/nowhere/shop")),
-        r"There is no store '/nowhere/shop'",
+        r"There is no store '/nowhere/shop', which run run was trained on, nor is it at \S+/prepared/shop; if it "
+        r"was moved, set LTSI_DATA to the folder that has it as prepared/shop",
     ),
     "an environment without its store": (
         lambda run: set_in(run / "environment.json", lambda found: found.pop("store_path")),

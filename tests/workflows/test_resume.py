@@ -122,6 +122,28 @@ def test_a_killed_training_is_finished_by_resume(
     assert not [*run.path.rglob("*partial*"), *run.path.rglob(".lock")]
 
 
+@pytest.mark.parametrize("resume", ["resume=false", "resume=true"])
+@pytest.mark.parametrize("kept", [["best.ckpt"], []])
+def test_a_training_killed_before_its_first_epoch_was_kept_begins_anew(
+    curve: Curve, state: State, train: Train, kept: list[str], resume: str
+) -> None:
+    """A killed process may have saved the best epoch and not yet the last, which are the same one."""
+    whole = train("lstm", "hydra.run.dir=whole")
+    run = train("lstm", "trainer.max_epochs=1", "optimizer.lr=0.1")
+    for path in run.path.glob("checkpoints/*"):
+        if path.name not in kept:
+            path.unlink()
+    run.write_environment({name: fact for name, fact in run.environment.items() if name != "finished"})
+    train("lstm", resume)
+    assert curve(run) == curve(whole)
+    assert_equal(state(run), state(whole))
+    said = (run.path / "train.log").read_text()
+    assert "The training in run was stopped before its first epoch was complete; it begins anew." in said.replace(
+        str(Path.cwd()) + "/", ""
+    )
+    assert "exists and is not empty" not in said
+
+
 @pytest.mark.parametrize(
     ("override", "exit_code", "sentence"),
     [
@@ -137,10 +159,17 @@ def test_resuming_goes_on_with_the_runs_own_settings(
     assert sentence in refused(*arguments("lstm", "resume=true", override), exit_code=exit_code)
 
 
+def test_a_store_may_be_called_otherwise_when_its_run_is_resumed(
+    state: State, trained: Train, train: Train, shop: Path
+) -> None:
+    before = state(trained("popularity"))
+    assert_equal(state(train("popularity", f"data={shop.parent}/../prepared/shop", "resume=true")), before)
+
+
 def test_resuming_needs_the_same_store(refused: Refused, trained: Train, arguments: Arguments) -> None:
     run = trained("lstm")
     run.update_environment({"fingerprint": "another"})
-    assert "the store has changed since run" in refused(*arguments("lstm", "resume=true"))
+    assert "is another store, or the store has changed since run" in refused(*arguments("lstm", "resume=true"))
 
 
 def test_resuming_a_damaged_checkpoint_is_refused(refused: Refused, trained: Train, arguments: Arguments) -> None:

@@ -141,14 +141,21 @@ def test_early_stopping_can_be_left_out(train: Train) -> None:
     assert len(train("lstm", "early_stopping=null", "trainer.max_epochs=3").epochs()) == 3
 
 
-def test_a_training_that_early_stopping_ended_stays_ended(curve: Curve, state: State, train: Train) -> None:
-    settings = ["trainer.max_epochs=50", "optimizer.lr=0.05", "early_stopping.patience=1"]
-    run = train("lstm", *settings)
+@pytest.mark.parametrize(
+    ("stopping", "at_once"), [("early_stopping.patience=1", False), ("+early_stopping.stopping_threshold=0", True)]
+)
+def test_a_training_that_early_stopping_ended_stays_ended(
+    curve: Curve, state: State, train: Train, stopping: str, at_once: bool
+) -> None:
+    settings = ["trainer.max_epochs=50", "optimizer.lr=0.05", stopping]
+    run = train("lstm", *settings, "test=true")
     before = state(run, "last"), curve(run)
-    assert 1 < len(before[1]) < 50
+    assert len(before[1]) < 50
+    assert (len(before[1]) == 1) is at_once
     train("lstm", *settings, "resume=true")
     assert_equal(state(run, "last"), before[0])
     assert curve(run) == before[1]
+    assert run.has_evaluation("test"), "what was measured with the same model holds"
     assert "nothing is left to train" in (run.path / "train.log").read_text()
 
 
@@ -231,6 +238,27 @@ def test_a_training_that_early_stopping_ended_stays_ended(curve: Curve, state: S
         ],
         ("lstm", "+early_stopping.monitor=hr@10", 2, "early_stopping.monitor=hr@10 cannot be chosen.*ndcg@10; remove"),
         ("lstm", "+early_stopping.mode=min", 2, "early_stopping.mode=min cannot be chosen"),
+        (
+            "lstm",
+            "early_stopping=5",
+            2,
+            r"early_stopping=5 must be settings, such as early_stopping.patience=5, or null",
+        ),
+        ("lstm", "metrics=[1]", 2, "A metric is a name, such as ndcg@10, and 1 is none"),
+        ("lstm", "metrics=[null]", 2, "A metric is a name, such as ndcg@10, and null is none"),
+        ("lstm", "metrics=[]", 2, r"metrics=\[\] measures nothing; name one"),
+        (
+            "lstm",
+            "trainer.precision=64-true",
+            2,
+            "trainer.precision=64-true is not taken; use trainer.precision=32-true",
+        ),
+        (
+            "lstm",
+            "optimizer._target_=torch.optim.LBFGS",
+            2,
+            "optimizer._target_=torch.optim.LBFGS has no setting 'weight_decay'",
+        ),
         ("lstm", "resume=true", 1, r"is not a run folder: it has no config.yaml and no environment.json"),
     ],
 )
