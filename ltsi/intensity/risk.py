@@ -37,6 +37,9 @@ PRIOR_EVENTS = 20.0
 SPREADS = (-7.0, 4.0)
 """Bounds of the logarithm of how much more rates differ than their shape says."""
 
+HALF = 0.5
+"""Events that are as good as expected of all and to have come."""
+
 PRIOR_INTERESTS = 20.0
 """Interests of a state that are as good as known to keep silent as the spread of all says, beside those that came."""
 
@@ -135,7 +138,8 @@ def forecast_factors(before: InterestStates, came_S: Floats) -> Floats:
     came, expected = (
         np.bincount(before.state_S, weights=values, minlength=len(STATES)) for values in (came_S, before.forecast_S)
     )
-    overall = came.sum() / expected.sum() if expected.sum() > 0 else 1.0
+    # Half an event on both sides: that none came, as of a log of one event a user, does not say that none ever will.
+    overall = (came.sum() + HALF) / (expected.sum() + HALF)
     return np.asarray((came + PRIOR_EVENTS * overall) / (expected + PRIOR_EVENTS))
 
 
