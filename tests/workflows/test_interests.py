@@ -98,6 +98,19 @@ def test_a_now_that_no_forecast_reaches_is_refused(ltsi: Ltsi, shop: Path) -> No
     ltsi("interests", f"data={shop}", far, "horizon=5")
 
 
+def test_a_log_that_is_shorter_than_a_bin_is_refused(ltsi: Ltsi, make_store: Callable[..., Store]) -> None:
+    """What a part of a week holds is not what a week holds: forecasts would be a few per cent of what comes."""
+    short = make_store(*[[(place % 3, place * 3_600) for place in range(25)]] * 12)
+    sentence = " ".join(ltsi("interests", f"data={short.path}", exit_code=1).stderr.split())
+    assert "was watched for 24.0 hours before now, less than one whole bin of bin=week" in sentence
+    assert "take bin=day, or prepare a longer log" in sentence
+    ltsi("interests", f"data={short.path}", "bin=day")
+    early = ("bin=day", "now=1970-01-01T08:00")
+    sentence = " ".join(ltsi("interests", f"data={short.path}", *early, exit_code=1).stderr.split())
+    assert "watched for 8.0 hours before now, less than one whole bin of bin=day" in sentence
+    assert "take bin=day" not in sentence
+
+
 @pytest.mark.parametrize(
     ("overrides", "exit_code", "sentence"),
     [
