@@ -187,6 +187,6 @@ def _remarks(states: InterestStates) -> list[str]:
     if not unknown:
         return []
     return [
-        f"Of {int(broken.sum()):,} interests that came back, {unknown:,} were not watched a year before: these are "
-        "judged against silence alone, and may be a yearly rhythm."
+        f"Of {int(broken.sum()):,} interests that came back at some time, whatever they are now, {unknown:,} were not "
+        "watched a year before: these are judged against silence alone, and may be a yearly rhythm."
     ]

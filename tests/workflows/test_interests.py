@@ -14,6 +14,7 @@ from typer.testing import Result
 
 from ltsi.intensity.options import STATES
 from ltsi.store import Store, open_store
+from ltsi.workflows.decay_page import _interests
 
 Ltsi = Callable[..., Result]
 DAY = 86_400
@@ -66,6 +67,22 @@ def test_too_few_users_to_learn_from_are_said_to_be(ltsi: Ltsi, make_store: Call
     shown = ltsi("interests", f"data={store.path}").stdout
     assert "Users who were there 4 weeks before now: 9, too few to learn from; risks and forecasts are not cal" in shown
     assert "are not shown" not in shown, "nobody is left out"
+
+
+def test_what_came_back_at_some_time_and_what_is_revived_are_told_apart(
+    ltsi: Ltsi, make_store: Callable[..., Store]
+) -> None:
+    def active(*weeks: int) -> list[tuple[int, int]]:
+        return [(0, week * 7 * DAY + place * 3_600) for week in weeks for place in range(10)]
+
+    gone, revived = active(*range(8), *range(28, 34)), active(*range(8), *range(44, 50))
+    store = make_store(*[gone] * 6, *[revived] * 6, name="returns")
+    said = json.loads(ltsi("interests", f"data={store.path}", "--format", "json").stdout)
+    told = "Of 12 interests that came back at some time, whatever they are now, 12 were not watched a year before"
+    assert any(line.startswith(told) for line in said["messages"])
+    came_back = _interests(store, "all")[0]
+    assert len(came_back.rows) == 6
+    assert came_back.notes[0].startswith("6 in all that are revived now. Not among them: those that have since fallen")
 
 
 def date(seconds: int) -> str:
