@@ -78,7 +78,8 @@ def judge(
     last_S = np.append(np.flatnonzero(np.diff(found.series_E)), len(found.series_E) - 1)
     turning, fitted_S = _turning(y_ST, exposure_ST, found, last_S)
     returns = _returns(y_ST, exposure_ST, found, calendar)
-    is_dormant_S, dormant = _dormant(found, last_S, alive_S, bins, options)
+    silent_since_S = bins - (x_ST[:, ::-1] > 0).argmax(axis=1)
+    is_dormant_S, dormant = _dormant(found, last_S, alive_S, silent_since_S, bins, options)
     final_S = np.append(np.flatnonzero(np.diff(segments.series_G)), len(segments.series_G) - 1)
     state_S, evidence_S = _states(turning, fitted_S, is_dormant_S, dormant, returns, found, last_S, options)
     rate_S = _rate_now(segments, final_S, turning, fitted_S, state_S, bins)
@@ -158,11 +159,13 @@ def _returns(y_ST: Floats, exposure_ST: Floats, found: Episodes, calendar: Calen
 
 
 def _dormant(
-    found: Episodes, last_S: Ints, alive_S: Floats, bins: int, options: StateOptions
+    found: Episodes, last_S: Ints, alive_S: Floats, silent_since_S: Ints, bins: int, options: StateOptions
 ) -> tuple[Bools, dict[str, NDArray[np.generic]]]:
+    """Says which series are dormant, since when and how surely: by a change of rate, or else by silence alone."""
     by_change = found.end_E[last_S] < bins
     by_silence = ~by_change & (alive_S < options.silence)
-    since = np.where(by_change, found.end_E[last_S], -1)
+    # A change has a bin of its own, and strays may come after it; a silence alone begins after the last event.
+    since = np.select([by_change, by_silence], [found.end_E[last_S], silent_since_S], -1)
     evidence = np.where(
         by_change, found.dormant_evidence_E[last_S], np.where(by_silence, -np.log(np.maximum(alive_S, 1e-300)), 0.0)
     )

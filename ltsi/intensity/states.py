@@ -52,7 +52,8 @@ class InterestStates:
         turn_evidence_S: nats, of a turn against none.
         faded_S: bin in which the rate falls under `share` of that at the turn, which may lie ahead; NaN if it does not.
         faded_low_S, faded_high_S: interval of `faded_S`.
-        dormant_S: bin since which the interest is dormant.
+        dormant_S: bin since which the interest is dormant: that of the change of rate, or the one after the last
+            event where silence alone tells.
         dormant_evidence_S: nats.
         revived_S: bin of the last revival.
         revived_evidence_S: nats, against silence and against the season; of a return that is no revival, too.
