@@ -5,7 +5,7 @@ BIN := $(VENV)/bin
 INSTALLED := $(VENV)/.installed
 DEMO := outputs/demo
 QUALITY ?= outputs/quality
-# What quality.py and churn.py measure takes real logs and a folder to work in.
+# What quality.py, churn.py and intervals.py measure takes real logs and a folder to work in.
 MEASURED := decay decay_coverage length prepare speed
 MODELS := exp_decay,popularity,transitions,lstm,transformer,lstm_transformer,hybrid
 

@@ -14,6 +14,7 @@ from scipy import stats
 
 from ltsi.intensity.episodes import Episodes, dormant_segments, episodes, rate_evidence, seasonal_rate
 from ltsi.intensity.options import DORMANT, FALLING, REVIVED, RISING, STEADY, StateOptions
+from ltsi.intensity.predictive import outlook
 from ltsi.intensity.segments import SHAPE, Segments, exposure, segment
 from ltsi.intensity.turning import Turning, find_turning
 
@@ -48,6 +49,7 @@ class Calendar:
 def judge(
     x_ST: Floats,
     scale_S: Floats,
+    unit_S: Floats,
     per_bin_S: Floats,
     alive_S: Floats,
     calendar: Calendar,
@@ -58,6 +60,7 @@ def judge(
     Args:
         x_ST: counts.
         scale_S: dispersion of the counts.
+        unit_S: what an event counts.
         per_bin_S: prior mean of the rate, in effective events.
         alive_S: probability that a living interest keeps silent as long as this one has.
         calendar: seasons.
@@ -75,7 +78,8 @@ def judge(
     last_S = np.append(np.flatnonzero(np.diff(found.series_E)), len(found.series_E) - 1)
     turning, fitted_S = _turning(y_ST, exposure_ST, found, last_S)
     returns = _returns(y_ST, exposure_ST, found, calendar)
-    is_dormant_S, dormant = _dormant(found, last_S, alive_S, bins, options)
+    silent_since_S = bins - (x_ST[:, ::-1] > 0).argmax(axis=1)
+    is_dormant_S, dormant = _dormant(found, last_S, alive_S, silent_since_S, bins, options)
     final_S = np.append(np.flatnonzero(np.diff(segments.series_G)), len(segments.series_G) - 1)
     state_S, evidence_S = _states(turning, fitted_S, is_dormant_S, dormant, returns, found, last_S, options)
     rate_S = _rate_now(segments, final_S, turning, fitted_S, state_S, bins)
@@ -96,7 +100,9 @@ def judge(
         **dormant,
         **returns,
     }
-    return columns | _forecast(segments, final_S, turning, state_S, rate_S, scale_S, calendar, options)
+    shape_S = SHAPE + segments.count_G[final_S]
+    mean_S = scale_S * _expected(turning, state_S, rate_S, calendar, options.horizon)
+    return columns | outlook(mean_S, shape_S, scale_S, unit_S, options.confidence)
 
 
 def _turning(y_ST: Floats, exposure_ST: Floats, found: Episodes, last_S: Ints) -> tuple[Turning, Bools]:
@@ -153,11 +159,13 @@ def _returns(y_ST: Floats, exposure_ST: Floats, found: Episodes, calendar: Calen
 
 
 def _dormant(
-    found: Episodes, last_S: Ints, alive_S: Floats, bins: int, options: StateOptions
+    found: Episodes, last_S: Ints, alive_S: Floats, silent_since_S: Ints, bins: int, options: StateOptions
 ) -> tuple[Bools, dict[str, NDArray[np.generic]]]:
+    """Says which series are dormant, since when and how surely: by a change of rate, or else by silence alone."""
     by_change = found.end_E[last_S] < bins
     by_silence = ~by_change & (alive_S < options.silence)
-    since = np.where(by_change, found.end_E[last_S], -1)
+    # A change has a bin of its own, and strays may come after it; a silence alone begins after the last event.
+    since = np.select([by_change, by_silence], [found.end_E[last_S], silent_since_S], -1)
     evidence = np.where(
         by_change, found.dormant_evidence_E[last_S], np.where(by_silence, -np.log(np.maximum(alive_S, 1e-300)), 0.0)
     )
@@ -222,28 +230,9 @@ def _faded(turning: Turning, falls_S: Bools, options: StateOptions) -> dict[str,
     return columns
 
 
-def _forecast(
-    segments: Segments,
-    final_S: Ints,
-    turning: Turning,
-    state_S: Ints,
-    rate_S: Floats,
-    scale_S: Floats,
-    calendar: Calendar,
-    options: StateOptions,
-) -> dict[str, NDArray[np.generic]]:
-    """Forecasts what happens over the horizon: a gamma rate, and Poisson events given it (negative binomial)."""
+def _expected(turning: Turning, state_S: Ints, rate_S: Floats, calendar: Calendar, horizon: int) -> Floats:
+    """Returns the effective events expected over the horizon: at the rate now, falling where the interest falls."""
     falling = state_S == FALLING
-    steps = np.arange(1, options.horizon + 1)
+    steps = np.arange(1, horizon + 1)
     left_S = np.exp(-np.where(falling, np.maximum(turning.fall_S, 0.0), 0.0)[:, None] * steps).mean(axis=1)
-    mean_S = rate_S * left_S * calendar.ahead
-    shape_S = SHAPE + segments.count_G[final_S]
-    success_S = shape_S / (shape_S + mean_S)
-    tail = (1 - options.confidence) / 2
-    low, high = (stats.nbinom.ppf(level, shape_S, success_S) for level in (tail, 1 - tail))
-    return {
-        "forecast_S": mean_S * scale_S,
-        "forecast_low_S": low * scale_S,
-        "forecast_high_S": high * scale_S,
-        "quiet_S": success_S**shape_S,
-    }
+    return np.asarray(rate_S * left_S * calendar.ahead)

@@ -9,14 +9,16 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import replace
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
-from scipy.optimize import minimize
+from scipy.optimize import brentq, minimize
 from scipy.special import expit, logit
 
 from ltsi.intensity.churn import Churn, churn
 from ltsi.intensity.options import STATES, StateOptions
+from ltsi.intensity.predictive import log_quiet, outlook
 from ltsi.intensity.series import IntensitySeries, intensity_series
 from ltsi.intensity.states import InterestStates, states_of
 from ltsi.store import Store
@@ -31,6 +33,15 @@ MIN_USERS = 10
 
 PRIOR_EVENTS = 20.0
 """Events that a state is as good as known to bring at the rate of all, beside those that came of it."""
+
+SPREADS = (-7.0, 4.0)
+"""Bounds of the logarithm of how much more rates differ than their shape says."""
+
+HALF = 0.5
+"""Events that are as good as expected of all and to have come."""
+
+PRIOR_INTERESTS = 20.0
+"""Interests of a state that are as good as known to keep silent as the spread of all says, beside those that came."""
 
 SURE = 1e-6
 """Stated risks are at least so far from certainty before they are put right."""
@@ -55,8 +66,8 @@ def calibrated(
         weights: as `series` was asked for.
 
     Returns:
-        The same with other forecasts (see `forecast_factors`), users at risk (see `calibrated_risk`), and sentences on
-        how they were put right.
+        The same with other forecasts (see `forecasts_put_right`), users at risk (see `calibrated_risk`), and sentences
+        on how they were put right.
     """
     bins = series.bins
     if bins.count <= options.horizon + 1:
@@ -73,10 +84,9 @@ def calibrated(
         return states, churn(states), [said]
     before = states_of(earlier, options)
     came_S = _came(earlier, series, options.horizon)
-    factor_S = forecast_factors(before, came_S)[states.state_S]
-    forecasts = {name: getattr(states, name) * factor_S for name in ("forecast_S", "forecast_low_S", "forecast_high_S")}
-    states = replace(states, **forecasts)
+    # The risk is learned from silences as they were before they were put right, then and now.
     users, found = churn(before), churn(states)
+    states = forecasts_put_right(states, before, came_S, options)
     late_M = series.bin_M >= bins.count - options.horizon
     active = np.unique(np.repeat(series.user_S, np.diff(series.offsets))[late_M])
     quiet_U = ~np.isin(users.user_U, active)
@@ -86,7 +96,34 @@ def calibrated(
         f"{len(quiet_U):,} users did nothing; forecasts on the {came_S.sum():,.0f} events that then came of their "
         f"interests, of which {before.forecast_S.sum():,.0f} were expected."
     )
-    return states, replace(found, risk_U=risk_U), [said]
+    return states, replace(churn(states), risk_U=risk_U), [said]
+
+
+def forecasts_put_right(
+    states: InterestStates, before: InterestStates, came_S: Floats, options: StateOptions
+) -> InterestStates:
+    """Puts what may come of interests right by what came of earlier ones: the mean first, then how rates differ.
+
+    Args:
+        states: interests as they are now.
+        before: interests as they stood at the earlier moment.
+        came_S: events that came of each of these over the horizon.
+        options: as both were found.
+
+    Returns:
+        The same with other forecasts, intervals and silences.
+    """
+    factor = forecast_factors(before, came_S)
+    spread_S = rate_spreads(before, came_S, factor)[states.state_S]
+    series = states.series
+    found: dict[str, Any] = outlook(
+        states.forecast_S * factor[states.state_S],
+        1 / (1 / states.shape_S + spread_S),
+        states.dispersion_E[series.entity_S],
+        series.unit_S,
+        options.confidence,
+    )
+    return replace(states, **found)
 
 
 def forecast_factors(before: InterestStates, came_S: Floats) -> Floats:
@@ -101,8 +138,44 @@ def forecast_factors(before: InterestStates, came_S: Floats) -> Floats:
     came, expected = (
         np.bincount(before.state_S, weights=values, minlength=len(STATES)) for values in (came_S, before.forecast_S)
     )
-    overall = came.sum() / expected.sum() if expected.sum() > 0 else 1.0
+    # Half an event on both sides: that none came, as of a log of one event a user, does not say that none ever will.
+    overall = (came.sum() + HALF) / (expected.sum() + HALF)
     return np.asarray((came + PRIOR_EVENTS * overall) / (expected + PRIOR_EVENTS))
+
+
+def rate_spreads(before: InterestStates, came_S: Floats, factor: Floats) -> Floats:
+    """Returns for each state how much more rates differ than their shape says, `(states,)`.
+
+    Some have ended and others have not: a factor of mean 1 and variance φ that each rate is multiplied by takes the
+    shape k to `1 / (1 / k + φ)`, nearly. With φ as many interests are expected to keep silent as then did.
+
+    Args:
+        before: interests as they stood at the earlier moment.
+        came_S: events that came of each over the horizon.
+        factor: what the forecasts of each state are multiplied by.
+    """
+    visits_S = before.forecast_S * factor[before.state_S] / before.dispersion_E[before.series.entity_S]
+    quiet_S = came_S == 0
+
+    def expected(log_spread: float, rows: NDArray[np.bool_]) -> float:
+        shape_S = 1 / (1 / before.shape_S[rows] + np.exp(log_spread))
+        return float(np.exp(log_quiet(visits_S[rows], shape_S)).sum())
+
+    def spread(quiet: float, rows: NDArray[np.bool_]) -> float:
+        low, high = SPREADS
+        if expected(low, rows) >= quiet:
+            return low
+        return (
+            high if expected(high, rows) <= quiet else float(brentq(lambda at: expected(at, rows) - quiet, low, high))
+        )
+
+    overall = spread(quiet_S.sum(), np.ones(len(quiet_S), dtype=bool))
+    found = np.full(len(STATES), overall)
+    for state in np.unique(before.state_S):
+        rows = before.state_S == state
+        n, usual = rows.sum(), expected(overall, rows)
+        found[state] = spread((quiet_S[rows].sum() * n + PRIOR_INTERESTS * usual) / (n + PRIOR_INTERESTS), rows)
+    return np.asarray(np.exp(found))
 
 
 def _came(earlier: IntensitySeries, series: IntensitySeries, horizon: int) -> Floats:

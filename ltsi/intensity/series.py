@@ -101,6 +101,11 @@ class IntensitySeries:
         return self.bin_M[self.offsets[:-1]]
 
     @property
+    def unit_S(self) -> Floats:
+        """What an event of each series counts, `(S,)`; see `weight_E`."""
+        return np.broadcast_to(self.weight_E, len(self.entities.labels))[self.entity_S]
+
+    @property
     def chosen_S(self) -> Ints:
         """Bin in which each series becomes as active as it had to be, int64 `(S,)`; past the last bin if in none."""
         nth_S = self.offsets[:-1] + self.least_active - 1

@@ -52,7 +52,8 @@ class InterestStates:
         turn_evidence_S: nats, of a turn against none.
         faded_S: bin in which the rate falls under `share` of that at the turn, which may lie ahead; NaN if it does not.
         faded_low_S, faded_high_S: interval of `faded_S`.
-        dormant_S: bin since which the interest is dormant.
+        dormant_S: bin since which the interest is dormant: that of the change of rate, or the one after the last
+            event where silence alone tells.
         dormant_evidence_S: nats.
         revived_S: bin of the last revival.
         revived_evidence_S: nats, against silence and against the season; of a return that is no revival, too.
@@ -60,8 +61,9 @@ class InterestStates:
         returns_S: how often silence was broken.
         silence_S: bins since the last event.
         forecast_S: events expected over the horizon.
-        forecast_low_S, forecast_high_S: predictive interval.
+        forecast_low_S, forecast_high_S: predictive interval; whole events.
         quiet_S: probability that nothing happens over the horizon.
+        shape_S: of the gamma distribution of the rate, which the interval and `quiet_S` follow from.
     """
 
     series: IntensitySeries
@@ -89,6 +91,7 @@ class InterestStates:
     forecast_low_S: Floats
     forecast_high_S: Floats
     quiet_S: Floats
+    shape_S: Floats
 
     def __len__(self) -> int:
         return len(self.series)
@@ -141,8 +144,8 @@ def states_of(series: IntensitySeries, options: StateOptions, users: Ints | None
     silence_S = asked.bins.count - 1 - asked.bin_M[asked.offsets[1:] - 1]
     for first, last in asked.blocks():
         entity_S = asked.entity_S[first:last]
-        x_ST, scale_S = asked.dense(first, last), scale_E[entity_S]
-        found = judge(x_ST, scale_S, per_bin_E[entity_S], alive_S[first:last], calendar, options)
+        facts = (scale_E[entity_S], asked.unit_S[first:last], per_bin_E[entity_S], alive_S[first:last])
+        found = judge(asked.dense(first, last), *facts, calendar, options)
         found["silence_S"] = silence_S[first:last]
         for name in COLUMNS:
             columns[name].append(found[name])

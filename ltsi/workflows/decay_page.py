@@ -60,7 +60,15 @@ def _interests(store: Store, entity: str) -> list[Table]:
     still = people.filter(pl.col("interests") > pl.col("dormant"))
     risks = still.sort(["risk", "user"], descending=[True, False]).select(RISKS).head(ROWS)
     return [
-        Table("Interests that came back", REVIVALS, revivals.rows(), [f"{revived.height:,} in all."]),
+        Table(
+            "Interests that came back",
+            REVIVALS,
+            revivals.rows(),
+            [
+                f"{revived.height:,} in all that are revived now. Not among them: those that have since fallen, or "
+                "fallen silent again, and returns that silence or the season may explain."
+            ],
+        ),
         Table(
             "Users at risk",
             RISKS,

@@ -18,7 +18,7 @@ from ltsi.errors import DataError
 from ltsi.intensity.churn import churn_table
 from ltsi.intensity.options import STATES, StateOptions
 from ltsi.intensity.risk import calibrated
-from ltsi.intensity.series import WIDTHS, intensity_series
+from ltsi.intensity.series import DAY, WIDTHS, Bins, intensity_series
 from ltsi.intensity.states import InterestStates, states_of, states_table
 from ltsi.moments import parse_moment
 from ltsi.store import Store
@@ -42,8 +42,8 @@ def run(cfg: DictConfig) -> Result:
         States by entity and the users most at risk, or the interests of the user; and what was written.
 
     Raises:
-        DataError: no such store or user, no clock, nothing before `now`, a `now` beyond all forecasts, or no such
-            column of the item table.
+        DataError: no such store or user, no clock, nothing before `now`, less than a bin before it, a `now` beyond all
+            forecasts, or no such column of the item table.
         ConfigError: a value that means nothing.
     """
     options = _options(cfg)
@@ -51,6 +51,7 @@ def run(cfg: DictConfig) -> Result:
     weights: Any = None if cfg.weights is None else OmegaConf.to_container(cfg.weights, resolve=True)
     now, unobserved = _judged_at(cfg, store)
     series = intensity_series(store, str(cfg.entity), unit=str(cfg.bin), now=now, weights=weights)
+    _require_a_bin(store, series.bins)
     users = None if cfg.user is None else np.array([find_user(store, str(cfg.user))])
     states = states_of(series, options, users)
     if not len(states):
@@ -101,6 +102,22 @@ def _judged_at(cfg: DictConfig, store: Store) -> tuple[int | None, list[str]]:
         f"{gap}: nothing was observed since, so states are those of the end of the log, and forecasts and risks are of "
         f"the {horizon} from then on."
     ]
+
+
+def _require_a_bin(store: Store, bins: Bins) -> None:
+    """Refuses a log that was not watched for a whole bin: what happened in a part of it would pass for all of it.
+
+    Raises:
+        DataError: it was not.
+    """
+    seconds = bins.now - int(store.manifest["time"]["first"])
+    if seconds >= bins.seconds:
+        return
+    finer = "" if bins.unit == "day" or seconds < DAY else "take bin=day, or "
+    raise DataError(
+        f"Store '{store.name}' was watched for {seconds / 3600:,.1f} hours before now, less than one whole bin of "
+        f"bin={bins.unit}, so nobody's rate is known; {finer}prepare a longer log."
+    )
 
 
 def _by_entity(states: InterestStates, store: Store, name: str) -> Table:
@@ -170,6 +187,6 @@ def _remarks(states: InterestStates) -> list[str]:
     if not unknown:
         return []
     return [
-        f"Of {int(broken.sum()):,} interests that came back, {unknown:,} were not watched a year before: these are "
-        "judged against silence alone, and may be a yearly rhythm."
+        f"Of {int(broken.sum()):,} interests that came back at some time, whatever they are now, {unknown:,} were not "
+        "watched a year before: these are judged against silence alone, and may be a yearly rhythm."
     ]

@@ -10,7 +10,7 @@ import pytest
 from ltsi.entities import Entities
 from ltsi.intensity.churn import Churn
 from ltsi.intensity.options import DORMANT, FALLING, REVIVED, STEADY, StateOptions
-from ltsi.intensity.risk import calibrated_risk, forecast_factors
+from ltsi.intensity.risk import calibrated_risk, forecast_factors, forecasts_put_right
 from ltsi.intensity.series import Bins, IntensitySeries
 from ltsi.intensity.states import states_of
 
@@ -77,7 +77,7 @@ def test_a_state_brings_what_it_brought_before() -> None:
     assert factors[STEADY] == pytest.approx(1, abs=0.01)
     assert factors[DORMANT] == pytest.approx(0, abs=0.01)
     assert factors[FALLING] == pytest.approx(0.25, abs=0.01)
-    overall = came_S.sum() / (4.0 * USERS)
+    overall = (came_S.sum() + 0.5) / (4.0 * USERS + 0.5)
     assert factors[REVIVED] == pytest.approx((400 + 20 * overall) / 24), "one interest is not all there is to know"
     untold = np.setdiff1d(np.arange(len(factors)), few)
     assert factors[untold] == pytest.approx(overall)
@@ -87,3 +87,14 @@ def test_where_nothing_was_expected_forecasts_stay() -> None:
     _, series, _ = planted(1)
     before = replace(states_of(series, StateOptions()), forecast_S=np.zeros(USERS))
     assert forecast_factors(before, np.zeros(USERS)) == pytest.approx(1.0)
+
+
+def test_where_nothing_came_something_may() -> None:
+    _, series, _ = planted(1)
+    before = states_of(series, StateOptions())
+    factors = forecast_factors(before, np.zeros(USERS))
+    assert (factors > 0).all()
+    right = forecasts_put_right(before, before, np.zeros(USERS), StateOptions())
+    assert (right.forecast_S > 0).all()
+    assert right.quiet_S.mean() < 1
+    assert 0 < right.forecast_S.sum() < 1, "no more than one event of four thousand users"

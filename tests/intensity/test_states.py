@@ -91,6 +91,21 @@ def test_an_interest_is_revived_while_it_lasts(make_series: Callable) -> None:
     assert not states.season_known_S.any()
 
 
+def test_every_dormant_interest_is_dormant_since_some_bin(make_series: Callable) -> None:
+    # Five weeks in a row and none for 45: too few for a change of rate in some, and a silence that tells of all.
+    thin = np.zeros((200, 60))
+    thin[:, 5:10] = np.random.default_rng(0).poisson(0.8, size=(200, 5))
+    steady = np.random.default_rng(1).poisson(0.8, size=(200, 60))
+    x_ST = np.concatenate([thin, steady]).astype(np.float64)
+    x_ST = x_ST[x_ST.sum(axis=1) > 0]
+    states = states_of(make_series(x_ST), OPTIONS)
+    dormant = states.state_S == DORMANT
+    by_silence = dormant & (states.dormant_S == 60 - states.silence_S)
+    assert by_silence.sum() >= 20
+    assert (states.dormant_S[dormant] >= 0).all()
+    assert (states.dormant_S[~dormant] == -1).all()
+
+
 def test_forecasts_hold_what_comes(make_series: Callable) -> None:
     random = np.random.default_rng(3)
     rate = random.gamma(2.0, 1.0, 400)

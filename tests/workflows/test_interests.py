@@ -14,6 +14,7 @@ from typer.testing import Result
 
 from ltsi.intensity.options import STATES
 from ltsi.store import Store, open_store
+from ltsi.workflows.decay_page import _interests
 
 Ltsi = Callable[..., Result]
 DAY = 86_400
@@ -68,6 +69,22 @@ def test_too_few_users_to_learn_from_are_said_to_be(ltsi: Ltsi, make_store: Call
     assert "are not shown" not in shown, "nobody is left out"
 
 
+def test_what_came_back_at_some_time_and_what_is_revived_are_told_apart(
+    ltsi: Ltsi, make_store: Callable[..., Store]
+) -> None:
+    def active(*weeks: int) -> list[tuple[int, int]]:
+        return [(0, week * 7 * DAY + place * 3_600) for week in weeks for place in range(10)]
+
+    gone, revived = active(*range(8), *range(28, 34)), active(*range(8), *range(44, 50))
+    store = make_store(*[gone] * 6, *[revived] * 6, name="returns")
+    said = json.loads(ltsi("interests", f"data={store.path}", "--format", "json").stdout)
+    told = "Of 12 interests that came back at some time, whatever they are now, 12 were not watched a year before"
+    assert any(line.startswith(told) for line in said["messages"])
+    came_back = _interests(store, "all")[0]
+    assert len(came_back.rows) == 6
+    assert came_back.notes[0].startswith("6 in all that are revived now. Not among them: those that have since fallen")
+
+
 def date(seconds: int) -> str:
     return datetime.fromtimestamp(seconds, UTC).isoformat()
 
@@ -96,6 +113,19 @@ def test_a_now_that_no_forecast_reaches_is_refused(ltsi: Ltsi, shop: Path) -> No
     assert "and forecasts reach 4 weeks beyond it: nothing was observed since, so every interest would" in sentence
     assert "leave now out" in sentence
     ltsi("interests", f"data={shop}", far, "horizon=5")
+
+
+def test_a_log_that_is_shorter_than_a_bin_is_refused(ltsi: Ltsi, make_store: Callable[..., Store]) -> None:
+    """What a part of a week holds is not what a week holds: forecasts would be a few per cent of what comes."""
+    short = make_store(*[[(place % 3, place * 3_600) for place in range(25)]] * 12)
+    sentence = " ".join(ltsi("interests", f"data={short.path}", exit_code=1).stderr.split())
+    assert "was watched for 24.0 hours before now, less than one whole bin of bin=week" in sentence
+    assert "take bin=day, or prepare a longer log" in sentence
+    ltsi("interests", f"data={short.path}", "bin=day")
+    early = ("bin=day", "now=1970-01-01T08:00")
+    sentence = " ".join(ltsi("interests", f"data={short.path}", *early, exit_code=1).stderr.split())
+    assert "watched for 8.0 hours before now, less than one whole bin of bin=day" in sentence
+    assert "take bin=day" not in sentence
 
 
 @pytest.mark.parametrize(
