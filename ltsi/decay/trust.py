@@ -11,7 +11,7 @@ from scipy import special, stats
 
 from ltsi.decay.bootstrap import resampled_log_rates, user_weights
 from ltsi.decay.estimators import LIKELIHOODS, family_of
-from ltsi.decay.forms import FORMS, LN2, SIMPLE, Floats, bounds, has_half_life
+from ltsi.decay.forms import FORMS, LN2, SIMPLE, Floats, bounds
 from ltsi.decay.frailty import fit_frailty, standard_errors
 from ltsi.decay.goodness import dispersion, goodness_of_fit
 from ltsi.decay.likelihood import Maximum
@@ -45,19 +45,23 @@ def add_trust(
         mean = form.mean_hazard(fit.theta, statistics.edges)[0]
         scale, variance = dispersion(Pairs.of(statistics, codes), mean, family), exposure * family.variance(mean)
         fit_p = goodness_of_fit(returns, exposure * mean, variance, len(form.parameters), scale)
-        ends = None
-        if options.estimator in LIKELIHOODS and has_half_life(form):
-            ends = profile_interval(form, fit, returns, exposure, statistics.edges, options.confidence, scale, family)
-        slowest = bounds(form, returns, exposure, statistics.edges)[0][:, 0]
         for at, code in enumerate(codes):
             rows[code] = replace(rows[code], dispersion=float(scale[at]), fit_p=float(fit_p[at]))
-            if ends is not None and rows[code].half_life_days is not None:
-                open_end = ends[0][at] <= slowest[at] + AT_BOUND
-                rows[code] = replace(
-                    rows[code],
-                    profile_low_days=LN2 / float(np.exp(ends[1][at])),
-                    profile_high_days=None if open_end else LN2 / float(np.exp(ends[0][at])),
-                )
+        fading = np.array(
+            [at for at, code in enumerate(codes) if rows[code].half_life_days is not None], dtype=np.int64
+        )
+        if options.estimator not in LIKELIHOODS or not len(fading):
+            continue
+        data = returns[fading], exposure[fading], statistics.edges
+        ends = profile_interval(form, fit.of(fading), *data, options.confidence, scale[fading], family)
+        slowest = bounds(form, *data)[0][:, 0]
+        for at, code in enumerate(codes[fading]):
+            open_end = ends[0][at] <= slowest[at] + AT_BOUND
+            rows[code] = replace(
+                rows[code],
+                profile_low_days=LN2 / float(np.exp(ends[1][at])),
+                profile_high_days=None if open_end else LN2 / float(np.exp(ends[0][at])),
+            )
 
 
 def add_intervals(

@@ -1,6 +1,6 @@
 import tracemalloc
 from collections.abc import Callable
-from dataclasses import astuple
+from dataclasses import astuple, replace
 from typing import Any
 
 import numpy as np
@@ -88,13 +88,13 @@ def test_wider_confidence_gives_a_wider_interval(planted: Planted) -> None:
     assert list(ends) == sorted(end for end in ends if end is not None)
 
 
-def hand_made(returns: list[float], exposure: list[float], users: int = 50) -> ReturnStatistics:
-    """Statistics of one entity in which every user has the same counts."""
-    edges = np.linspace(0.5, 0.5 + len(returns), len(returns) + 1)
+def hand_made(returns: list[float], exposure: list[float], users: int = 50, width: float = 1.0) -> ReturnStatistics:
+    """Statistics of one entity in which every user has the same counts, in bins of so many days."""
+    edges = 0.5 + width * np.arange(len(returns) + 1)
     # Everybody who ends in a bin has spent the exposure in it that bins before it do not explain.
     ended = np.array(returns) / users
     crossed = np.cumsum(ended[::-1])[::-1] - ended
-    partial = np.array(exposure) / users - crossed
+    partial = np.array(exposure) / users - width * crossed
     every = [sparse.csc_array(np.tile(row, users)[:, None]) for row in (ended, ended, partial)]
     return ReturnStatistics(edges, every[0], every[1], every[2], np.array([0]), np.array([users]), users, users)
 
@@ -153,6 +153,26 @@ def test_what_falls_too_fast_to_be_seen_is_not_taken_for_what_never_fades(caplog
     # Half of it gone in a bin of one day.
     assert fit.rates_per_day() == pytest.approx([np.log(2)])
     assert not caplog.messages
+
+
+def test_what_falls_too_fast_spoils_nothing_of_what_is_beside_it() -> None:
+    # At the fastest rate, half in a tenth of a day, nothing a computer could hold is left after half of 200 days.
+    slow = FORMS["exponential"]
+    hazard = slow.mean_hazard(
+        log_parameters(slow, {"rate_per_day": 0.02, "amplitude": 0.1}), 0.5 + 0.1 * np.arange(2001)
+    )
+    counts = [[3000.0] + [0.0] * 1999, (1e5 * hazard[0][0]).tolist()]
+    both = [hand_made(returns, [1e5] * 2000, users=20, width=0.1) for returns in counts]
+    ended, returned, partial = (
+        sparse.hstack([getattr(one, name) for one in both], format="csc") for name in ("ended", "returned", "partial")
+    )
+    statistics = replace(
+        both[0], ended=ended, returned=returned, partial=partial, visits=np.ones(2), returning_users=np.full(2, 20)
+    )
+    fast, fading = fit_statistics(statistics, ["fast", "fading"], FitOptions(replicates=20)).entities
+    assert (fast.note, fast.profile_low_days) == (TOO_FAST, None)
+    assert fading.rate_per_day == pytest.approx(0.02, rel=1e-3)
+    assert fading.profile_low_days is not None
 
 
 def test_a_thin_entity_takes_the_pooled_rate(planted: Planted) -> None:
