@@ -10,9 +10,9 @@ from numpy.typing import NDArray
 
 from ltsi.decay.contest import Contest, hold_contest
 from ltsi.decay.estimators import NEGATIVE_BINOMIAL, estimate_forms, family_of
-from ltsi.decay.forms import FORMS, SIMPLE, bounds
+from ltsi.decay.forms import FORMS, SIMPLE
 from ltsi.decay.heterogeneity import explained_floors, false_tail, mixed_rates
-from ltsi.decay.point import AT_BOUND, with_point
+from ltsi.decay.point import too_fast, with_point
 from ltsi.decay.result import AUTO, MIN_RETURNING_USERS, POOLED, SIMPLE_FORM, DecayFit, EntityDecay, FitOptions
 from ltsi.decay.statistics import MAX_USERS, ReturnStatistics
 from ltsi.decay.trust import add_frailty, add_intervals, add_partial_pooling, add_trust
@@ -104,8 +104,7 @@ def _fit_entities(
     contest = None
     if options.form == AUTO and len(enough):
         starts = {name: fit.theta for name, fit in fits.items()}
-        fastest = [bounds(FORMS[name], returns, exposure, statistics.edges)[1][:, 0] for name in names]
-        barred = np.stack([fits[name].theta[:, 0] >= end - AT_BOUND for name, end in zip(names, fastest)])
+        barred = np.stack([too_fast(FORMS[name], fits[name].theta, statistics.edges) for name in names])
         contest = hold_contest(statistics, enough, starts, family_of(options.estimator), options.seed, earlier, barred)
     for at, code in enumerate(enough):
         name = contest.winners[at] if contest else names[int(np.argmin(criteria[:, at]))]

@@ -5,6 +5,7 @@ from __future__ import annotations
 from dataclasses import replace
 
 import numpy as np
+from numpy.typing import NDArray
 
 from ltsi.decay.forms import AMPLITUDE, EXPONENT, FLOOR, FORMS, LN2, RATE, Floats, Form, bounds, has_half_life, values
 from ltsi.decay.result import EntityDecay
@@ -28,15 +29,14 @@ def with_point(row: EntityDecay, form: Form, theta: Floats, exposure: Floats, ed
         edges: edges of the age bins in days.
     """
     given = values(form, theta)
-    low_K, high_K = (end[0] for end in bounds(form, np.ones((1, 1)), np.ones((1, 1)), edges))
-    # A power law with a cut-off falls by either of them.
-    falls = [place for place, name in enumerate(form.parameters) if name in (RATE, EXPONENT)]
+    low_K = bounds(form, np.ones((1, 1)), np.ones((1, 1)), edges)[0][0]
+    falls = _falls_by(form)
     flat = bool(np.all(theta[falls] <= low_K[falls] + AT_BOUND))
     # A fading part that not one return is expected of has a rate of its own only by chance.
     if flat or (FLOOR in given and _fading_returns(form, theta, exposure, edges) < 1):
         overall = row.returns / row.exposure
         return replace(row, form=form.name, rate_per_day=0.0, amplitude=0.0, floor=overall, note=NO_FALL)
-    if theta[0] >= high_K[0] - AT_BOUND:
+    if too_fast(form, theta[None], edges)[0]:
         return replace(row, form=form.name, note=TOO_FAST)
     return replace(
         row,
@@ -47,6 +47,25 @@ def with_point(row: EntityDecay, form: Form, theta: Floats, exposure: Floats, ed
         floor=given.get(FLOOR, 0.0),
         parameters=given,
     )
+
+
+def too_fast(form: Form, theta: Floats, edges: Floats) -> NDArray[np.bool_]:
+    """Returns which fits fall faster than visits can show, `(P,)`: what they fall by ran into its upper bound.
+
+    Args:
+        form: the form.
+        theta: `(P, K)`, log-parameters.
+        edges: edges of the age bins in days.
+    """
+    falls = _falls_by(form)
+    fastest = bounds(form, np.ones((1, 1)), np.ones((1, 1)), edges)[1][0]
+    found: NDArray[np.bool_] = np.any(theta[:, falls] >= fastest[falls] - AT_BOUND, axis=1)
+    return found
+
+
+def _falls_by(form: Form) -> list[int]:
+    """Returns the places of the parameters that a form falls by; a power law with a cut-off falls by either of two."""
+    return [place for place, name in enumerate(form.parameters) if name in (RATE, EXPONENT)]
 
 
 def _fading_returns(form: Form, theta: Floats, exposure: Floats, edges: Floats) -> float:

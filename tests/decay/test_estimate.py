@@ -9,7 +9,7 @@ from scipy import sparse
 
 from ltsi.decay.estimate import fit_statistics
 from ltsi.decay.forms import FORMS, log_parameters
-from ltsi.decay.point import NO_FALL, NO_UPPER_END, TOO_FAST
+from ltsi.decay.point import NO_FALL, NO_UPPER_END, TOO_FAST, too_fast
 from ltsi.decay.report import covers
 from ltsi.decay.result import FitOptions
 from ltsi.decay.statistics import ReturnStatistics, age_edges, collect
@@ -153,6 +153,20 @@ def test_what_falls_too_fast_to_be_seen_is_not_taken_for_what_never_fades(caplog
     # Half of it gone in a bin of one day.
     assert fit.rates_per_day() == pytest.approx([np.log(2)])
     assert not caplog.messages
+
+
+def test_a_cut_off_too_fast_to_be_seen_is_no_estimate_whatever_its_exponent() -> None:
+    cutoff, edges = FORMS["power_cutoff"], 0.5 + np.arange(161) / 16
+    inside = {"exponent": 5.5, "amplitude": 1.0, "rate_per_day": 11.0}
+    ends = [inside, {**inside, "rate_per_day": 16 * np.log(2)}, {**inside, "exponent": 6.0}]
+    theta = np.concatenate([log_parameters(cutoff, one) for one in ends])
+    assert too_fast(cutoff, theta, edges).tolist() == [False, True, True]
+    planted = log_parameters(FORMS["exponential"], {"rate_per_day": 20.0, "amplitude": 18 * np.exp(10.0)})
+    hazard = FORMS["exponential"].mean_hazard(planted, edges)[0][0]
+    exposure = 230 * np.exp(-np.cumsum(hazard) / 16)
+    statistics = hand_made((exposure * hazard).tolist(), exposure.tolist(), width=1 / 16)
+    (one,) = fit_statistics(statistics, ["x"], FitOptions(form="power_cutoff", replicates=20)).entities
+    assert (one.note, one.rate_per_day, one.exponent_low, one.parameters) == (TOO_FAST, None, None, {})
 
 
 def test_what_falls_too_fast_spoils_nothing_of_what_is_beside_it() -> None:
