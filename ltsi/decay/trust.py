@@ -138,8 +138,9 @@ def add_partial_pooling(
 ) -> list[EntityDecay]:
     """Adds to every entity the rate that is believed after borrowing; thin ones then have one too.
 
-    Only rates of one form, the one most entities have, mean the same and are pooled. An entity of another form
-    keeps its own; one whose half-life is bounded from below alone is as unsure as that end says.
+    Only rates of one form, the one most entities have, mean the same and are pooled. An entity of another form keeps
+    its own, and so does one that does not fade or fades too fast to be seen: only what was not fitted borrows all of
+    it. A half-life that is bounded from below alone is as unsure as that end says.
 
     Args:
         rows: rows of all entities.
@@ -171,7 +172,7 @@ def add_partial_pooling(
             pooled_high_days=float(half_life[at] * reach[at]),
             own_weight=float(found.own_weight[at]),
         )
-        if usable[at] or not row.rate_per_day
+        if usable[at] or row.form is None
         else row
         for at, row in enumerate(rows)
     ]
