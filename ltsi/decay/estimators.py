@@ -76,7 +76,7 @@ def estimate_forms(
         fits[name] = estimate(estimator, form, returns, exposure, edges)
         narrow = simpler(form)
         if narrow is not None and narrow.name in fits:
-            begin = widened(form, narrow, fits[narrow.name].theta, edges)
+            begin = widened(form, narrow, fits[narrow.name].theta, returns, exposure, edges)
             fits[name] = fits[name].better(estimate(estimator, form, returns, exposure, edges, begin))
     return fits
 

@@ -244,32 +244,38 @@ def simpler(form: Form) -> Form | None:
     """Returns the form that this one turns into where its last parameters lose their influence, if there is one."""
     if form.name.endswith("_rise"):
         return FORMS[form.name.removesuffix("_rise")]
-    nested = {"two_scale": "exponential_floor", "power_cutoff": "power", "stretched": "exponential"}
+    nested = {
+        "exponential_floor": "exponential",
+        "two_scale": "exponential_floor",
+        "power_cutoff": "power",
+        "stretched": "exponential",
+    }
     return FORMS[nested[form.name]] if form.name in nested else None
 
 
-def widened(form: Form, narrow: Form, theta: Floats, edges: Floats) -> Floats:
+def widened(form: Form, narrow: Form, theta: Floats, returns: Floats, exposure: Floats, edges: Floats) -> Floats:
     """Returns log-parameters `(P, K)` of a form at which it is next to a simpler one.
 
     Args:
         form: the form.
         narrow: the form that `simpler` gives for it.
         theta: `(P, k)`, log-parameters of the simpler form.
+        returns: `(P, B)`, which with the exposure says where the bounds lie.
+        exposure: `(P, B)`.
         edges: edges of the age bins in days.
     """
+    low = bounds(form, returns, exposure, edges)[0]
+    above = {RISE: 2.0, RATE: 1.1, FLOOR: 2.0}
+    without = {SHAPE: 1.0, SLOW_RATIO: 1e-2}
     columns = []
     for name in form.parameters:
         if name in narrow.parameters:
             columns.append(_column(theta, narrow.parameters, name))
         elif name == SLOW_AMPLITUDE:
             columns.append(_column(theta, narrow.parameters, FLOOR))
+        elif name in above:
+            columns.append(_column(low, form.parameters, name) + np.log(above[name]))
         else:
-            without = {
-                RISE: 2 * _limits(RISE, edges)[0],
-                RATE: 1.1 * rate_bounds(edges)[0],
-                SHAPE: 1.0,
-                SLOW_RATIO: 1e-2,
-            }
             columns.append(np.full((len(theta), 1), np.log(without[name])))
     return np.concatenate(columns, axis=1)
 

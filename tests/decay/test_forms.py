@@ -68,12 +68,13 @@ def test_half_of_the_fading_part_is_left_after_the_half_life() -> None:
 def test_a_form_contains_the_one_it_is_simpler_as(form: Form) -> None:
     narrow = simpler(form)
     if narrow is None:
-        assert form.name in ("exponential", "exponential_floor", "power", "hyperbolic")
+        assert form.name in ("exponential", "power", "hyperbolic")
         return
     theta = np.log([[TRUTH[name] for name in narrow.parameters]])
     edges = np.concatenate([EDGES, [4.0, 9.0, 40.0]])
-    wide = form.mean_hazard(widened(form, narrow, theta, edges), edges)[0]
-    assert wide == pytest.approx(narrow.mean_hazard(theta, edges)[0], rel=0.08)
+    hazard = narrow.mean_hazard(theta, edges)[0]
+    wide = form.mean_hazard(widened(form, narrow, theta, 9 * hazard, 9 + 0 * hazard, edges), edges)[0]
+    assert wide == pytest.approx(hazard, rel=0.08)
 
 
 def test_mean_hazard_is_the_integral_over_the_bin(form: Form) -> None:

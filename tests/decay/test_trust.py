@@ -170,6 +170,12 @@ def test_the_report_says_whether_users_explain_the_floor(planted: Planted) -> No
     assert "the floor stays when users may differ" in told[1]
 
 
+def test_a_floor_gains_nothing_where_there_is_none_and_never_a_loss() -> None:
+    fit = fit_statistics(frail_log(0.0, seed=2, users=300), ["x"], FitOptions(form="exponential", replicates=0))
+    (told,) = explained_floors(fit.pooled, fit.statistics)
+    assert "gains 0.0 in log-likelihood if users are taken to be alike and 0.0 if they" in told
+
+
 def test_goodness_of_fit_is_uniform_under_the_truth_and_small_beside_it() -> None:
     generator = np.random.default_rng(0)
     expected = np.tile(np.geomspace(0.2, 40, 50), (400, 1))
