@@ -9,7 +9,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from ltsi.decay.contest import Contest, hold_contest
-from ltsi.decay.estimators import NEGATIVE_BINOMIAL, estimate_forms, family_of
+from ltsi.decay.estimators import NEGATIVE_BINOMIAL, estimate_forms, family_of, settled_forms
 from ltsi.decay.forms import FORMS, SIMPLE
 from ltsi.decay.heterogeneity import explained_floors, false_tail, mixed_rates
 from ltsi.decay.point import too_fast, with_point
@@ -105,7 +105,9 @@ def _fit_entities(
     if options.form == AUTO and len(enough):
         starts = {name: fit.theta for name, fit in fits.items()}
         barred = np.stack([too_fast(FORMS[name], fits[name].theta, statistics.edges) for name in names])
-        contest = hold_contest(statistics, enough, starts, family_of(options.estimator), options.seed, earlier, barred)
+        settled = settled_forms(fits, returns, exposure, statistics.edges)
+        family = family_of(options.estimator)
+        contest = hold_contest(statistics, enough, starts, family, options.seed, earlier, barred, settled)
     for at, code in enumerate(enough):
         name = contest.winners[at] if contest else names[int(np.argmin(criteria[:, at]))]
         bic = float(fits[name].bic(returns[at].sum())[at])

@@ -29,6 +29,9 @@ LN2 = math.log(2.0)
 SLOWEST_HALF_LIFE = 10.0
 """Half-lives beyond this many times the longest age cannot be told from a hazard that does not fall."""
 
+AT_BOUND = 1e-3
+"""Log-parameters this near to a bound have run into it."""
+
 RATE, AMPLITUDE, FLOOR = "rate_per_day", "amplitude", "floor"
 SLOW_RATIO, SLOW_AMPLITUDE = "slow_ratio", "slow_amplitude"
 EXPONENT, SHAPE, RISE = "exponent", "shape", "rise_days"
@@ -53,6 +56,15 @@ _USUAL = {
     SLOW_AMPLITUDE: (1e-2, 5.0),
 }
 """Where the grid looks; floor and slow amplitude as shares of the amplitude."""
+
+_ENDS = {
+    ("exponential_floor", FLOOR): "exponential",
+    ("two_scale", SLOW_RATIO): "exponential_floor",
+    ("two_scale", SLOW_AMPLITUDE): "exponential",
+    ("power_cutoff", EXPONENT): "exponential",
+    ("power_cutoff", RATE): "power",
+}
+"""What a form turns into at the lower bound of a parameter."""
 
 _LINEAR_LIMITS = {AMPLITUDE: (1e-9, 1e12), FLOOR: (1e-7, 10.0), SLOW_AMPLITUDE: (1e-7, 1e3)}
 _TINY = 1e-300
@@ -251,6 +263,16 @@ def simpler(form: Form) -> Form | None:
         "stretched": "exponential",
     }
     return FORMS[nested[form.name]] if form.name in nested else None
+
+
+def ends(form: Form) -> Iterator[tuple[int, Form]]:
+    """Yields the place of each parameter at whose lower bound a form is a simpler one, with that form."""
+    stem, rise = form.name.removesuffix("_rise"), form.name.endswith("_rise")
+    for place, name in enumerate(form.parameters):
+        if name == RISE:
+            yield place, FORMS[stem]
+        elif (stem, name) in _ENDS:
+            yield place, FORMS[_ENDS[stem, name] + "_rise" * rise]
 
 
 def widened(form: Form, narrow: Form, theta: Floats, returns: Floats, exposure: Floats, edges: Floats) -> Floats:

@@ -7,15 +7,26 @@ from dataclasses import replace
 import numpy as np
 from numpy.typing import NDArray
 
-from ltsi.decay.forms import AMPLITUDE, EXPONENT, FLOOR, FORMS, LN2, RATE, Floats, Form, bounds, has_half_life, values
+from ltsi.decay.forms import (
+    AMPLITUDE,
+    AT_BOUND,
+    EXPONENT,
+    FLOOR,
+    FORMS,
+    LN2,
+    RATE,
+    Floats,
+    Form,
+    bounds,
+    has_half_life,
+    values,
+)
 from ltsi.decay.result import EntityDecay
 
 NO_FALL = "the return rate does not fall with age"
 TOO_FAST = "the return rate falls faster than visits can show; set a smaller session_gap_days"
+AT_LOWER_END = "the exponent ran into its lower bound and has no interval"
 NO_UPPER_END = "the log is too short to bound the half-life from above"
-
-AT_BOUND = 1e-3
-"""Log-parameters this near to a bound have run into it."""
 
 
 def with_point(row: EntityDecay, form: Form, theta: Floats, exposure: Floats, edges: Floats) -> EntityDecay:
@@ -76,12 +87,14 @@ def _fading_returns(form: Form, theta: Floats, exposure: Floats, edges: Floats) 
 
 
 def with_ends(row: EntityDecay, low: float, high: float, edges: Floats) -> EntityDecay:
-    """Puts the interval of the first log-parameter into a row."""
+    """Puts the interval of the first log-parameter into a row; an exponent on its lower bound has none."""
     form = FORMS[str(row.form)]
+    slowest = bounds(form, np.ones((1, 1)), np.ones((1, 1)), edges)[0][0, 0]
     if not has_half_life(form):
+        if np.log(row.parameters[EXPONENT]) <= slowest + AT_BOUND:
+            return replace(row, note=AT_LOWER_END)
         return replace(row, exponent_low=float(np.exp(low)), exponent_high=float(np.exp(high)))
     # An end at the slowest rate has no fall in it: the half-life then has no upper end.
-    slowest = bounds(form, np.ones((1, 1)), np.ones((1, 1)), edges)[0][0, 0]
     unbounded = low <= slowest + AT_BOUND
     return replace(
         row,

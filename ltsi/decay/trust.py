@@ -11,12 +11,12 @@ from scipy import special, stats
 
 from ltsi.decay.bootstrap import resampled_log_rates, user_weights
 from ltsi.decay.estimators import LIKELIHOODS, family_of
-from ltsi.decay.forms import FORMS, LN2, SIMPLE, Floats, bounds
+from ltsi.decay.forms import AT_BOUND, FORMS, LN2, SIMPLE, Floats, bounds
 from ltsi.decay.frailty import fit_frailty, standard_errors
 from ltsi.decay.goodness import dispersion, goodness_of_fit
 from ltsi.decay.likelihood import Maximum
 from ltsi.decay.pairs import Pairs
-from ltsi.decay.point import AT_BOUND, with_ends, with_point
+from ltsi.decay.point import with_ends, with_point
 from ltsi.decay.pooling import partial_pool
 from ltsi.decay.profile import profile_interval
 from ltsi.decay.result import SIMPLE_FORM, EntityDecay, FitOptions
