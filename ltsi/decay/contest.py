@@ -81,6 +81,7 @@ def hold_contest(
     seed: int,
     earlier: ReturnStatistics | None = None,
     barred: NDArray[np.bool_] | None = None,
+    settled: dict[str, list[str]] | None = None,
 ) -> Contest:
     """Holds the contest.
 
@@ -93,6 +94,7 @@ def hold_contest(
         earlier: the same statistics with everybody's observation ended earlier; what is more in `statistics` happened
             later.
         barred: `(F, N)`, fits that may not win, such as those that ran into a bound and say nothing of the fall.
+        settled: for each form, the `N` forms that its fits amount to, which entities have in place of it.
     """
     names = tuple(starts)
     barred = np.zeros((len(names), len(entities)), dtype=bool) if barred is None else barred
@@ -111,6 +113,8 @@ def hold_contest(
     # A form is out of the contest of the log if it is for most entities.
     winner, behind_error = _pick(names, by_group, None, barred.mean(1) > 0.5)
     winners = _entity_winners(names, score, pairs, winner, barred)
+    if settled is not None:
+        winners = tuple(settled[name][at] for at, name in enumerate(winners))
     plain = score[names.index("exponential")] if "exponential" in names else score[0]
     won = score[np.array([names.index(one) for one in winners])[pairs.entity], np.arange(len(pairs.entity))]
     return Contest(

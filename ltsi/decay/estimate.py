@@ -9,10 +9,10 @@ import numpy as np
 from numpy.typing import NDArray
 
 from ltsi.decay.contest import Contest, hold_contest
-from ltsi.decay.estimators import NEGATIVE_BINOMIAL, estimate_forms, family_of
-from ltsi.decay.forms import FORMS, SIMPLE, bounds
+from ltsi.decay.estimators import NEGATIVE_BINOMIAL, estimate_forms, family_of, settled_forms
+from ltsi.decay.forms import FORMS, SIMPLE
 from ltsi.decay.heterogeneity import explained_floors, false_tail, mixed_rates
-from ltsi.decay.point import AT_BOUND, with_point
+from ltsi.decay.point import too_fast, with_point
 from ltsi.decay.result import AUTO, MIN_RETURNING_USERS, POOLED, SIMPLE_FORM, DecayFit, EntityDecay, FitOptions
 from ltsi.decay.statistics import MAX_USERS, ReturnStatistics
 from ltsi.decay.trust import add_frailty, add_intervals, add_partial_pooling, add_trust
@@ -104,9 +104,10 @@ def _fit_entities(
     contest = None
     if options.form == AUTO and len(enough):
         starts = {name: fit.theta for name, fit in fits.items()}
-        fastest = [bounds(FORMS[name], returns, exposure, statistics.edges)[1][:, 0] for name in names]
-        barred = np.stack([fits[name].theta[:, 0] >= end - AT_BOUND for name, end in zip(names, fastest)])
-        contest = hold_contest(statistics, enough, starts, family_of(options.estimator), options.seed, earlier, barred)
+        barred = np.stack([too_fast(FORMS[name], fits[name].theta, statistics.edges) for name in names])
+        settled = settled_forms(fits, returns, exposure, statistics.edges)
+        family = family_of(options.estimator)
+        contest = hold_contest(statistics, enough, starts, family, options.seed, earlier, barred, settled)
     for at, code in enumerate(enough):
         name = contest.winners[at] if contest else names[int(np.argmin(criteria[:, at]))]
         bic = float(fits[name].bic(returns[at].sum())[at])

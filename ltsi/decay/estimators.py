@@ -12,7 +12,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from ltsi.decay.families import BINOMIAL, LEAST_SQUARES, POISSON, Family
-from ltsi.decay.forms import FORMS, Floats, Form, bounds, simpler, widened
+from ltsi.decay.forms import AT_BOUND, FORMS, Floats, Form, bounds, ends, simpler, widened
 from ltsi.decay.likelihood import EXACT, Maximum, maximise
 from ltsi.decay.pairs import sums
 
@@ -76,9 +76,29 @@ def estimate_forms(
         fits[name] = estimate(estimator, form, returns, exposure, edges)
         narrow = simpler(form)
         if narrow is not None and narrow.name in fits:
-            begin = widened(form, narrow, fits[narrow.name].theta, edges)
+            begin = widened(form, narrow, fits[narrow.name].theta, returns, exposure, edges)
             fits[name] = fits[name].better(estimate(estimator, form, returns, exposure, edges, begin))
     return fits
+
+
+def settled_forms(fits: dict[str, Maximum], returns: Floats, exposure: Floats, edges: Floats) -> dict[str, list[str]]:
+    """Returns for each form what every fit of it amounts to, `N` names: a simpler form where it ran into its end.
+
+    Args:
+        fits: the maxima by form, simpler forms first, as `FORMS` has them.
+        returns: `(N, B)`, which with the exposure says where the bounds lie.
+        exposure: `(N, B)`.
+        edges: `(B + 1,)`, edges of the bins in days.
+    """
+    found: dict[str, list[str]] = {}
+    for name, fit in fits.items():
+        low, own = bounds(FORMS[name], returns, exposure, edges)[0], [name] * len(fit.theta)
+        for place, narrow in ends(FORMS[name]):
+            ran = fit.theta[:, place] <= low[:, place] + AT_BOUND
+            for at in np.flatnonzero(ran) if narrow.name in found else ():
+                own[at] = found[narrow.name][at] if own[at] == name else own[at]
+        found[name] = own
+    return found
 
 
 def _judged(form: Form, returns: Floats, exposure: Floats, edges: Floats, theta: Floats, family: Family) -> Maximum:

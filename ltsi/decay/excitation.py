@@ -20,9 +20,9 @@ from numpy.typing import NDArray
 
 from ltsi.decay.bootstrap import user_weights
 from ltsi.decay.contest import FOLDS, TIE_ERRORS, deal
-from ltsi.decay.forms import LN2, RATE, Floats
+from ltsi.decay.forms import AT_BOUND, LN2, RATE, Floats
 from ltsi.decay.kernels import EACH, EXPONENTIAL, LAST, POWER
-from ltsi.decay.point import AT_BOUND, NO_FALL, TOO_FAST
+from ltsi.decay.point import NO_FALL, TOO_FAST
 from ltsi.decay.rate_fit import LEAST_SHARE, RateFit, RateModel
 from ltsi.decay.rate_frailty import FrailPairs, FrailRate
 from ltsi.decay.result import MIN_RETURNING_USERS, FitOptions

@@ -14,7 +14,9 @@ import numpy as np
 
 from ltsi.decay.forms import Floats
 
-_TINY = 1e-300
+_TINY = 1e-100
+"""Less than this no hazard is taken for; its inverse times the square of any exposure is still a finite number."""
+
 _CERTAIN = 1.0 - 1e-9
 
 Terms = tuple[Floats, Floats, Floats]

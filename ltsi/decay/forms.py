@@ -29,6 +29,9 @@ LN2 = math.log(2.0)
 SLOWEST_HALF_LIFE = 10.0
 """Half-lives beyond this many times the longest age cannot be told from a hazard that does not fall."""
 
+AT_BOUND = 1e-3
+"""Log-parameters this near to a bound have run into it."""
+
 RATE, AMPLITUDE, FLOOR = "rate_per_day", "amplitude", "floor"
 SLOW_RATIO, SLOW_AMPLITUDE = "slow_ratio", "slow_amplitude"
 EXPONENT, SHAPE, RISE = "exponent", "shape", "rise_days"
@@ -53,6 +56,15 @@ _USUAL = {
     SLOW_AMPLITUDE: (1e-2, 5.0),
 }
 """Where the grid looks; floor and slow amplitude as shares of the amplitude."""
+
+_ENDS = {
+    ("exponential_floor", FLOOR): "exponential",
+    ("two_scale", SLOW_RATIO): "exponential_floor",
+    ("two_scale", SLOW_AMPLITUDE): "exponential",
+    ("power_cutoff", EXPONENT): "exponential",
+    ("power_cutoff", RATE): "power",
+}
+"""What a form turns into at the lower bound of a parameter."""
 
 _LINEAR_LIMITS = {AMPLITUDE: (1e-9, 1e12), FLOOR: (1e-7, 10.0), SLOW_AMPLITUDE: (1e-7, 1e3)}
 _TINY = 1e-300
@@ -244,32 +256,48 @@ def simpler(form: Form) -> Form | None:
     """Returns the form that this one turns into where its last parameters lose their influence, if there is one."""
     if form.name.endswith("_rise"):
         return FORMS[form.name.removesuffix("_rise")]
-    nested = {"two_scale": "exponential_floor", "power_cutoff": "power", "stretched": "exponential"}
+    nested = {
+        "exponential_floor": "exponential",
+        "two_scale": "exponential_floor",
+        "power_cutoff": "power",
+        "stretched": "exponential",
+    }
     return FORMS[nested[form.name]] if form.name in nested else None
 
 
-def widened(form: Form, narrow: Form, theta: Floats, edges: Floats) -> Floats:
+def ends(form: Form) -> Iterator[tuple[int, Form]]:
+    """Yields the place of each parameter at whose lower bound a form is a simpler one, with that form."""
+    stem, rise = form.name.removesuffix("_rise"), form.name.endswith("_rise")
+    for place, name in enumerate(form.parameters):
+        if name == RISE:
+            yield place, FORMS[stem]
+        elif (stem, name) in _ENDS:
+            yield place, FORMS[_ENDS[stem, name] + "_rise" * rise]
+
+
+def widened(form: Form, narrow: Form, theta: Floats, returns: Floats, exposure: Floats, edges: Floats) -> Floats:
     """Returns log-parameters `(P, K)` of a form at which it is next to a simpler one.
 
     Args:
         form: the form.
         narrow: the form that `simpler` gives for it.
         theta: `(P, k)`, log-parameters of the simpler form.
+        returns: `(P, B)`, which with the exposure says where the bounds lie.
+        exposure: `(P, B)`.
         edges: edges of the age bins in days.
     """
+    low = bounds(form, returns, exposure, edges)[0]
+    above = {RISE: 2.0, RATE: 1.1, FLOOR: 2.0}
+    without = {SHAPE: 1.0, SLOW_RATIO: 1e-2}
     columns = []
     for name in form.parameters:
         if name in narrow.parameters:
             columns.append(_column(theta, narrow.parameters, name))
         elif name == SLOW_AMPLITUDE:
             columns.append(_column(theta, narrow.parameters, FLOOR))
+        elif name in above:
+            columns.append(_column(low, form.parameters, name) + np.log(above[name]))
         else:
-            without = {
-                RISE: 2 * _limits(RISE, edges)[0],
-                RATE: 1.1 * rate_bounds(edges)[0],
-                SHAPE: 1.0,
-                SLOW_RATIO: 1e-2,
-            }
             columns.append(np.full((len(theta), 1), np.log(without[name])))
     return np.concatenate(columns, axis=1)
 

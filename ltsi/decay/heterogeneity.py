@@ -5,10 +5,10 @@ from __future__ import annotations
 import numpy as np
 
 from ltsi.decay.contest import Contest
-from ltsi.decay.families import Family
-from ltsi.decay.forms import FORMS
+from ltsi.decay.estimators import estimate_forms
+from ltsi.decay.families import POISSON, Family
+from ltsi.decay.forms import FORMS, SIMPLE
 from ltsi.decay.frailty import fit_frailty
-from ltsi.decay.likelihood import maximise
 from ltsi.decay.pairs import Pairs
 from ltsi.decay.result import EntityDecay
 from ltsi.decay.statistics import ReturnStatistics
@@ -35,11 +35,11 @@ def explained_floors(pooled: EntityDecay, statistics: ReturnStatistics) -> list[
         return []
     chosen = statistics.pooled().of_groups(JUDGED_USERS)
     returns, exposure = (total[0] for total in chosen.totals())
-    plain, floored = (FORMS[name] for name in ("exponential", "exponential_floor"))
-    alike = [maximise(form, returns, exposure, chosen.edges) for form in (plain, floored)]
-    pairs = Pairs.of(chosen, np.array([0]))
-    differ = [fit_frailty(form, pairs, returns, fit.theta) for form, fit in zip((plain, floored), alike)]
-    gains = [float(fits[1].log_likelihood[0] - fits[0].log_likelihood[0]) for fits in (alike, differ)]
+    found = estimate_forms(POISSON.name, SIMPLE, returns, exposure, chosen.edges)
+    alike, pairs = [found[name] for name in SIMPLE], Pairs.of(chosen, np.array([0]))
+    differ = [fit_frailty(FORMS[name], pairs, returns, found[name].theta) for name in SIMPLE]
+    # No floor is the lowest floor, but for the bound that it is kept above.
+    gains = [max(0.0, float(fits[1].log_likelihood[0] - fits[0].log_likelihood[0])) for fits in (alike, differ)]
     told = (
         f"a floor gains {gains[0]:.1f} in log-likelihood if users are taken to be alike and {gains[1]:.1f} if they "
         f"differ by a gamma factor (variance {float(differ[1].variance[0]):.2g})"
@@ -59,15 +59,13 @@ def mixed_rates(rows: list[EntityDecay], statistics: ReturnStatistics, family: F
         statistics: the statistics.
         family: of these criteria.
     """
-    fitted = [at for at, row in enumerate(rows) if {"exponential", "exponential_floor"} <= set(row.aic)]
+    fitted = [at for at, row in enumerate(rows) if set(SIMPLE) <= set(row.aic)]
     if len(fitted) < 2:
         return []
     returns, exposure = (total[0].sum(0, keepdims=True) for total in statistics.totals(np.array(fitted)))
-    plain, floored = (
-        float(maximise(FORMS[name], returns, exposure, statistics.edges, family=family).aic()[0])
-        for name in ("exponential", "exponential_floor")
-    )
-    apart = [sum(rows[at].aic[name] for at in fitted) for name in ("exponential", "exponential_floor")]
+    together = estimate_forms(family.name, SIMPLE, returns, exposure, statistics.edges)
+    plain, floored = (float(together[name].aic()[0]) for name in SIMPLE)
+    apart = [sum(rows[at].aic[name] for at in fitted) for name in SIMPLE]
     told = (
         f"a floor lowers the AIC by {plain - floored:.1f} with one curve for all and by {apart[0] - apart[1]:.1f} with "
         f"a curve for each of {len(fitted)} entities"

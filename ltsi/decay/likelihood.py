@@ -150,7 +150,8 @@ class _Climb:
             value[rows], gradient[rows], matrix[rows] = (part[better] for part in new)
             damping[active] = np.where(better, np.maximum(damping[active] * 0.2, _LEAST_DAMPING), damping[active] * 8.0)
             promised = (uphill * (trial - at)).sum(axis=1)
-            active = active[promised > least_gain]
+            # Of parameters sent to their edges together a step may promise a loss: damped more, the next one climbs.
+            active = active[np.abs(promised) > least_gain]
         return Maximum(theta, value, (theta <= low + 1e-6) | (theta >= high - 1e-6))
 
     def _score(self, rows: NDArray[np.int64], theta: Floats) -> tuple[Floats, Floats, Floats]:

@@ -12,7 +12,7 @@ from ltsi.decay.contest import FOLDS, TIE_ERRORS, TIE_ODDS
 from ltsi.decay.estimators import NEGATIVE_BINOMIAL
 from ltsi.decay.forms import EXPONENT, FORMS, RISE, SHAPE, SLOW_AMPLITUDE, SLOW_RATIO
 from ltsi.decay.result import DecayFit, EntityDecay
-from ltsi.decay.trials import UNITS
+from ltsi.decay.trials import DAYS, UNITS
 from ltsi.tables import Cell, Entry, Scalar, Table
 
 FURTHER = (EXPONENT, SHAPE, SLOW_RATIO, SLOW_AMPLITUDE, RISE)
@@ -84,6 +84,11 @@ def covers(one: EntityDecay, half_life_days: float) -> bool | None:
     return None if low is None else low <= half_life_days <= (math.inf if high is None else high)
 
 
+def is_comparable(fit: DecayFit) -> bool:
+    """Returns whether half-lives that were planted are of what is fitted: returns per day, not per trial."""
+    return fit.options.exposure == DAYS
+
+
 def decay_table(fit: DecayFit, title: str, entity: str, truth: Mapping[str, float] | None = None) -> Table:
     """Returns the fit as a table, all entities together first, then by half-life.
 
@@ -91,8 +96,9 @@ def decay_table(fit: DecayFit, title: str, entity: str, truth: Mapping[str, floa
         fit: the fit.
         title: what the table shows.
         entity: what an entity is, such as "category"; heads the first column.
-        truth: planted half-life in days by label, where it is known.
+        truth: planted half-life in days by label, where it is known; shown beside a fit per day alone.
     """
+    comparable = truth if is_comparable(fit) else None
     most = [fit.entities[code] for code in fit.most_returned(MAX_ROWS)]
     most.sort(key=lambda one: (math.inf if one.half_life_days is None else one.half_life_days, one.entity))
     shown = _with_pooled(fit, most)
@@ -100,13 +106,13 @@ def decay_table(fit: DecayFit, title: str, entity: str, truth: Mapping[str, floa
     power = ["exponent"] if any(EXPONENT in one.parameters for one in shown) else []
     trust = ["dispersion", "fit_p"] if _is_judged(fit) else []
     borrowed = ["pooled_days"] if fit.options.replicates else []
-    planted = ["planted_days", "covered"] if truth else []
+    planted = ["planted_days", "covered"] if comparable else []
     noted = ["note"] if any(one.note for one in shown) else []
     return Table(
         title=title,
         columns=[*columns, *power, *trust, *borrowed, *planted, *noted],
-        rows=[_entries(one, fit, truth, bool(power), bool(noted)) for one in shown],
-        notes=_notes(fit, hidden=len(fit.entities) - len(most)),
+        rows=[_entries(one, fit, comparable, bool(power), bool(noted)) for one in shown],
+        notes=_notes(fit, len(fit.entities) - len(most), bool(truth) and not comparable),
     )
 
 
@@ -150,7 +156,7 @@ def _is_judged(fit: DecayFit) -> bool:
     return bool(fit.options.replicates) and fit.options.estimator != NEGATIVE_BINOMIAL
 
 
-def _notes(fit: DecayFit, hidden: int) -> list[str]:
+def _notes(fit: DecayFit, hidden: int, incomparable: bool) -> list[str]:
     options = fit.options
     notes = [
         f"Fitted by {options.estimator}: returns to the same entity per {UNITS[options.exposure]} at risk, by days "
@@ -172,6 +178,11 @@ def _notes(fit: DecayFit, hidden: int) -> list[str]:
         )
     if options.replicates:
         notes.append("pooled_days: half-life after borrowing from the level above.")
+    if incomparable:
+        notes.append(
+            "Planted half-lives are not shown: they are those of the returns per day at risk, not per "
+            f"{UNITS[options.exposure]}; set exposure=days."
+        )
     notes += fit.remarks
     thin = sum(one.amplitude is None for one in fit.entities)
     if thin:

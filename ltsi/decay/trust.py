@@ -11,12 +11,12 @@ from scipy import special, stats
 
 from ltsi.decay.bootstrap import resampled_log_rates, user_weights
 from ltsi.decay.estimators import LIKELIHOODS, family_of
-from ltsi.decay.forms import FORMS, LN2, SIMPLE, Floats, bounds, has_half_life
+from ltsi.decay.forms import AT_BOUND, FORMS, LN2, SIMPLE, Floats, bounds
 from ltsi.decay.frailty import fit_frailty, standard_errors
 from ltsi.decay.goodness import dispersion, goodness_of_fit
 from ltsi.decay.likelihood import Maximum
 from ltsi.decay.pairs import Pairs
-from ltsi.decay.point import AT_BOUND, with_ends, with_point
+from ltsi.decay.point import with_ends, with_point
 from ltsi.decay.pooling import partial_pool
 from ltsi.decay.profile import profile_interval
 from ltsi.decay.result import SIMPLE_FORM, EntityDecay, FitOptions
@@ -45,19 +45,23 @@ def add_trust(
         mean = form.mean_hazard(fit.theta, statistics.edges)[0]
         scale, variance = dispersion(Pairs.of(statistics, codes), mean, family), exposure * family.variance(mean)
         fit_p = goodness_of_fit(returns, exposure * mean, variance, len(form.parameters), scale)
-        ends = None
-        if options.estimator in LIKELIHOODS and has_half_life(form):
-            ends = profile_interval(form, fit, returns, exposure, statistics.edges, options.confidence, scale, family)
-        slowest = bounds(form, returns, exposure, statistics.edges)[0][:, 0]
         for at, code in enumerate(codes):
             rows[code] = replace(rows[code], dispersion=float(scale[at]), fit_p=float(fit_p[at]))
-            if ends is not None and rows[code].half_life_days is not None:
-                open_end = ends[0][at] <= slowest[at] + AT_BOUND
-                rows[code] = replace(
-                    rows[code],
-                    profile_low_days=LN2 / float(np.exp(ends[1][at])),
-                    profile_high_days=None if open_end else LN2 / float(np.exp(ends[0][at])),
-                )
+        fading = np.array(
+            [at for at, code in enumerate(codes) if rows[code].half_life_days is not None], dtype=np.int64
+        )
+        if options.estimator not in LIKELIHOODS or not len(fading):
+            continue
+        data = returns[fading], exposure[fading], statistics.edges
+        ends = profile_interval(form, fit.of(fading), *data, options.confidence, scale[fading], family)
+        slowest = bounds(form, *data)[0][:, 0]
+        for at, code in enumerate(codes[fading]):
+            open_end = ends[0][at] <= slowest[at] + AT_BOUND
+            rows[code] = replace(
+                rows[code],
+                profile_low_days=LN2 / float(np.exp(ends[1][at])),
+                profile_high_days=None if open_end else LN2 / float(np.exp(ends[0][at])),
+            )
 
 
 def add_intervals(
@@ -134,8 +138,9 @@ def add_partial_pooling(
 ) -> list[EntityDecay]:
     """Adds to every entity the rate that is believed after borrowing; thin ones then have one too.
 
-    Only rates of one form, the one most entities have, mean the same and are pooled. An entity of another form
-    keeps its own; one whose half-life is bounded from below alone is as unsure as that end says.
+    Only rates of one form, the one most entities have, mean the same and are pooled. An entity of another form keeps
+    its own, and so does one that does not fade or fades too fast to be seen: only what was not fitted borrows all of
+    it. A half-life that is bounded from below alone is as unsure as that end says.
 
     Args:
         rows: rows of all entities.
@@ -167,7 +172,7 @@ def add_partial_pooling(
             pooled_high_days=float(half_life[at] * reach[at]),
             own_weight=float(found.own_weight[at]),
         )
-        if usable[at] or not row.rate_per_day
+        if usable[at] or row.form is None
         else row
         for at, row in enumerate(rows)
     ]

@@ -24,7 +24,7 @@ from ltsi.decay.excitation import Excitation, ExcitationModel, fit_excitation
 from ltsi.decay.excitation_report import excitation_records, excitation_table
 from ltsi.decay.forms import FORMS
 from ltsi.decay.plot import decay_figure
-from ltsi.decay.report import FURTHER, covers, decay_table, forms_table, records
+from ltsi.decay.report import FURTHER, covers, decay_table, forms_table, is_comparable, records
 from ltsi.decay.result import DecayFit, EntityDecay, FitOptions
 from ltsi.decay.return_decay import fit_return_decay
 from ltsi.decay.statistics import SECONDS_PER_DAY
@@ -89,7 +89,7 @@ def run(cfg: DictConfig) -> Result:
     if cfg.report:
         written.append(write_page(fit, title, entity, truth, store, cfg.part == "all", folder))
     messages = [f"Wrote {path}" for path in written]
-    if truth:
+    if truth and is_comparable(fit):
         messages = [*_covered(fit, truth), *messages]
     figure = terminal_curves(fit)
     tables = [decay_table(fit, title, entity, truth), forms_table(fit)]

@@ -6,8 +6,9 @@ import pytest
 
 from ltsi.decay.contest import hold_contest
 from ltsi.decay.estimate import fit_statistics
+from ltsi.decay.estimators import estimate_forms, settled_forms
 from ltsi.decay.families import BINOMIAL, POISSON
-from ltsi.decay.forms import FORMS
+from ltsi.decay.forms import FORMS, SIMPLE, log_parameters
 from ltsi.decay.likelihood import maximise
 from ltsi.decay.pairs import Pairs
 from ltsi.decay.report import forms_table
@@ -69,6 +70,32 @@ def test_a_form_that_ran_into_a_bound_cannot_win(planted: Planted) -> None:
     barred = np.array([[True, True], [False, False]])
     assert free.winner == "exponential"
     assert hold_contest(statistics, both, starts, POISSON, seed=0, barred=barred).winners == ("power", "power")
+
+
+def test_an_entity_for_which_the_form_of_the_log_ran_into_its_end_has_the_simpler_one() -> None:
+    edges = 0.5 + np.arange(61.0)
+    given = {"rate_per_day": 0.07, "amplitude": 0.2, "shape": 1.3, "exponent": 0.6}
+    # At first the one falls more slowly than any exponential does, the other faster.
+    shapes = [FORMS[name] for name in ("stretched", "power_cutoff")]
+    hazard = np.concatenate([one.mean_hazard(log_parameters(one, given), edges)[0] for one in shapes])
+    exposure = np.full_like(hazard, 1e4)
+    fits = estimate_forms("poisson", ("exponential", "power", "power_cutoff"), 1e4 * hazard, exposure, edges)
+    settled = settled_forms(fits, 1e4 * hazard, exposure, edges)
+    assert settled["power_cutoff"] == ["exponential", "power_cutoff"]
+    assert settled["exponential"] == ["exponential"] * 2
+    # The simpler form was not fitted: nothing to turn into.
+    alone = {"power_cutoff": fits["power_cutoff"]}
+    assert settled_forms(alone, 1e4 * hazard, exposure, edges) == {"power_cutoff": ["power_cutoff"] * 2}
+
+
+def test_entities_have_what_their_forms_amount_to(planted: Planted) -> None:
+    statistics = planted((3.0, 8.0), users=300).statistics(1)
+    returns, exposure = (total[0] for total in statistics.totals())
+    starts = {name: maximise(FORMS[name], returns, exposure, statistics.edges).theta for name in SIMPLE}
+    settled = {"exponential": ["exponential"] * 2, "exponential_floor": ["exponential_floor", "exponential"]}
+    found = hold_contest(statistics, np.array([0, 1]), starts, POISSON, seed=0, settled=settled)
+    assert (found.winner, found.winners) == ("exponential_floor", ("exponential_floor", "exponential"))
+    assert found.gain(1) == found.gain_error[1] == 0.0
 
 
 def test_pairs_add_up_to_the_tables(planted: Planted) -> None:

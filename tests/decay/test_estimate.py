@@ -1,6 +1,6 @@
 import tracemalloc
 from collections.abc import Callable
-from dataclasses import astuple
+from dataclasses import astuple, replace
 from typing import Any
 
 import numpy as np
@@ -9,7 +9,7 @@ from scipy import sparse
 
 from ltsi.decay.estimate import fit_statistics
 from ltsi.decay.forms import FORMS, log_parameters
-from ltsi.decay.point import NO_FALL, NO_UPPER_END, TOO_FAST
+from ltsi.decay.point import AT_LOWER_END, NO_FALL, NO_UPPER_END, TOO_FAST, too_fast
 from ltsi.decay.report import covers
 from ltsi.decay.result import FitOptions
 from ltsi.decay.statistics import ReturnStatistics, age_edges, collect
@@ -88,13 +88,13 @@ def test_wider_confidence_gives_a_wider_interval(planted: Planted) -> None:
     assert list(ends) == sorted(end for end in ends if end is not None)
 
 
-def hand_made(returns: list[float], exposure: list[float], users: int = 50) -> ReturnStatistics:
-    """Statistics of one entity in which every user has the same counts."""
-    edges = np.linspace(0.5, 0.5 + len(returns), len(returns) + 1)
+def hand_made(returns: list[float], exposure: list[float], users: int = 50, width: float = 1.0) -> ReturnStatistics:
+    """Statistics of one entity in which every user has the same counts, in bins of so many days."""
+    edges = np.linspace(0.5, 0.5 + width * len(returns), len(returns) + 1)
     # Everybody who ends in a bin has spent the exposure in it that bins before it do not explain.
     ended = np.array(returns) / users
     crossed = np.cumsum(ended[::-1])[::-1] - ended
-    partial = np.array(exposure) / users - crossed
+    partial = np.array(exposure) / users - width * crossed
     every = [sparse.csc_array(np.tile(row, users)[:, None]) for row in (ended, ended, partial)]
     return ReturnStatistics(edges, every[0], every[1], every[2], np.array([0]), np.array([users]), users, users)
 
@@ -118,6 +118,15 @@ def test_what_fades_behind_a_rise_fades_though_the_floor_alone_were_enough() -> 
     (one,) = fit_statistics(statistics, ["x"], FitOptions(form=form.name, replicates=0)).entities
     assert one.note == ""
     assert one.parameters == pytest.approx(given, rel=0.01)
+
+
+def test_an_exponent_on_its_lower_bound_has_no_interval() -> None:
+    edges, given = 0.5 + np.arange(61.0), {"rate_per_day": 0.07, "amplitude": 0.2, "shape": 1.3}
+    hazard = FORMS["stretched"].mean_hazard(log_parameters(FORMS["stretched"], given), edges)[0][0]
+    statistics = hand_made((1e4 * hazard).tolist(), [1e4] * 60)
+    (one,) = fit_statistics(statistics, ["x"], FitOptions(form="power_cutoff", replicates=20)).entities
+    assert (one.exponent_low, one.exponent_high, one.note) == (None, None, AT_LOWER_END)
+    assert one.parameters["exponent"] == pytest.approx(1e-3, rel=1e-3)
 
 
 def test_a_log_too_short_to_bound_the_half_life_says_so(planted: Planted) -> None:
@@ -153,6 +162,45 @@ def test_what_falls_too_fast_to_be_seen_is_not_taken_for_what_never_fades(caplog
     # Half of it gone in a bin of one day.
     assert fit.rates_per_day() == pytest.approx([np.log(2)])
     assert not caplog.messages
+
+
+def test_a_cut_off_too_fast_to_be_seen_is_no_estimate_whatever_its_exponent() -> None:
+    cutoff, edges = FORMS["power_cutoff"], 0.5 + np.arange(161) / 16
+    inside = {"exponent": 5.5, "amplitude": 1.0, "rate_per_day": 11.0}
+    ends = [inside, {**inside, "rate_per_day": 16 * np.log(2)}, {**inside, "exponent": 6.0}]
+    theta = np.concatenate([log_parameters(cutoff, one) for one in ends])
+    assert too_fast(cutoff, theta, edges).tolist() == [False, True, True]
+    planted = log_parameters(FORMS["exponential"], {"rate_per_day": 20.0, "amplitude": 18 * np.exp(10.0)})
+    hazard = FORMS["exponential"].mean_hazard(planted, edges)[0][0]
+    exposure = 230 * np.exp(-np.cumsum(hazard) / 16)
+    statistics = hand_made((exposure * hazard).tolist(), exposure.tolist(), width=1 / 16)
+    (one,) = fit_statistics(statistics, ["x"], FitOptions(form="power_cutoff", replicates=20)).entities
+    assert (one.note, one.rate_per_day, one.exponent_low, one.parameters) == (TOO_FAST, None, None, {})
+
+
+def test_what_falls_too_fast_spoils_nothing_of_what_is_beside_it() -> None:
+    # At the fastest rate, half in a tenth of a day, nothing a computer could hold is left after half of 200 days.
+    slow = FORMS["exponential"]
+    hazard = slow.mean_hazard(
+        log_parameters(slow, {"rate_per_day": 0.02, "amplitude": 0.1}), np.linspace(0.5, 200.5, 2001)
+    )
+    counts = [[3000.0] + [0.0] * 1999, (1e5 * hazard[0][0]).tolist()]
+    both = [hand_made(returns, [1e5] * 2000, users=20, width=0.1) for returns in counts]
+    ended, returned, partial = (
+        sparse.hstack([getattr(one, name) for one in both], format="csc") for name in ("ended", "returned", "partial")
+    )
+    statistics = replace(
+        both[0],
+        ended=ended,
+        returned=returned,
+        partial=partial,
+        visits=np.array([1, 1]),
+        returning_users=np.full(2, 20),
+    )
+    fast, fading = fit_statistics(statistics, ["fast", "fading"], FitOptions(replicates=20)).entities
+    assert (fast.note, fast.profile_low_days) == (TOO_FAST, None)
+    assert fading.rate_per_day == pytest.approx(0.02, rel=1e-3)
+    assert fading.profile_low_days is not None
 
 
 def test_a_thin_entity_takes_the_pooled_rate(planted: Planted) -> None:

@@ -4,7 +4,7 @@ from numpy.typing import NDArray
 from scipy.integrate import quad
 from scipy.optimize import approx_fprime
 
-from ltsi.decay.forms import FORMS, Form, has_half_life, simpler, start, widened
+from ltsi.decay.forms import FORMS, Form, bounds, ends, has_half_life, simpler, start, widened
 
 EDGES = np.array([0.5, 0.53, 0.6, 0.7, 0.85, 1.0, 1.2, 1.5, 1.9, 2.4])
 TRUTH = {
@@ -68,12 +68,28 @@ def test_half_of_the_fading_part_is_left_after_the_half_life() -> None:
 def test_a_form_contains_the_one_it_is_simpler_as(form: Form) -> None:
     narrow = simpler(form)
     if narrow is None:
-        assert form.name in ("exponential", "exponential_floor", "power", "hyperbolic")
+        assert form.name in ("exponential", "power", "hyperbolic")
         return
     theta = np.log([[TRUTH[name] for name in narrow.parameters]])
     edges = np.concatenate([EDGES, [4.0, 9.0, 40.0]])
-    wide = form.mean_hazard(widened(form, narrow, theta, edges), edges)[0]
-    assert wide == pytest.approx(narrow.mean_hazard(theta, edges)[0], rel=0.08)
+    hazard = narrow.mean_hazard(theta, edges)[0]
+    wide = form.mean_hazard(widened(form, narrow, theta, 9 * hazard, 9 + 0 * hazard, edges), edges)[0]
+    assert wide == pytest.approx(hazard, rel=0.08)
+
+
+def test_at_the_lower_end_of_a_parameter_a_form_is_the_simpler_one(form: Form) -> None:
+    found = dict(ends(form))
+    assert len(found) == {"power_cutoff": 2, "two_scale": 2, "exponential_floor": 1}.get(
+        form.name.removesuffix("_rise"), 0
+    ) + form.name.endswith("_rise")
+    counts = np.ones((1, len(EDGES) - 1))
+    for place, narrow in found.items():
+        theta = truth(form)
+        theta[0, place] = bounds(form, counts, counts, EDGES)[0][0, place]
+        floor = {"floor": TRUTH["slow_amplitude"]} if form.name.startswith("two_scale") else {}
+        wanted = np.log([[{**TRUTH, **floor}[name] for name in narrow.parameters]])
+        hazard = narrow.mean_hazard(wanted, EDGES)[0]
+        assert form.mean_hazard(theta, EDGES)[0] == pytest.approx(hazard, rel=0.08)
 
 
 def test_mean_hazard_is_the_integral_over_the_bin(form: Form) -> None:

@@ -109,6 +109,15 @@ def test_a_rising_hazard_runs_to_the_slowest_rate() -> None:
         assert np.isfinite(fit.theta).all()
 
 
+def test_a_climb_that_is_sent_to_two_edges_at_once_goes_on() -> None:
+    # Falls faster than can be shown: a step that takes the rate to its upper bound would take the amplitude too far.
+    edges, (plain, floored) = 0.5 + np.arange(1601) / 16, (FORMS[name] for name in SIMPLE)
+    hazard = plain.mean_hazard(np.log([[20.0, 18 * np.exp(10.0)]]), edges)[0]
+    exposure = 230 * np.exp(-np.cumsum(hazard, axis=1) / 16)
+    fits = [maximise(form, exposure * hazard, exposure, edges) for form in (plain, floored)]
+    assert fits[1].log_likelihood >= fits[0].log_likelihood - 1e-3
+
+
 def test_no_returns_and_no_exposure_stay_finite(form: Form) -> None:
     nothing = np.zeros((2, 64))
     exposure = np.stack([np.zeros(64), np.ones(64)])

@@ -54,6 +54,15 @@ def test_table_tells_the_truth_and_whether_it_is_covered(fit: DecayFit) -> None:
     assert [cell.text for cell in covered if isinstance(cell, Cell)] == ["–", "yes", "no", "yes"]
 
 
+def test_a_truth_per_day_is_not_held_against_trials(fit: DecayFit) -> None:
+    trials = replace(fit, options=replace(fit.options, exposure="active_days"))
+    table = decay_table(trials, "Decay", "category", {"3 days": 3.0})
+    assert not {"planted_days", "covered"} & set(table.columns)
+    assert {len(row) for row in table.rows} == {len(table.columns)}
+    assert any("per day at risk, not per active day; set exposure=days" in note for note in table.notes)
+    assert not any("Planted" in note for note in decay_table(trials, "Decay", "category").notes)
+
+
 def test_thin_rows_say_why(thin_fit: DecayFit) -> None:
     table = decay_table(thin_fit, "Decay", "category")
     assert table.columns[-1] == "note"

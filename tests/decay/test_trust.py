@@ -170,6 +170,12 @@ def test_the_report_says_whether_users_explain_the_floor(planted: Planted) -> No
     assert "the floor stays when users may differ" in told[1]
 
 
+def test_a_floor_gains_nothing_where_there_is_none_and_never_a_loss() -> None:
+    fit = fit_statistics(frail_log(0.0, seed=2, users=300), ["x"], FitOptions(form="exponential", replicates=0))
+    (told,) = explained_floors(fit.pooled, fit.statistics)
+    assert "gains 0.0 in log-likelihood if users are taken to be alike and 0.0 if they" in told
+
+
 def test_goodness_of_fit_is_uniform_under_the_truth_and_small_beside_it() -> None:
     generator = np.random.default_rng(0)
     expected = np.tile(np.geomspace(0.2, 40, 50), (400, 1))
@@ -268,13 +274,14 @@ def test_what_is_well_known_is_not_given_up_for_what_others_are() -> None:
         return EntityDecay("x", 9, 9, 9, 9.0, form, rate, days, half_life_low_days=low, half_life_high_days=high)
 
     slow, other, flat = row(110.0, 34.0, None), row(50.0, 40.0, 60.0, "exponential_floor"), row(None, 1.0, None)
-    rows = [*(row(days, days / 1.2, days * 1.2) for days in (4.0, 5.0, 6.0, 5.0)), slow, other, flat]
-    *_, slow_found, other_found, flat_found = add_partial_pooling(rows, None, 0.95)
+    fast, power = (EntityDecay("x", 9, 9, 9, 9.0, form, None, None) for form in ("exponential", "power"))
+    rows = [*(row(days, days / 1.2, days * 1.2) for days in (4.0, 5.0, 6.0, 5.0)), slow, other, flat, fast, power]
+    slow_found, *kept = add_partial_pooling(rows, None, 0.95)[4:]
     # Its lower end lies far above the others: their mean is no answer for it.
     assert slow_found.pooled_half_life_days is not None
     assert slow_found.pooled_half_life_days > 34
-    assert other_found == other
-    assert flat_found.own_weight == 0
+    # Nothing to borrow: a half-life of another form, no fall, a fall too fast to be seen, a power law.
+    assert kept == [other, flat, fast, power]
 
 
 def test_a_thin_entity_has_a_pooled_rate_in_the_table(planted: Planted) -> None:

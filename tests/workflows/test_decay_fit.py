@@ -78,6 +78,16 @@ def test_without_intervals_nothing_is_said_to_be_covered_or_not(
     assert "planted half-life" not in " ".join(json.loads(outcome.stdout)["messages"])
 
 
+def test_what_is_planted_per_day_is_not_held_against_trials(decay_fit: Callable[..., Outcome], tmp_path: Path) -> None:
+    options = ("exposure=active_days", "form=exponential", "replicates=20", "report=true", "hydra.run.dir=out")
+    outcome = decay_fit("data=shop", *options, "--format", "json")
+    assert not any({"planted_days", "covered"} & set(row) for row in table_of(outcome))
+    assert "planted half-life" not in " ".join(json.loads(outcome.stdout)["messages"])
+    told = "not per active day; set exposure=days"
+    assert told in (tmp_path / "out/report.html").read_text(encoding="utf-8")
+    assert any(told in note for note in json.loads(outcome.stdout)["tables"][0]["notes"])
+
+
 def test_terminal_shows_table_curve_and_files(decay_fit: Callable[..., Outcome], tmp_path: Path) -> None:
     write_log()
     outcome = decay_fit("data=log", "replicates=20", "hydra.run.dir=out")
