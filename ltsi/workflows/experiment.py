@@ -171,11 +171,11 @@ def build_trainer(cfg: DictConfig, callbacks: Sequence[Callback] = ()) -> Traine
 
 def _refuse_samples(cfg: DictConfig) -> None:
     """Refuses what would judge a model, or choose its best epoch, by some of the targets only."""
-    # One batch is 1, all of them are 1.0.
-    whole = {"limit_val_batches": "1.0", "limit_test_batches": "1.0", "fast_dev_run": "False", "overfit_batches": "0.0"}
-    for setting, all_of_them in whole.items():
+    for setting in ("limit_val_batches", "limit_test_batches", "fast_dev_run", "overfit_batches"):
         value = cfg.trainer.get(setting)
-        if value is not None and str(value) != all_of_them:
+        # Of limits 1 is one batch, and 1.0 is all.
+        harmless = value is None or str(value) == "1.0" if setting.startswith("limit") else not value
+        if not harmless:
             raise ConfigError(
                 f"trainer.{setting}={value} would leave out targets of a part, and metrics are of all of them; remove "
                 "it (trainer.max_epochs=1 and trainer.limit_train_batches make a run short)."
