@@ -76,7 +76,10 @@ class ClickTask(Task[ClickModel, ExampleBatch]):
         features: fitted features.
     """
 
-    asked = "examples"
+    @property
+    def asked(self) -> str:
+        """See `Task.asked`."""
+        return "examples"
 
     def __init__(self, objective: Click, split: Split, features: FeatureSpace) -> None:
         super().__init__(objective, split)

@@ -96,7 +96,10 @@ class IntensityTask(Task[Forecaster, WindowBatch]):
         DataError: no series has enough active bins in training.
     """
 
-    asked = "forecasts"
+    @property
+    def asked(self) -> str:
+        """See `Task.asked`."""
+        return "forecasts"
 
     def __init__(self, objective: Intensity, split: Split) -> None:
         super().__init__(objective, split)

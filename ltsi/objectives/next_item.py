@@ -52,10 +52,11 @@ class NextItem(Objective):
 class NextItemTask(Task[InterestModel, TrainingBatch]):
     """Every target of a split, to be ranked."""
 
-    def __init__(self, objective: NextItem, split: Split) -> None:
-        super().__init__(objective, split)
-        several = any(len(np.unique(split.part(part).user)) < len(split.part(part)) for part in PARTS)
-        self.asked = "targets" if several else "users"
+    @property
+    def asked(self) -> str:
+        """Users, or targets where some users have several; see `Task.asked`."""
+        parts = [self.split.part(name) for name in PARTS]
+        return "targets" if any(len(np.unique(part.user)) < len(part) for part in parts) else "users"
 
     def model(self, model: InterestModel | Forecaster) -> InterestModel:
         """Returns the model: this is what it is for."""

@@ -81,11 +81,13 @@ class Task(ABC, Generic[Model, Batch]):
         split: what is learned and judged.
     """
 
-    asked: str
-    """What a part consists of, heading of a column of numbers."""
-
     def __init__(self, objective: Objective, split: Split) -> None:
         self.objective, self.split = objective, split
+
+    @property
+    @abstractmethod
+    def asked(self) -> str:
+        """What a part consists of, heading of a column of numbers."""
 
     @property
     def report(self) -> dict[str, int]:

@@ -32,6 +32,7 @@ MAPPINGS = [
 ]
 WORDS = [
     ["audit.features", "prepare.audit", "prepare.ties", "train.seen", "train.compile", "train.metrics", "eval.metrics"],
+    ["eval.trust", "decay_fit.trust", "eval.trainer.precision"],
     ["decay_fit.estimator", "decay_fit.exposure", "decay_fit.form", "decay_fit.part", "interests.bin", "objective.bin"],
     ["clean.item_frequency.of", "clean.user_frequency.of", "clean.outliers_iqr.action", "clean.outliers_zscore.action"],
     [f"clean.{step}.by" for step in ("missing_interpolated", "missing_mean", "missing_median", "moving_mean")],

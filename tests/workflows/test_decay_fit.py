@@ -232,7 +232,10 @@ def test_every_user_has_a_rate_by_borrowing_from_the_segment(decay_fit: Callable
     rows = table_of(decay_fit("data=log", *options, "--format", "json"))[1:]
     assert len(rows) == 30  # the table shows the thirty with the most returns
     assert {row["low"] for row in rows} == {None}  # one user cannot be resampled
-    assert all(row["pooled_days"] is not None for row in rows) or not any(row["half_life_days"] for row in rows)
+    borrowing = [row for row in rows if row["pooled_days"] is not None]
+    assert len(borrowing) > len(rows) / 2
+    # Only what was found not to fade, or to fade too fast to be seen, borrows nothing.
+    assert all(row["half_life_days"] is None and row["note"] for row in rows if row not in borrowing)
 
 
 @pytest.mark.parametrize(
