@@ -18,6 +18,7 @@ import argparse
 import os
 import subprocess
 import sys
+from collections.abc import Iterable
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from pathlib import Path
@@ -144,20 +145,32 @@ def measure(work: Path, name: str, log: Log, origins: int) -> pl.DataFrame:
     return pl.DataFrame(rows)
 
 
-def main() -> None:
-    """Measures and prints."""
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+def options(description: str | None, logs: Iterable[str]) -> argparse.ArgumentParser:
+    """Returns a parser of what the benchmarks of `ltsi interests` have in common."""
+    parser = argparse.ArgumentParser(description=description, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--work", type=Path, required=True)
-    parser.add_argument("--only", default=",".join(LOGS))
-    parser.add_argument("--origins", type=int, default=4)
-    given = parser.parse_args()
+    parser.add_argument("--only", default=",".join(logs))
+    return parser
+
+
+def real_logs(work: Path) -> Path:
+    """Makes the work folder and returns the folder of the real logs."""
     data = os.environ.get("LTSI_REALDATA")
     if data is None:
         raise SystemExit("LTSI_REALDATA is not set; it is the folder of the real logs.")
-    given.work.mkdir(parents=True, exist_ok=True)
+    work.mkdir(parents=True, exist_ok=True)
+    return Path(data).absolute()
+
+
+def main() -> None:
+    """Measures and prints."""
+    parser = options(__doc__, LOGS)
+    parser.add_argument("--origins", type=int, default=4)
+    given = parser.parse_args()
+    data = real_logs(given.work)
     for name in given.only.split(","):
         log = LOGS[name]
-        ltsi(given.work, "prepare", f"source={log.source}", f"source.path={Path(data).absolute() / log.path}",
+        ltsi(given.work, "prepare", f"source={log.source}", f"source.path={data / log.path}",
              f"name={name}")  # fmt: skip
         found = measure(given.work, name, log, given.origins)
         means = pl.col("users", "quiet", "auc", "brier", "log_loss", "error").mean()

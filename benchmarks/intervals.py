@@ -10,14 +10,12 @@ beside `quiet`, which says how many would.
 
 from __future__ import annotations
 
-import argparse
-import os
 from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
 import polars as pl
-from churn import ltsi
+from churn import ltsi, options, real_logs
 
 from ltsi.intensity.series import WIDTHS, intensity_series
 from ltsi.moments import parse_moment
@@ -80,17 +78,11 @@ def measure(work: Path, name: str, log: Log) -> pl.DataFrame:
 
 def main() -> None:
     """Measures and prints."""
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("--work", type=Path, required=True)
-    parser.add_argument("--only", default=",".join(LOGS))
-    given = parser.parse_args()
-    data = os.environ.get("LTSI_REALDATA")
-    if data is None:
-        raise SystemExit("LTSI_REALDATA is not set; it is the folder of the real logs.")
-    given.work.mkdir(parents=True, exist_ok=True)
+    given = options(__doc__, LOGS).parse_args()
+    data = real_logs(given.work)
     for name in given.only.split(","):
         log = LOGS[name]
-        path = [] if log.path is None else [f"source.path={Path(data).absolute() / log.path}"]
+        path = [] if log.path is None else [f"source.path={data / log.path}"]
         ltsi(given.work, "prepare", f"source={name}", *path, f"name={name}")
         print(name)
         with pl.Config(tbl_rows=-1, tbl_cols=-1, tbl_width_chars=160, float_precision=3, tbl_hide_dataframe_shape=True):
