@@ -17,7 +17,7 @@ from ltsi.features.space import FeatureSpace
 from ltsi.objectives.next_item import NextItemTask
 from ltsi.objectives.objective import Task
 from ltsi.runs.folder import RunFolder
-from ltsi.store import MANIFEST, data_root
+from ltsi.store import MANIFEST, store_path
 from ltsi.training.checkpoints import load_model
 from ltsi.workflows.experiment import (
     Experiment,
@@ -119,7 +119,7 @@ def _store_of(folder: RunFolder, recorded: str) -> str:
     """
     if (Path(recorded) / MANIFEST).is_file():
         return recorded
-    moved = data_root().absolute() / "prepared" / Path(recorded).name
+    moved = store_path(Path(recorded).name).absolute()
     if not (moved / MANIFEST).is_file():
         raise DataError(
             f"There is no store '{recorded}', which run {folder.path} was trained on, nor is it at {moved}; if it was "
