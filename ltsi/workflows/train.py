@@ -115,7 +115,7 @@ def _seconds_so_far(folder: RunFolder) -> float:
         return sum(float(row["epoch_seconds"]) + float(row["valid_seconds"]) for row in folder.epochs())
     except (KeyError, ValueError) as error:
         raise RunError(
-            f"resume=true: {folder.path / 'metrics.csv'}is damaged: it lacks the seconds of an epoch; put it back, or "
+            f"resume=true: {folder.path / 'metrics.csv'} is damaged: it lacks the seconds of an epoch; put it back, or "
             "train a new run."
         ) from error
 

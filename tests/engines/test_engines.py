@@ -20,6 +20,11 @@ from ltsi.store import Store, open_store, store_path
 from ltsi.workflows import prepare
 
 ENGINES = ("pandas", "duckdb", "pyspark")
+# Several parts, and nothing compiled: the logs are so small that compiling would take most of the time.
+SPARK = (
+    "{spark.sql.shuffle.partitions: '2', spark.sql.codegen.wholeStage: 'false', "
+    "spark.sql.codegen.factoryMode: NO_CODEGEN, spark.driver.extraJavaOptions: '-XX:TieredStopAtLevel=1'}"
+)
 
 
 @pytest.fixture(scope="module", autouse=True)
@@ -39,7 +44,7 @@ def prepared(name: str, engine: str, *overrides: str) -> Store:
     if engine == "pyspark":
         if shutil.which("java") is None:
             pytest.skip("there is no Java for Spark")
-        settings += ["engine.master='local[2]'", "engine.settings={spark.sql.shuffle.partitions: '4'}"]
+        settings += ["engine.master='local[2]'", f"engine.settings={SPARK}"]
     with initialize_config_module("ltsi.conf", version_base="1.3"):
         prepare.run(compose("prepare", settings))
     return open_store(name)

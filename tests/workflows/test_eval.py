@@ -9,6 +9,7 @@ import re
 import shutil
 import subprocess
 from collections.abc import Callable
+from functools import wraps
 from pathlib import Path
 from typing import Any
 
@@ -25,6 +26,7 @@ from ltsi.models.interest import InterestModel
 from ltsi.runs.folder import RunFolder
 from ltsi.store import Store, open_store
 from ltsi.training.checkpoints import load_model
+from ltsi.training.module import InterestModule
 from ltsi.workflows.experiment import build_model
 
 Ltsi = Callable[..., Result]
@@ -314,13 +316,27 @@ def test_a_hybrid_that_was_stopped_before_its_weights_were_chosen_is_none_yet(re
     assert not run.has_evaluation("test")
 
 
-def test_what_a_half_precision_has_chosen_is_evaluated_in_it(trained: Train, ltsi: Ltsi) -> None:
-    run = trained("transformer", "trainer.precision=bf16-mixed")
-    metrics = run.evaluation("valid").metrics
-    ltsi("eval", "run=run", "split=valid")
-    assert run.evaluation("valid").metrics == metrics
-    ltsi("eval", "run=run", "split=valid", "trainer.precision=32-true")
-    assert run.evaluation("valid").metrics != metrics
+def test_a_run_is_evaluated_in_the_precision_that_chose_it(
+    train: Train, ltsi: Ltsi, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    mixed = set()
+
+    def watched(step: Callable[..., Any]) -> Callable[..., Any]:
+        @wraps(step)
+        def asked(*given: Any) -> Any:
+            mixed.add((step.__name__, torch.is_autocast_enabled("cpu")))
+            return step(*given)
+
+        return asked
+
+    for step in (InterestModule.training_step, InterestModule.validation_step, InterestModule.test_step):
+        monkeypatch.setattr(InterestModule, step.__name__, watched(step))
+    train("transformer", "trainer.precision=bf16-mixed", "hydra.run.dir=run")
+    ltsi("eval", "run=run")
+    assert mixed == {(f"{step}_step", True) for step in ("training", "validation", "test")}
+    mixed.clear()
+    ltsi("eval", "run=run", "trainer.precision=32-true")
+    assert mixed == {("test_step", False)}
 
 
 def test_a_column_says_targets_where_users_have_several(train: Train, ltsi: Ltsi) -> None:

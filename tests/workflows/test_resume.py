@@ -186,7 +186,7 @@ def test_resuming_beside_damaged_figures_is_refused(refused: Refused, trained: T
     run = trained("lstm")
     (run.path / "metrics.csv").write_text("epoch,loss\n1,2.5\n", encoding="utf-8")
     sentence = refused(*arguments("lstm", "resume=true"))
-    assert "metrics.csvis damaged: it lacks the seconds of an epoch; put it back" in sentence
+    assert "metrics.csv is damaged: it lacks the seconds of an epoch; put it back" in sentence
 
 
 def test_resuming_a_checkpoint_of_another_model_is_refused(
