@@ -8,12 +8,12 @@ known of a customer); Platt 1999, "Probabilistic Outputs for Support Vector Mach
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import replace
+from dataclasses import dataclass, replace
 from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
-from scipy.optimize import brentq, minimize
+from scipy.optimize import brentq, minimize, minimize_scalar
 from scipy.special import expit, logit
 
 from ltsi.intensity.churn import Churn, churn
@@ -33,6 +33,12 @@ MIN_USERS = 10
 
 PRIOR_EVENTS = 20.0
 """Events that a state is as good as known to bring at the rate of all, beside those that came of it."""
+
+POWERS = (0.5, 2.0)
+"""Bounds of the power of a forecast that what comes may follow."""
+
+PRIOR_POWER = 50.0
+"""Of the squared distance of that power from 1, in nats: a log of few events has no say against 1."""
 
 SPREADS = (-7.0, 4.0)
 """Bounds of the logarithm of how much more rates differ than their shape says."""
@@ -113,11 +119,11 @@ def forecasts_put_right(
     Returns:
         The same with other forecasts, intervals and silences.
     """
-    factor = forecast_factors(before, came_S)
-    spread_S = rate_spreads(before, came_S, factor)[states.state_S]
+    correction = forecast_correction(before, came_S)
+    spread_S = rate_spreads(before, came_S, correction)[states.state_S]
     series = states.series
     found: dict[str, Any] = outlook(
-        states.forecast_S * factor[states.state_S],
+        correction.applied(states),
         1 / (1 / states.shape_S + spread_S),
         states.dispersion_E[series.entity_S],
         series.unit_S,
@@ -126,24 +132,71 @@ def forecasts_put_right(
     return replace(states, **found)
 
 
-def forecast_factors(before: InterestStates, came_S: Floats) -> Floats:
-    """Returns for each state how many events came for one that was expected, `(states,)`.
+@dataclass(frozen=True)
+class Correction:
+    """What came of forecasts: `factor[state] · scale · forecast^power` events.
+
+    Attributes:
+        factor: events that came for one that was expected, `(states,)`.
+        power: above 1 where more than proportionally much came of large forecasts.
+        scale: with it all forecasts together are what they were before `factor`.
+        reach: the smallest and the largest forecast it was learned from; beyond them it is proportional.
+    """
+
+    factor: Floats
+    power: float
+    scale: float
+    reach: tuple[float, float]
+
+    def applied(self, states: InterestStates) -> Floats:
+        """Returns the forecasts of interests, put right, `(S,)`."""
+        bent_S = self.scale * np.clip(states.forecast_S, *self.reach) ** (self.power - 1)
+        return np.asarray(states.forecast_S * bent_S * self.factor[states.state_S])
+
+
+def forecast_correction(before: InterestStates, came_S: Floats) -> Correction:
+    """Learns what forecasts are worth from those of an earlier moment.
 
     A forecast is of an interest that lives; how many of those in a state have ended unseen, an earlier moment tells.
+    Those of many events have ended more seldom: the power that is common to all states tells how much so.
 
     Args:
         before: interests as they stood at the earlier moment.
         came_S: events that came of each over the horizon.
     """
+    some_S = before.forecast_S > 0
+    power, scale, reach = 1.0, 1.0, (1.0, 1.0)
+    if some_S.any():
+        some = before.forecast_S[some_S]
+        power, reach = _power(before, came_S, some_S), (float(some.min()), float(some.max()))
+        scale = float(some.sum() / (some**power).sum())
+    bent = Correction(np.ones(len(STATES)), power, scale, reach)
     came, expected = (
-        np.bincount(before.state_S, weights=values, minlength=len(STATES)) for values in (came_S, before.forecast_S)
+        np.bincount(before.state_S, weights=values, minlength=len(STATES)) for values in (came_S, bent.applied(before))
     )
     # Half an event on both sides: that none came, as of a log of one event a user, does not say that none ever will.
     overall = (came.sum() + HALF) / (expected.sum() + HALF)
-    return np.asarray((came + PRIOR_EVENTS * overall) / (expected + PRIOR_EVENTS))
+    return replace(bent, factor=np.asarray((came + PRIOR_EVENTS * overall) / (expected + PRIOR_EVENTS)))
 
 
-def rate_spreads(before: InterestStates, came_S: Floats, factor: Floats) -> Floats:
+def _power(before: InterestStates, came_S: Floats, some_S: NDArray[np.bool_]) -> float:
+    """Returns the likeliest power of Poisson visits, whatever the factor of each state."""
+    state_S = before.state_S[some_S]
+    log_S = np.log(before.forecast_S[some_S])
+    visits_S = (came_S / before.dispersion_E[before.series.entity_S])[some_S]
+    visits, least, most = np.bincount(state_S, weights=visits_S), log_S.min(), log_S.max()
+
+    def loss(power: float) -> float:
+        # Given how many came of a state, each of its interests had its share: that of `forecast^power`.
+        sums = np.bincount(state_S, weights=np.exp(power * (log_S - most)), minlength=len(visits))
+        present = visits > 0
+        gained = power * (visits_S @ (log_S - most)) - visits[present] @ np.log(sums[present])
+        return float(PRIOR_POWER * (power - 1) ** 2 - gained)
+
+    return 1.0 if least == most else float(minimize_scalar(loss, bounds=POWERS, method="bounded").x)
+
+
+def rate_spreads(before: InterestStates, came_S: Floats, correction: Correction) -> Floats:
     """Returns for each state how much more rates differ than their shape says, `(states,)`.
 
     Some have ended and others have not: a factor of mean 1 and variance φ that each rate is multiplied by takes the
@@ -152,9 +205,9 @@ def rate_spreads(before: InterestStates, came_S: Floats, factor: Floats) -> Floa
     Args:
         before: interests as they stood at the earlier moment.
         came_S: events that came of each over the horizon.
-        factor: what the forecasts of each state are multiplied by.
+        correction: of the forecasts.
     """
-    visits_S = before.forecast_S * factor[before.state_S] / before.dispersion_E[before.series.entity_S]
+    visits_S = correction.applied(before) / before.dispersion_E[before.series.entity_S]
     quiet_S = came_S == 0
 
     def expected(log_spread: float, rows: NDArray[np.bool_]) -> float:

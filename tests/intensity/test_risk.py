@@ -10,7 +10,7 @@ import pytest
 from ltsi.entities import Entities
 from ltsi.intensity.churn import Churn
 from ltsi.intensity.options import DORMANT, FALLING, REVIVED, STEADY, StateOptions
-from ltsi.intensity.risk import calibrated_risk, forecast_factors, forecasts_put_right
+from ltsi.intensity.risk import calibrated_risk, forecast_correction, forecasts_put_right
 from ltsi.intensity.series import Bins, IntensitySeries
 from ltsi.intensity.states import states_of
 
@@ -73,7 +73,7 @@ def test_a_state_brings_what_it_brought_before() -> None:
     few = np.array([STEADY] * 500 + [DORMANT] * 500 + [REVIVED] + [FALLING] * (USERS - 1001))
     before = replace(states, state_S=few, forecast_S=np.full(USERS, 4.0))
     came_S = np.select([few == STEADY, few == DORMANT, few == REVIVED], [4.0, 0.0, 400.0], 1.0)
-    factors = forecast_factors(before, came_S)
+    factors = forecast_correction(before, came_S).factor
     assert factors[STEADY] == pytest.approx(1, abs=0.01)
     assert factors[DORMANT] == pytest.approx(0, abs=0.01)
     assert factors[FALLING] == pytest.approx(0.25, abs=0.01)
@@ -83,16 +83,51 @@ def test_a_state_brings_what_it_brought_before() -> None:
     assert factors[untold] == pytest.approx(overall)
 
 
+@pytest.mark.parametrize("power", [0.7, 1.0, 1.4])
+def test_small_and_large_forecasts_are_put_right_alike(power: float) -> None:
+    _, series, _ = planted(1)
+    generator = np.random.default_rng(4)
+    forecast_S = np.exp(generator.normal(0, 1, USERS))
+    states = states_of(series, StateOptions())
+    before = replace(states, forecast_S=forecast_S, dispersion_E=np.ones(1))
+    truth_S = 0.5 * forecast_S**power
+    said_S = forecast_correction(before, generator.poisson(truth_S).astype(float)).applied(before)
+    size = np.digitize(forecast_S, [0.3, 1.0, 3.0])
+    said, truth = (np.bincount(size, weights=values) for values in (said_S, truth_S))
+    assert said == pytest.approx(truth, rel=0.12)
+
+
+def test_beyond_what_was_learned_from_a_forecast_is_only_multiplied() -> None:
+    _, series, _ = planted(1)
+    forecast_S = np.linspace(1, 8, USERS)
+    before = replace(states_of(series, StateOptions()), forecast_S=forecast_S)
+    correction = forecast_correction(before, forecast_S**1.5)
+    ends = correction.applied(before)[[0, -1]]
+    beyond = correction.applied(replace(before, forecast_S=np.repeat([0.01, 800.0], USERS // 2)))[[0, -1]]
+    assert correction.power > 1.2
+    assert beyond == pytest.approx(ends * [0.01, 100])
+
+
+def test_few_events_do_not_bend_forecasts() -> None:
+    _, series, _ = planted(1)
+    before = replace(states_of(series, StateOptions()), forecast_S=np.linspace(0.001, 8, USERS))
+    came_S = np.zeros(USERS)
+    came_S[-3:] = 1
+    assert forecast_correction(before, came_S).power == pytest.approx(1, abs=0.1)
+
+
 def test_where_nothing_was_expected_forecasts_stay() -> None:
     _, series, _ = planted(1)
     before = replace(states_of(series, StateOptions()), forecast_S=np.zeros(USERS))
-    assert forecast_factors(before, np.zeros(USERS)) == pytest.approx(1.0)
+    correction = forecast_correction(before, np.zeros(USERS))
+    assert correction.factor == pytest.approx(1.0)
+    assert (correction.applied(before) == 0).all()
 
 
 def test_where_nothing_came_something_may() -> None:
     _, series, _ = planted(1)
     before = states_of(series, StateOptions())
-    factors = forecast_factors(before, np.zeros(USERS))
+    factors = forecast_correction(before, np.zeros(USERS)).factor
     assert (factors > 0).all()
     right = forecasts_put_right(before, before, np.zeros(USERS), StateOptions())
     assert (right.forecast_S > 0).all()
