@@ -15,7 +15,7 @@ from pytorch_lightning import Callback, Trainer, seed_everything
 
 from ltsi.errors import ConfigError, RunError
 from ltsi.losses.softmax import Softmax
-from ltsi.metrics import parse
+from ltsi.metrics import RANKS, parse
 from ltsi.objectives.objective import Task
 from ltsi.runs.environment import describe_environment, now
 from ltsi.runs.folder import Evaluation, RunFolder
@@ -67,6 +67,10 @@ def _train(cfg: DictConfig, folder: RunFolder) -> Result:
     store = experiment.store
     features = fit_features(cfg, experiment.split)
     task = build_task(cfg, experiment.split, features)
+    if cfg.seen != "auto" and task.objective.reads != RANKS:
+        raise ConfigError(
+            f"seen={cfg.seen}: objective={task.objective.name} ranks no items, so none are hidden or kept; leave it out."
+        )
     with open_dict(cfg):
         cfg.n_items, cfg.metrics = store.n_items, list(task.objective.checked_metrics(cfg.metrics))
     steps, hide = list(build(cfg.augmentation).values()), experiment.seen == "hide"
