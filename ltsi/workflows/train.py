@@ -69,8 +69,8 @@ def _train(cfg: DictConfig, folder: RunFolder) -> Result:
     task = build_task(cfg, experiment.split, features)
     if cfg.seen != "auto" and task.objective.reads != RANKS:
         raise ConfigError(
-            f"seen={cfg.seen}: objective={task.objective.name} ranks no items, so there are none to hide or keep; leave "
-            "it out."
+            f"seen={cfg.seen}: objective={task.objective.name} ranks no items, so there are none to hide or keep; "
+            "leave it out."
         )
     with open_dict(cfg):
         cfg.n_items, cfg.metrics = store.n_items, list(task.objective.checked_metrics(cfg.metrics))
