@@ -80,8 +80,9 @@ class Dropout(nn.Module):
             return functional.dropout(x, self.p)
         words = torch.empty((x.numel() + 7) // 8, dtype=torch.int64)
         words.random_(-(2**63), None, generator=getattr(_thread, "generator", None))
-        kept = words.view(torch.uint8)[: x.numel()].view(x.shape) >= self.zeroed_of_256
-        return x * kept.to(x.dtype).mul_(256 / (256 - self.zeroed_of_256))
+        byte = words.view(torch.uint8)[: x.numel()].view(x.shape)
+        kept = torch.ge(byte, self.zeroed_of_256, out=torch.empty(x.shape, dtype=x.dtype))
+        return x * kept.mul_(256 / (256 - self.zeroed_of_256))
 
 
 class CausalAttention(nn.Module):
