@@ -83,7 +83,7 @@ class ExpDecay(InterestModel):
         per_category_C = torch.zeros(len(labels), dtype=torch.float64).index_add_(0, category_I, count_I)
         self.category_J = torch.cat([category_I, torch.zeros(1, dtype=torch.int64)]).to(device)
         self.prior_I = (count_I / count_I.sum()).float().to(device)
-        self.within_I = (count_I / per_category_C[category_I].clamp(min=1)).float().to(device)
+        self.within_I = (count_I / per_category_C[category_I].clamp(min=1e-9)).float().to(device)
         rate_I, given = None, self.decay.artefact()
         if given is not None:
             rate_I = given.item_rates_per_day(store) / SECONDS_PER_DAY

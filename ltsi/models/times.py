@@ -24,6 +24,9 @@ GAP_BUCKETS = 36
 MILD_RATE = 1 / 365
 """Rate per day where the log shows no decay: what is a year old counts a third."""
 
+LEAST_SPREAD = 1e-3
+"""Of log-gaps: those that differ by less are alike, but for the rounding of sums, and there is nothing to spread."""
+
 SPREAD = 4.0
 """The heads' rates lie between the log's own divided by this and the log's own times this."""
 
@@ -104,8 +107,8 @@ class LogGap(nn.Module):
         if count:
             mean = total / count
             self.mean.fill_(mean)
-            # Where all gaps are alike there is nothing to spread.
-            self.spread.fill_(max(squares / count - mean**2, 0.0) ** 0.5 or 1.0)
+            spread = max(squares / count - mean**2, 0.0) ** 0.5
+            self.spread.fill_(spread if spread > LEAST_SPREAD else 1.0)
 
     def forward(self, time_BL: Tensor) -> Tensor:
         """Returns the scaled gaps, `(B, L)`; the first event, with none before it, has an average one."""

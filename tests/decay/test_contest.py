@@ -4,13 +4,13 @@ from typing import Any
 import numpy as np
 import pytest
 
-from ltsi.decay.contest import hold_contest
+from ltsi.decay.contest import Contest, _error, _pick, hold_contest
 from ltsi.decay.estimate import fit_statistics
 from ltsi.decay.estimators import estimate_forms, settled_forms
 from ltsi.decay.families import BINOMIAL, POISSON
 from ltsi.decay.forms import FORMS, SIMPLE, log_parameters
 from ltsi.decay.likelihood import maximise
-from ltsi.decay.pairs import Pairs
+from ltsi.decay.pairs import Entries, Pairs
 from ltsi.decay.report import forms_table
 from ltsi.decay.result import DecayFit, FitOptions
 from ltsi.decay.statistics import ReturnStatistics, age_edges, collect
@@ -70,6 +70,61 @@ def test_a_form_that_ran_into_a_bound_cannot_win(planted: Planted) -> None:
     barred = np.array([[True, True], [False, False]])
     assert free.winner == "exponential"
     assert hold_contest(statistics, both, starts, POISSON, seed=0, barred=barred).winners == ("power", "power")
+    half = hold_contest(statistics, both, starts, POISSON, seed=0, barred=barred & [True, False])
+    assert half.winner == "exponential", "for half of the entities it did not"
+    assert half.winners == ("power", "exponential")
+
+
+def picked(*scores: list[float], names: tuple[str, ...], barred: bool = False) -> str:
+    return _pick(names, np.array(scores), None, np.full(len(names), barred))[0]
+
+
+def test_a_form_ties_by_odds_or_by_two_standard_errors() -> None:
+    names = ("exponential", "exponential_floor")
+    # Behind by 3 < log 32 and by 4, the same of both users.
+    assert picked([-1.5, -1.5], [0.0, 0.0], names=names) == "exponential"
+    assert picked([-2.0, -2.0], [0.0, 0.0], names=names) == "exponential_floor"
+    # Behind by 12 with an error of 8, and by 12 with one of 4: of two users it is their difference.
+    assert picked([-10.0, -2.0], [0.0, 0.0], names=names) == "exponential"
+    assert picked([-8.0, -4.0], [0.0, 0.0], names=names) == "exponential_floor"
+    error = _pick(names, np.array([[-10.0, -2.0], [0.0, 0.0]]), None, np.zeros(2, dtype=bool))[1]
+    assert error == pytest.approx([8.0, 0.0])
+
+
+def test_the_error_of_a_gain_is_that_of_a_sum_over_users() -> None:
+    """Gains of 1 and 3 scatter by 1 about 2; of a single user, who gains 5, it is as if another gained nothing."""
+    none, three = Entries(np.zeros(0, dtype=np.int64), np.zeros(0, dtype=np.int64), np.zeros(0)), np.arange(3)
+    pairs = Pairs(np.array([0, 0, 1]), three, none, none, none, np.zeros(3), np.array([0.5, 1.0]), 2)
+    found = _error(pairs, np.array([1.0, 3.0, 5.0]))
+    assert found == pytest.approx([np.sqrt((1 + 1) * 2 / 1), np.sqrt(2.5**2 * 2 / 1)])
+
+
+def test_of_forms_that_tie_with_as_many_parameters_the_better_one_wins() -> None:
+    assert picked([-0.5, -0.5], [0.0, 0.0], names=("hyperbolic", "exponential")) == "exponential"
+
+
+def test_where_every_form_is_barred_none_is() -> None:
+    assert picked([-2.0, -2.0], [0.0, 0.0], names=("exponential", "exponential_floor"), barred=True) == (
+        "exponential_floor"
+    )
+
+
+@pytest.mark.parametrize(
+    ("behind", "error", "refuted"), [(3.0, 0.1, False), (4.0, 0.1, True), (8.0, 4.0, False), (8.1, 4.0, True)]
+)
+def test_a_form_is_refuted_where_it_is_behind_by_more_than_a_tie(behind: float, error: float, refuted: bool) -> None:
+    contest = Contest(
+        names=("exponential", "power"),
+        winner="power",
+        winners=("power",),
+        alone=("power",),
+        by_users=np.array([-behind, 0.0]),
+        behind_error=np.array([error, 0.0]),
+        by_entity=np.zeros((2, 1)),
+        gain_error=np.zeros(1),
+    )
+    assert contest.refutes("exponential") is refuted
+    assert contest.refutes("power") is False
 
 
 def test_an_entity_for_which_the_form_of_the_log_ran_into_its_end_has_the_simpler_one() -> None:

@@ -77,6 +77,17 @@ def test_a_form_contains_the_one_it_is_simpler_as(form: Form) -> None:
     assert wide == pytest.approx(hazard, rel=0.08)
 
 
+def test_a_form_that_is_widened_begins_inside_of_its_bounds(form: Form) -> None:
+    narrow = simpler(form)
+    if narrow is not None:
+        theta = np.log([[TRUTH[name] for name in narrow.parameters]])
+        edges = np.concatenate([EDGES, [4.0, 9.0, 40.0]])
+        hazard = narrow.mean_hazard(theta, edges)[0]
+        begin = widened(form, narrow, theta, 9 * hazard, 9 + 0 * hazard, edges)
+        low, high = bounds(form, 9 * hazard, 9 + 0 * hazard, edges)
+        assert ((low < begin) & (begin < high)).all()
+
+
 def test_at_the_lower_end_of_a_parameter_a_form_is_the_simpler_one(form: Form) -> None:
     found = dict(ends(form))
     assert len(found) == {"power_cutoff": 2, "two_scale": 2, "exponential_floor": 1}.get(
@@ -90,6 +101,14 @@ def test_at_the_lower_end_of_a_parameter_a_form_is_the_simpler_one(form: Form) -
         wanted = np.log([[{**TRUTH, **floor}[name] for name in narrow.parameters]])
         hazard = narrow.mean_hazard(wanted, EDGES)[0]
         assert form.mean_hazard(theta, EDGES)[0] == pytest.approx(hazard, rel=0.08)
+
+
+def test_bounds_are_what_bins_can_show() -> None:
+    edges, nothing, days = np.array([0.5, 1.5, 8.0, 100.0]), np.zeros((1, 3)), np.array([[20.0, 15.0, 15.0]])
+    low, high = (np.exp(one[0]) for one in bounds(FORMS["exponential_floor_rise"], nothing, days, edges))
+    # Half-lives of ten times the longest age and of the first bin; one return in 50 days, if there was none.
+    assert low == pytest.approx([np.log(2) / 1_000, 1e-9 / 50, 1e-7 / 50, 0.5 / 20])
+    assert high == pytest.approx([np.log(2) / 1.0, 1e12 / 50, 10 / 50, 100 / 2])
 
 
 def test_mean_hazard_is_the_integral_over_the_bin(form: Form) -> None:

@@ -7,7 +7,7 @@ from scipy import optimize, stats
 
 from ltsi.decay.families import BINOMIAL, LEAST_SQUARES, POISSON, Family
 from ltsi.decay.forms import FORMS, SIMPLE, Form
-from ltsi.decay.likelihood import maximise
+from ltsi.decay.likelihood import Maximum, maximise
 
 EDGES = 0.5 + np.concatenate([[0.0], np.geomspace(0.1, 150, 64)])
 AMPLITUDES = (0.3, 0.1, 0.03)
@@ -101,12 +101,35 @@ def test_criteria_count_parameters() -> None:
     assert cost == pytest.approx(3 * (np.log(count) - 2))
 
 
+def test_the_better_of_two_maxima_is_the_higher_and_else_the_first() -> None:
+    one, other = (
+        Maximum(np.full((3, 1), at), height, np.full((3, 1), at > 0))
+        for at, height in ((0.0, np.array([1.0, 1.0, 1.0])), (7.0, np.array([0.0, 1.0, 2.0])))
+    )
+    found = one.better(other)
+    assert found.theta.tolist() == [[0.0], [0.0], [7.0]]
+    assert found.log_likelihood.tolist() == [1.0, 1.0, 2.0]
+    assert found.at_bound.tolist() == [[False], [False], [True]]
+
+
+def test_the_price_of_a_parameter_is_that_of_one_return_at_least() -> None:
+    fit = Maximum(np.zeros((3, 2)), np.zeros(3), np.zeros((3, 2), dtype=bool))
+    assert fit.bic(np.array([0.0, 1.0, 2.0])) == pytest.approx([0.0, 0.0, 2 * np.log(2)])
+
+
 def test_a_rising_hazard_runs_to_the_slowest_rate() -> None:
     exposure = np.full((1, 64), 1e4)
     for form in (FORMS[name] for name in SIMPLE):
         fit = maximise(form, exposure * 0.01 * EDGES[1:], exposure, EDGES)
         assert fit.at_bound[0, 0] or fit.at_bound[0, 1]
         assert np.isfinite(fit.theta).all()
+
+
+def test_a_hazard_that_is_gone_after_the_first_bin_runs_to_the_fastest_rate() -> None:
+    exposure = np.full((1, 64), 1e4)
+    fit = maximise(FORMS["exponential"], exposure * (np.arange(64) == 0), exposure, EDGES)
+    assert np.exp(fit.theta[0, 0]) == pytest.approx(np.log(2) / (EDGES[1] - EDGES[0]))
+    assert fit.at_bound.tolist() == [[True, False]]
 
 
 def test_a_climb_that_is_sent_to_two_edges_at_once_goes_on() -> None:

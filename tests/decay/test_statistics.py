@@ -8,7 +8,7 @@ from numpy.typing import NDArray
 
 from ltsi.decay.forms import FORMS
 from ltsi.decay.likelihood import maximise
-from ltsi.decay.statistics import GROUPS, MAX_USERS, ReturnStatistics, age_edges, collect
+from ltsi.decay.statistics import GROUPS, MAX_USERS, ReturnStatistics, age_edges, collect, count_groups
 from ltsi.sequences.split import Split, Targets, TrainingBlock
 from ltsi.store import Store
 
@@ -47,14 +47,21 @@ def test_hand_worked_log() -> None:
     assert found.returning_users_overall == 1
 
 
+def test_events_a_session_gap_apart_are_one_visit() -> None:
+    found = collect([block([(0, 0.0), (0, 0.5), (0, 1.25)])], np.array([0]), 1, ends(1, 10), EDGES)
+    assert found.visits.tolist() == [2]
+    assert found.totals()[0].sum() == 1
+
+
 def test_pooled_adds_the_entities() -> None:
-    log = block([(0, 0.0), (1, 1.0), (0, 4.0), (1, 9.0)], [(1, 0.0), (1, 3.0)])
-    found = collect([log], np.array([0, 1]), 2, ends(2, 10), EDGES)
+    log = block([(0, 0.0), (1, 1.0), (0, 4.0), (1, 9.0)], [(1, 0.0), (1, 3.0)], [(0, 1.0)])
+    found = collect([log], np.array([0, 1]), 2, ends(3, 10), EDGES)
     returns, exposure = found.totals()
     pooled_returns, pooled_exposure = found.pooled().totals()
     assert pooled_returns[0, 0] == pytest.approx(returns[0].sum(axis=0))
     assert pooled_exposure[0, 0] == pytest.approx(exposure[0].sum(axis=0))
     assert found.pooled().returning_users.tolist() == [2]
+    assert found.n_users == 3
 
 
 def test_items_of_one_entity_are_one_interest() -> None:
@@ -81,6 +88,10 @@ def test_many_users_share_groups_and_no_event_is_lost() -> None:
     assert found.n_groups == GROUPS
     assert found.totals()[0].sum() == len(users)
     assert found.returning_users.tolist() == [len(users)]
+
+
+def test_as_many_users_as_can_be_are_told_apart() -> None:
+    assert [count_groups(n) for n in (1, MAX_USERS, MAX_USERS + 1)] == [1, MAX_USERS, GROUPS]
 
 
 def test_blocks_do_not_matter(make_store: Callable[..., Store]) -> None:

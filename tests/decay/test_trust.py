@@ -245,6 +245,22 @@ def test_thin_entities_fall_back_and_sure_ones_stay() -> None:
     assert np.isfinite(found.error).all()
 
 
+def test_pooling_by_hand() -> None:
+    """0 and 2, each known to 1: their scatter of 2 / (1 + τ²) is the one degree of freedom at τ = 1, half for each."""
+    found = partial_pool(np.array([0.0, 2.0]), np.ones(2))
+    assert found.spreads == pytest.approx((1.0,))
+    assert found.own_weight == pytest.approx([0.5, 0.5])
+    assert found.mean == pytest.approx([0.5, 1.5])
+    # Half of its own variance, and a quarter of that of the mean of two of variance 2.
+    assert found.error == pytest.approx([np.sqrt(0.5 * 1 + 0.25 * 1)] * 2)
+
+
+def test_a_category_without_an_estimate_is_as_all_are() -> None:
+    found = partial_pool(np.array([1.0, 1.0, 9.0]), np.array([0.1, 0.1, np.inf]), [np.array([0, 0, 1])])
+    assert found.mean == pytest.approx([1.0, 1.0, 1.0])
+    assert found.own_weight[2] == 0.0
+
+
 def test_entities_that_do_not_differ_are_pooled_completely() -> None:
     found = partial_pool(np.array([1.0, 1.1, 0.9]), np.ones(3))
     assert found.spreads == (0.0,)

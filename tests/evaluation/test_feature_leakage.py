@@ -57,3 +57,22 @@ def test_features_fitted_on_the_test_are_named(split: Split, declared: Declarati
     assert "item.category, item.price" in found.detail
     assert "item.brand" not in found.detail  # the test says nothing new about brands
     assert "user.segment" in found.detail.partition("cross")[2]
+    assert found.value == 3
+
+
+def test_features_of_users_that_training_does_not_know_are_named(split: Split) -> None:
+    declared = read_declarations({**CONFIG, "cross": None}, split.store)
+    without_t = replace(split, train_end=np.array([split.train_end[0], split.store.offsets[1]]))
+    (found,) = audit_features(FeatureSpace.fit(split, declared), without_t, declared)
+    assert found.finding == "features_fitted_on_test"
+    assert "user.segment" in found.detail
+
+
+@pytest.mark.parametrize("lacking", ["given", "declared"])
+def test_a_feature_that_only_one_side_has_is_named(split: Split, declared: Declarations, lacking: str) -> None:
+    brandless = {**CONFIG, "item": {"category": "categorical", "price": "numeric"}}
+    fewer = read_declarations(brandless, split.store)
+    given, asked = (fewer, declared) if lacking == "given" else (declared, fewer)
+    (found,) = audit_features(FeatureSpace.fit(split, given), split, asked)
+    assert (found.severity, found.value) == ("error", 1)
+    assert "item.brand" in found.detail

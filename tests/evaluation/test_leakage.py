@@ -82,6 +82,23 @@ def test_without_a_clock_nothing_is_said_about_times(make_store: MakeStore) -> N
     assert found["leakage"].value == "none"
 
 
+def test_a_target_without_a_history_is_not_judged_by_the_user_before(make_store: MakeStore) -> None:
+    """Users 1 and 2 are asked for their only event: at the time of the last event of the user before, and before it."""
+    store = make_store([(0, T), (1, T + DAY), (2, T + DAY)], [(3, T + DAY)], [(4, T)])
+    event = np.array([2, 3, 4])
+    asked = Targets(np.arange(3), event, event, np.asarray(store.time[event]))
+    crafted = Split(store, train_end=np.array([2, 3, 4]), valid=Targets.none(), test=asked)
+    assert findings(crafted)["target_ties_test"].value == round(1 / 3, 6), "user 0, of three targets"
+    assert errors(crafted) == {}
+
+
+@pytest.mark.parametrize(("users", "severity"), [(100, "warn"), (101, "info")])
+def test_ties_are_a_warning_from_one_target_in_a_hundred_on(make_store: MakeStore, users: int, severity: str) -> None:
+    tied, apart = [(0, T), (1, T), (2, T)], [(0, T), (1, T + DAY), (2, T + 2 * DAY)]
+    found = findings(LeaveOneOut()(make_store(tied, *[apart] * (users - 1))))["target_ties_test"]
+    assert (found.value, found.severity) == (round(1 / users, 6), severity)
+
+
 def test_a_target_in_its_own_history_is_caught(split: Split) -> None:
     assert errors(replace(split, test=move(split.test, history_end=1))) == {"target_in_history": 1}
 
@@ -105,6 +122,8 @@ def test_a_history_later_than_the_question_is_caught(split: Split) -> None:
 
 def test_rows_of_another_user_are_caught(split: Split) -> None:
     assert errors(replace(split, test=move(split.test, event=4))) == {"foreign_rows": 1}
+    assert errors(replace(split, test=move(split.test, event=1))) == {"foreign_rows": 1}  # the first of user 1
+    assert errors(replace(split, test=move(split.test, history_end=2))) == {"foreign_rows": 1}
     assert errors(replace(split, test=move(split.test, user=2)))["foreign_rows"] == 1
 
 

@@ -29,6 +29,10 @@ def test_bootstrap_spread_is_the_standard_error() -> None:
     assert means.std() == pytest.approx(values.std() / np.sqrt(500), rel=0.05)
 
 
+def test_users_who_are_all_alike_have_one_mean_in_every_resample() -> None:
+    assert bootstrap_means(np.full((3, 1), 5.0), replicates=4).tolist() == [[5.0]] * 4
+
+
 def test_columns_share_their_resamples() -> None:
     values = np.random.default_rng(3).random((50, 1))
     means = bootstrap_means(np.hstack([values, values, 2 * values]), replicates=100)

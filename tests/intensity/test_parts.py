@@ -11,9 +11,12 @@ from numpy.typing import NDArray
 from scipy import optimize, special
 
 from ltsi.intensity.episodes import episodes, rate_evidence, seasonal_rate
+from ltsi.intensity.judging import Calendar, _expected, _rate_now, _turned, _turning
+from ltsi.intensity.options import FALLING, STEADY, StateOptions
 from ltsi.intensity.seasons import seasons
 from ltsi.intensity.segments import SHAPE, dispersion_terms, log_marginal, segment
-from ltsi.intensity.turning import find_turning
+from ltsi.intensity.states import states_of
+from ltsi.intensity.turning import Turning, find_turning
 
 
 def test_segmentation_is_the_best_of_all() -> None:
@@ -126,3 +129,66 @@ def test_a_return_is_the_first_segment_of_its_episode() -> None:
     assert came.end_E.tolist() == [10, 68]
     assert came.return_end_E.tolist() == [10, 48]
     assert came.return_count_E.tolist() == [50.0, 32.0]
+
+
+def tents(**given: list[float]) -> Turning:
+    """Turnings in bin 7 of which nothing is said but what is given."""
+    n = len(next(iter(given.values())))
+    columns = {name: np.array(given.get(name, [0.0] * n)) for name in Turning.__dataclass_fields__}
+    return Turning(**{**columns, "at_S": np.full(n, 7)})
+
+
+def test_a_fall_is_believed_for_itself_and_after_a_rise() -> None:
+    # z² / 2 against 3 nats: of 2 it is 2, of 2.5 it is 3.125.
+    found = tents(
+        evidence_S=[50.0, 50.0, 50.0], rise_S=[1.0, 1.0, 0.0], fall_S=[2.0, 2.5, 2.5], fall_error_S=[1.0, 1.0, 1.0]
+    )
+    assert _turned(found, np.ones(3, dtype=bool), StateOptions(evidence=3.0)).tolist() == [False, True, False]
+
+
+def test_the_rate_of_what_falls_is_that_of_the_last_bin() -> None:
+    """Eight in bin 7, half as many in each bin after it: two in bin 9, the last. Else it is that of the segment."""
+    found = segment(np.full((2, 10), 4.0), np.ones((2, 10)), np.full(2, 4.0))
+    tent, state_S = tents(rate_S=[8.0, 8.0], fall_S=[np.log(2)] * 2), np.array([FALLING, STEADY])
+    rate_S = _rate_now(found, np.array([0, 1]), tent, np.ones(2, dtype=bool), state_S, 10)
+    assert rate_S == pytest.approx([2.0, 4.0])
+    calendar = Calendar(np.ones(10), ahead=3.0, per_year=52, slack=2)
+    # Of the next two bins the one has a half and the other a quarter; their season counts thrice.
+    assert _expected(tent, state_S, rate_S, calendar, 2) == pytest.approx([2 * 3 / 8 * 3, 4 * 3])
+
+
+def turn_of_last(row: list[float], dormant: list[bool]) -> tuple[Turning, bool]:
+    """Looks for a turn in the last episode of a series, given which of its segments are dormant."""
+    x_ST = np.array([row])
+    found = segment(x_ST, np.ones_like(x_ST), np.ones(1))
+    came = episodes(found, np.array(dormant), np.ones(1))
+    turning, fitted_S = _turning(x_ST, np.ones_like(x_ST), came, np.array([len(came.series_E) - 1]))
+    return turning, bool(fitted_S[0])
+
+
+def test_a_turn_is_looked_for_from_three_events_in_three_bins_on() -> None:
+    assert turn_of_last([1.0, 1.0, 1.0], [False])[1]
+    assert not turn_of_last([1.0, 0.0, 1.0], [False])[1]
+    assert not turn_of_last([3.0, 3.0], [False])[1]
+
+
+def test_a_turn_is_looked_for_with_two_bins_of_silence_at_either_side() -> None:
+    row = np.repeat([5.0, 0.0, 5.0, 0.0], [5, 10, 5, 10])
+    turning, fitted = turn_of_last(row.tolist(), [False, True, False, True])
+    seen_T = (np.arange(30) >= 15 - 2) & (np.arange(30) < 20 + 2)
+    expected = find_turning(row[None] * seen_T, seen_T[None].astype(np.float64))
+    assert fitted
+    assert (turning.rise_S, turning.fall_S) == (expected.rise_S, expected.fall_S)
+    assert turning.rise_S > 0 < turning.fall_S
+
+
+def test_a_rate_above_the_smoothed_peak_is_no_more_than_all_of_it(make_series: Callable) -> None:
+    states = states_of(make_series([[0.0] * 9 + [30.0]]), StateOptions())
+    assert states.peak_rate_S[0] == pytest.approx(20.0)  # two thirds, the bin after it being missing
+    assert states.rate_S[0] > 20
+    assert states.score_S[0] == 1
+
+
+def test_an_event_counts_beside_what_is_known_before(make_series: Callable) -> None:
+    states = states_of(make_series([[3.0] * 6]), StateOptions())
+    assert states.shape_S[0] == pytest.approx(SHAPE + 18 / states.dispersion_E[0])

@@ -31,6 +31,14 @@ def test_visits_of_one_event_are_negative_binomial(level: float) -> None:
     assert np.exp(log_quiet(VISITS, SHAPES)) == pytest.approx(stats.nbinom.pmf(0, SHAPES, SHAPES / (SHAPES + VISITS)))
 
 
+@pytest.mark.parametrize("level", LEVELS)
+def test_the_probability_of_nothing_may_be_smaller_than_any_float(level: float) -> None:
+    visits, shape = 1_900.0, 1e6
+    found = ends(level, np.array([visits]), np.array([shape]), np.ones(1))
+    assert np.exp(log_quiet(np.array([visits]), np.array([shape]))) == 0
+    assert found == stats.nbinom.ppf(level, shape, shape / (shape + visits))
+
+
 @pytest.mark.parametrize(("visits", "shape", "size"), [(2.0, 3.0, 4.2), (0.1, 0.5, 20.0), (40.0, 30.0, 1.5)])
 def test_visits_of_many_events_end_where_drawn_ones_do(visits: float, shape: float, size: float) -> None:
     random = np.random.default_rng(0)
@@ -47,6 +55,9 @@ def test_where_much_is_expected_two_moments_do() -> None:
     visits, shape, size = (np.full(2, value) for value in ([475.9, 476.5], 30.0, 4.2))
     low, high = ends(0.975, visits, shape, size)
     assert low == pytest.approx(high, rel=0.01)
+    # A thousand visits at one rate, of four events each: a variance of 4000 (2 · 4 − 1), and 1.96 deviations above.
+    (end,) = ends(0.975, np.array([1e3]), np.array([1e9]), np.array([4.0]))
+    assert end == pytest.approx(4_000 + 1.96 * np.sqrt(4_000 * 7), abs=10)
 
 
 def planted(seed: int) -> tuple[np.ndarray, np.ndarray, np.ndarray]:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import replace
 
 import numpy as np
@@ -10,9 +11,17 @@ import pytest
 from ltsi.entities import Entities
 from ltsi.intensity.churn import Churn
 from ltsi.intensity.options import DORMANT, FALLING, REVIVED, STEADY, StateOptions
-from ltsi.intensity.risk import calibrated_risk, forecast_correction, forecasts_put_right
-from ltsi.intensity.series import Bins, IntensitySeries
+from ltsi.intensity.risk import (
+    _logistic,
+    calibrated,
+    calibrated_risk,
+    forecast_correction,
+    forecasts_put_right,
+    rate_spreads,
+)
+from ltsi.intensity.series import DAY, Bins, IntensitySeries, intensity_series
 from ltsi.intensity.states import states_of
+from ltsi.store import Store
 
 USERS, BINS = 4_000, 40
 
@@ -114,6 +123,53 @@ def test_few_events_do_not_bend_forecasts() -> None:
     came_S = np.zeros(USERS)
     came_S[-3:] = 1
     assert forecast_correction(before, came_S).power == pytest.approx(1, abs=0.1)
+
+
+def test_one_event_bends_forecasts_as_much_as_the_likeliest_power_does(make_series: Callable) -> None:
+    """Of forecasts of 1 and e the larger had it: `50 (p − 1)² + log(1 + exp(−p))` is lowest at 1 + 0.01 / (1 + e)."""
+    states = states_of(make_series([[1, 0, 1], [2, 0, 1]]), StateOptions())
+    before = replace(
+        states, forecast_S=np.array([1.0, np.e]), dispersion_E=np.ones(1), state_S=np.full(2, STEADY, dtype=np.int64)
+    )
+    power = forecast_correction(before, np.array([0.0, 1.0])).power
+    assert power - 1 == pytest.approx(0.01 / (1 + np.e), rel=0.02)
+
+
+def test_a_state_of_one_interest_differs_no_more_than_others(make_series: Callable) -> None:
+    """One revived interest that came back does not say that all of them do: 20 are known to keep silent as all."""
+    states = states_of(make_series(np.ones((300, 3))), StateOptions())
+    before = replace(states, state_S=np.array([REVIVED] + [STEADY] * 299), forecast_S=np.full(300, 0.7))
+    came_S = np.where(np.arange(300) % 6 == 0, 3.0, 0.0)
+    spreads = rate_spreads(before, came_S, forecast_correction(before, came_S))
+    assert spreads[STEADY] / 2 < spreads[REVIVED] < spreads[STEADY]
+    assert spreads[DORMANT] == pytest.approx(spreads[STEADY], rel=0.05), "of which there is none"
+
+
+def test_labels_are_smoothed_by_one_user_of_each_kind() -> None:
+    """With nothing to go by one of three is as good as (2/3 + 1/4 + 1/4) of three."""
+    weight_C, offset = _logistic(np.zeros((3, 1)), np.array([True, False, False]))
+    assert weight_C == pytest.approx([0.0])
+    assert 1 / (1 + np.exp(-offset)) == pytest.approx((2 / 3 + 1 / 4 + 1 / 4) / 3)
+
+
+def of_weeks(make_log: Callable[..., Store], weeks: int) -> list[str]:
+    """Says how risks are put right where all users begin in the first week, and half of them come four before now."""
+    late = [(0, 0.0), (0, 7.0 * (weeks - 4) + 0.5)]
+    store = make_log(*[late] * 6, *[[(0, 0.0)]] * 6)
+    series = intensity_series(store, "all", now=int(store.time.min()) + weeks * 7 * DAY)
+    assert series.bins.count == weeks
+    return calibrated(states_of(series, StateOptions()), series, store, "all", StateOptions())[2]
+
+
+def test_the_horizon_before_now_is_looked_at_from_its_first_bin_on(make_log: Callable[..., Store]) -> None:
+    (said,) = of_weeks(make_log, 8)
+    assert said.startswith("Risks are calibrated on the 4 weeks before now, in which 50.0% of 12 users did nothing;")
+    assert "the 6 events that then came" in said
+
+
+@pytest.mark.parametrize(("weeks", "said"), [(5, "too short to look one horizon back"), (6, "Risks are calibrated on")])
+def test_a_log_needs_two_bins_before_the_horizon(make_log: Callable[..., Store], weeks: int, said: str) -> None:
+    assert said in of_weeks(make_log, weeks)[0]
 
 
 def test_where_nothing_was_expected_forecasts_stay() -> None:

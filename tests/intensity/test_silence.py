@@ -77,6 +77,14 @@ def test_silence_is_a_lomax_tail(make_series: Callable) -> None:
     assert seldom == pytest.approx(((scale + 100) / (scale + 105)) ** (shape + 10))
 
 
+def test_where_nobody_came_back_gaps_are_taken_to_be_short(make_series: Callable) -> None:
+    """(β / (β + w))^α with β = 1.5 and α = 2: on average a gap is β / (α − 1) = 1.5 bins."""
+    silence = fit_silence(make_series([[1, 0, 0], [0, 0, 2]]))
+    zero = np.zeros(2)
+    told = silence.probability(np.zeros(2, dtype=np.int64), zero, zero, np.array([1.5, 4.5]))
+    assert told == pytest.approx([1 / 4, 1 / 16])
+
+
 def test_entities_have_rates_of_their_own(make_series: Callable) -> None:
     counts = [draw(n, 2.0, scale, "any week", seed)[0] for seed, (n, scale) in enumerate([(999, 10.0), (999, 40.0)])]
     series = make_series(np.concatenate([*counts, counts[0][:1]]))

@@ -106,6 +106,15 @@ def test_every_dormant_interest_is_dormant_since_some_bin(make_series: Callable)
     assert (states.dormant_S[~dormant] == -1).all()
 
 
+def test_it_does_not_matter_which_interest_comes_last(make_series: Callable) -> None:
+    back = np.repeat([6.0, 0.0, 7.0], [5, 12, 5])
+    gone = np.repeat([6.0, 0.0], [6, 16])
+    one, other = (states_of(make_series(rows), OPTIONS) for rows in ([back, gone], [gone, back]))
+    assert one.state_S.tolist() == [REVIVED, DORMANT]
+    for name in COLUMNS:
+        assert getattr(one, name)[::-1] == pytest.approx(getattr(other, name), nan_ok=True), name
+
+
 def test_forecasts_hold_what_comes(make_series: Callable) -> None:
     random = np.random.default_rng(3)
     rate = random.gamma(2.0, 1.0, 400)

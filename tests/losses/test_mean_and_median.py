@@ -45,6 +45,12 @@ def test_a_mean_of_nothing_stays_finite() -> None:
     assert log_N.grad.isfinite().all()
 
 
+def test_a_mean_of_nothing_is_taken_for_a_millionth() -> None:
+    nothing = torch.zeros(1)
+    # 2 (10⁻³ − 0)² / 10⁻³.
+    assert float(MeanAndMedian()(Points(nothing, nothing), nothing)) == pytest.approx(2e-3)
+
+
 @pytest.mark.parametrize("weight", [0.0, -1.0, float("nan"), float("inf")])
 def test_weights_that_mean_nothing_are_refused(weight: float) -> None:
     with pytest.raises(ConfigError, match=r"loss\.median_weight="):

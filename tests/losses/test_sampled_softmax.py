@@ -100,6 +100,24 @@ def test_a_draw_that_is_the_target_does_not_count_against_it(catalogue: MakeCata
     torch.testing.assert_close(SampledSoftmax(64, power)(state_ND, catalogue(vector_ID, counts(2)), target_N), full)
 
 
+def test_one_draw_speaks_for_all_the_others(catalogue: MakeCatalogue) -> None:
+    """All logits are 0 and any of four items is the target: one target is drawn, the others meet one item for three."""
+    vector_ID = torch.ones(4, 2)
+    loss = SampledSoftmax(1)(torch.zeros(4, 2), catalogue(vector_ID), torch.arange(4))
+    torch.testing.assert_close(loss, 3 * torch.tensor(1.0 + 3.0).log())
+
+
+def test_gradients_grow_with_what_the_loss_is_multiplied_by(catalogue: MakeCatalogue) -> None:
+    state_ND, vector_ID, target_N = problem()
+    found = []
+    for factor in (1, 3):
+        torch.manual_seed(5)
+        loss = factor * SampledSoftmax(16)(state_ND, catalogue(vector_ID), target_N)
+        found.append(torch.autograd.grad(loss, (state_ND, vector_ID)))
+    for once, thrice in zip(*found, strict=True):
+        torch.testing.assert_close(thrice, 3 * once)
+
+
 @powers
 def test_a_catalogue_of_one_has_nothing_to_learn(catalogue: MakeCatalogue, power: float) -> None:
     state_ND, vector_ID, target_N = problem(items=1)

@@ -111,6 +111,12 @@ def test_groups_are_ranked_for_themselves() -> None:
     np.testing.assert_allclose(found, [0, np.nan, (0.5 + 0) / 2, np.nan])
 
 
+def test_a_score_that_two_groups_share_ties_them_not() -> None:
+    """The highest score of the first group is the lowest of the second."""
+    label, score = np.array([0, 1, 0, 1]) > 0, np.array([0.1, 0.5, 0.5, 0.9])
+    assert aucs(label, score, np.array([0, 0, 1, 1]), 2).tolist() == [1.0, 1.0]
+
+
 @pytest.mark.parametrize("name", [name for name in NAMES if name != "auc"])
 def test_terms_add_up_over_users(name: str) -> None:
     whole = terms(name, LABEL, PROBABILITY, USER)

@@ -40,6 +40,12 @@ def test_what_is_not_defined_is_not_a_number() -> None:
     assert math.isnan(told["r2"])
     assert math.isnan(told["mase"])
     assert told["mae"] == 0.5
+    assert all(math.isnan(value) for value in value_summary(forecasts([], [], []), NAMES).values())
+
+
+def test_a_small_spread_is_explained_like_a_large_one() -> None:
+    # x̄ = 1/4, so Σ (x − x̄)² = 1/8, and the errors are 0 and 1/4.
+    assert value_summary(forecasts([0, 0.5], [0, 0.25], [1, 1]), ["r2"])["r2"] == pytest.approx(1 - (1 / 16) / (1 / 8))
 
 
 def test_bounds_belong_to_the_interval() -> None:
@@ -64,6 +70,7 @@ def test_squared_errors_judge_the_mean_and_absolute_ones_the_median() -> None:
 def test_names_and_directions() -> None:
     assert parse_all(["mae", "mse", "mae"], VALUES, "objective=intensity") == ("mae", "mse")
     assert [name for name in NAMES if parse(name).lower_is_better] == ["mse", "mae", "rmse", "mase"]
+    assert [name for name in NAMES if not parse(name).orders_models] == ["coverage"]
     with pytest.raises(ConfigError, match="takes no cut-off: write 'mae'"):
         parse("mae@10")
     with pytest.raises(ConfigError, match="objective=intensity has forecasts; there are: coverage, mae"):

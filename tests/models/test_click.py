@@ -165,6 +165,7 @@ def test_cross_entropy_is_summed() -> None:
     expected = log(2) + log(1 + torch.tensor(2.0).exp()) + log(1 + torch.tensor(-1.0).exp())
     assert float(TwoClass()(logit, label)) == pytest.approx(expected)
     assert TwoClass()(logit.half(), label).dtype == torch.float32
+    assert float(TwoClass()(logit.half(), label)) == pytest.approx(expected), "these logits are exact in half precision"
 
 
 def counted(counts: list[float]) -> ScoredClicks:

@@ -1,4 +1,5 @@
 from collections.abc import Callable
+from dataclasses import replace
 
 import numpy as np
 import pytest
@@ -102,6 +103,47 @@ def test_without_categories_all_items_fade_at_one_rate(make_store: Callable[...,
     model.fit_statistics(split)
     assert model.rate_J.tolist()[:2] == pytest.approx([float(fit.pooled.rate_per_day or 0) / DAY] * 2, rel=1e-5)
     assert model.rate_J[0] > 0
+
+
+def test_with_categories_an_item_fades_at_the_rate_of_its_own(make_store: Callable[..., Store]) -> None:
+    """Two categories, the returns to one of which die out fast."""
+    random, users = np.random.default_rng(0), []
+    for user in range(600):
+        kind, days = user % 2, [18_500 + 60 * random.random()]
+        while random.random() < 0.7:
+            days.append(days[-1] + 0.6 + random.exponential((2, 10)[kind]))
+        users.append([(kind + 2 * int(random.integers(2)), int(day * DAY)) for day in days if day < 18_600])
+    split = LeaveOneOut()(make_store(*users, n_items=4, category=["fast", "slow"] * 2))
+    fit = fit_return_decay(split, np.array([0, 1, 0, 1]), ["fast", "slow"], FitOptions(replicates=0))
+    model = ExpDecay(4)
+    model.fit_statistics(split)
+    fast, slow = fit.rates_per_day() / DAY
+    assert fast > slow
+    assert model.rate_J.tolist() == pytest.approx([fast, slow, fast, slow, 0.0], rel=1e-5)
+
+
+def test_a_category_of_light_events_is_shared_out_among_its_items(make_store: Callable[..., Store]) -> None:
+    """Events count a quarter each, so that both events of category b weigh half of one."""
+    users = [[(0, 0), (item, DAY), (0, 2 * DAY), (0, 3 * DAY)] for item in (2, 3)]
+    store = make_store(*users, n_items=4, category=["a", "a", "b", "b"])
+    light = {name: {"weight": 0.25} for name in store.behaviors}
+    model = ExpDecay(4)
+    model.fit_statistics(LeaveOneOut()(replace(store, manifest={**store.manifest, "roles": light})))
+    assert model.within_I.tolist() == [1.0, 0.0, 0.5, 0.5]
+
+
+def test_an_interest_that_begins_after_the_question_has_not_faded(
+    model: ExpDecay, make_histories: MakeHistories
+) -> None:
+    assert model.fading(make_histories([3], n_items=20, wait=-DAY)).tolist() == [[1.0]]
+
+
+def test_a_weight_is_fitted_on_what_came_before_the_last_event_too(make_store: Callable[..., Store]) -> None:
+    """Everybody goes back and forth between two items: what comes next is what came before the last."""
+    users = [[((user + step % 2) % 20, step * DAY // 4) for step in range(8)] for user in range(20)]
+    model = ExpDecay(20)
+    model.fit_statistics(LeaveOneOut()(make_store(*users, n_items=20)))
+    assert model.weight_item > 1
 
 
 def test_without_a_clock_age_is_counted_in_events(

@@ -1,6 +1,7 @@
 """A pool finds out whom to trust; that its parts add up is in tests/conformance."""
 
 from collections.abc import Callable
+from dataclasses import replace
 
 import numpy as np
 import pytest
@@ -265,6 +266,14 @@ def test_the_hybrid_knows_how_much_comes_after_training(split: Split) -> None:
     model.fit_statistics(split)
     length = np.diff(split.store.offsets)[split.test.user] - 1
     assert model.unlearned == pytest.approx(float((1 / length).mean()))
+
+
+def test_what_is_chosen_on_is_no_later_than_what_is_asked(split: Split) -> None:
+    """As much comes after training in both parts, or more in the validation: nothing more is unlearned than seen."""
+    for crafted in (replace(split, valid=split.test), replace(split, valid=split.test, test=split.valid)):
+        model = Hybrid({"up": Follows(1)})
+        model.fit_statistics(crafted)
+        assert model.unlearned == 0.0
 
 
 def test_what_is_new_is_not_behind_all_that_was_taken(

@@ -12,7 +12,7 @@ import torch
 from ltsi.histories import Histories
 from ltsi.losses.softmax import Softmax
 from ltsi.models.exp_decay import ExpDecay
-from ltsi.models.hybrid import Hybrid
+from ltsi.models.hybrid import Hybrid, _without_wait
 from ltsi.models.items import Items
 from ltsi.models.lstm import Lstm
 from ltsi.models.return_hazard import ReturnHazard
@@ -89,6 +89,21 @@ def test_without_time_nothing_is_learned_from_it(split: Split, time: bool) -> No
         model.calibrate(replace(one, histories=change(one.histories)) for one in to_rank(split))
         chosen.append(torch.cat([number.flatten() for number in model.pool.state_dict().values()]))
     assert torch.equal(*chosen) is not time
+
+
+def test_without_time_everybody_is_asked_a_second_after_each_event(make_histories: MakeHistories) -> None:
+    shown = make_histories([3, 10], [20], [], n_items=ITEMS)
+    asked = _without_wait(shown)
+    assert torch.equal(asked.time_BL[:2], shown.time_BL[:2])
+    assert asked.time_BL[2].eq(0).all(), "who has no event is asked before all time"
+    assert torch.equal(asked.now_BL, asked.time_BL + 1)
+
+
+@pytest.mark.parametrize("time", [True, False])
+def test_networks_are_told_of_the_wait_where_time_counts(time: bool) -> None:
+    network = Lstm(Items(ITEMS, 8), dim=8, hidden=8, layers=1, dropout=0.0, embedding_dropout=0.0)
+    Hybrid({"network": network}, time=time)
+    assert (network.wait is not None) is time
 
 
 @torch.no_grad()

@@ -10,7 +10,7 @@ from scipy.optimize import check_grad
 
 from ltsi.histories import Histories
 from ltsi.models.exp_decay import ExpDecay
-from ltsi.models.return_hazard import NEVER, ReturnHazard, _Interests, _loss, interests
+from ltsi.models.return_hazard import NEVER, PULL, ReturnHazard, ReturnRates, _Interests, _loss, interests
 from ltsi.sequences.leave_one_out import LeaveOneOut
 from ltsi.sequences.split import Split
 from ltsi.store import EncodedEvents, Store, store_path
@@ -100,6 +100,28 @@ def test_the_score_is_the_formula(model: ReturnHazard, make_histories: MakeHisto
         torch.testing.assert_close(p_BI[b], expected)
 
 
+def test_ages_are_told_by_how_their_logarithms_scatter() -> None:
+    rates = ReturnRates()
+    rates.look_at(torch.tensor([0.0, 1.0, np.e**2]))  # logarithms 0 and 2; this very moment has none
+    torch.testing.assert_close(rates.age, torch.tensor([1.0, 1.0, -1.0, 1.0]))
+    rates.look_at(torch.tensor([np.exp(10.0), np.exp(10.1)]))  # a spread of 0.05 is too little to go by
+    torch.testing.assert_close(rates.age, torch.tensor([10.05, 1.0, -0.05, 0.05]), rtol=0, atol=1e-5)
+
+
+def test_a_second_ago_is_not_this_very_moment() -> None:
+    part_AF = ReturnRates().parts(torch.tensor([-1, 0, 1, 2]), torch.ones(4))
+    assert part_AF[:, 4].tolist() == [1, 1, 0, 0]
+
+
+@pytest.mark.parametrize(("slope", "highest"), [(1.5, np.inf), (2.5, 1.0)])
+def test_beyond_the_highest_age_only_a_curve_that_falls_goes_on(slope: float, highest: float) -> None:
+    """The slope of `slope · z − z²` at z = 1 is `slope − 2`."""
+    rates = ReturnRates()
+    rates.age = torch.tensor([0.0, 1.0, -1.0, 1.0])
+    rates.take(np.array([0.0, 0.0, slope, -1.0, 0.0]))
+    assert rates.age.tolist() == [0.0, 1.0, -1.0, highest]
+
+
 def test_events_of_one_moment_are_one_visit(model: ReturnHazard, make_histories: MakeHistories) -> None:
     model.of_items.weight_F = torch.tensor([-1.0, 2.0, 0.0, 0.0, 0.0])
     once, twice = make_histories([3], n_items=20), make_histories([3, 3], n_items=20, step=0)
@@ -116,6 +138,28 @@ def test_the_gradient_of_the_fit_is_its_slope() -> None:
     theta, prior_N = np.array([-3.0, 0.4, -0.3, -0.2, 1.0, -4.0, 0.2, 0.1, -0.1, -1.0]), random.random(30) / 30
     difference = check_grad(lambda x: _loss(x, kinds, prior_N)[0], lambda x: _loss(x, kinds, prior_N)[1], theta)
     assert difference < 1e-6
+
+
+def test_all_weights_but_the_first_are_pulled_to_zero() -> None:
+    """One interest comes back at a rate of two, beside a prior of one half: of three in all 2.5 are right."""
+    kind = _Interests(np.array([0]), np.array([[1.0, 0, 0, 0, 0]]), np.array([1.0]))
+    theta, prior_N = np.array([np.log(2), 0, 0, 0, 0]), np.array([0.5])
+    assert _loss(theta, [kind], prior_N)[0] == pytest.approx(np.log(3) - np.log(2.5))
+    theta[2] = 3.0  # which says nothing here
+    assert _loss(theta, [kind], prior_N)[0] == pytest.approx(np.log(3) - np.log(2.5) + PULL * 9 / 2)
+
+
+def test_the_rate_does_not_turn_up_again_with_age(make_store: MakeStore) -> None:
+    """What was taken a day or a hundred days ago comes back, what was taken ten days ago never does."""
+    users = []
+    for user in range(40):
+        old, middle, young = (user % 20, (user + 5) % 20, (user + 10) % 20)
+        days = [(old, 0), (middle, 90), (young, 99), (old if user % 2 else young, 100)]
+        users.append([(item, day * DAY) for item, day in [*days, (0, 200), (0, 300)]])
+    model = ReturnHazard(20)
+    model.fit_statistics(LeaveOneOut()(make_store(*users, n_items=20)))
+    assert model.of_items.known
+    assert model.of_items.weight_F[3] <= 0
 
 
 def test_lines_of_a_basket_do_not_come_back_in_it(make_store: MakeStore) -> None:

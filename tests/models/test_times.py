@@ -2,14 +2,16 @@
 
 import math
 from collections.abc import Callable
+from pathlib import Path
 
 import numpy as np
 import pytest
 import torch
 
+from ltsi.decay.artefact import DecayArtefact
 from ltsi.decay.result import FitOptions
 from ltsi.decay.return_decay import fit_return_decay
-from ltsi.errors import DataError
+from ltsi.errors import ConfigError, DataError
 from ltsi.histories import Histories
 from ltsi.models.times import GAP_BUCKETS, MILD_RATE, SPREAD, DecayBias, GapEmbedding, LogGap, Wait, gap_bucket
 from ltsi.sequences.leave_one_out import LeaveOneOut
@@ -64,6 +66,22 @@ def test_gaps_that_are_all_alike_or_missing_have_a_scale(make_store: Callable[..
         assert log_gap(torch.tensor([[0, 60, 10**9]])).isfinite().all()
 
 
+def test_a_stretch_below_zero_is_none() -> None:
+    found = LogGap().scaled(torch.tensor([-DAY, 0]))
+    torch.testing.assert_close(found, torch.full((2,), -math.log1p(DAY) / 3))
+
+
+@pytest.mark.parametrize("gap", [1, 3_600, 7 * DAY])
+def test_gaps_that_differ_by_rounding_alone_are_alike(make_store: Callable[..., Store], gap: int) -> None:
+    """Seven gaps, whose mean square is not quite the square of their mean."""
+    split, log_gap = LeaveOneOut()(make_store(*[[(i, i * gap) for i in range(4)]] * 7)), LogGap()
+    log_gap.fit_statistics(split)
+    assert log_gap.spread == 1
+    found = log_gap(torch.tensor([[0, gap, gap + 30 * DAY]]))[0]
+    expected = torch.tensor([0, 0, math.log1p(30 * DAY) - math.log1p(gap)])
+    torch.testing.assert_close(found, expected, rtol=0, atol=1e-5)
+
+
 @pytest.mark.parametrize("heads", [1, 2, 4])
 def test_rates_start_around_the_one_that_is_given(heads: int) -> None:
     bias = DecayBias(heads)
@@ -116,6 +134,19 @@ def test_a_log_without_returns_starts_at_a_mild_decay(make_store: Callable[..., 
     bias = DecayBias(1)
     bias.fit_statistics(LeaveOneOut()(make_store(*[[(i, i * DAY) for i in range(5)]] * 3)))
     assert bias.rate_per_day().item() == pytest.approx(MILD_RATE, rel=1e-4)
+
+
+@pytest.mark.parametrize(("read", "expected"), [(0.02, 0.02), (0.0, MILD_RATE)])
+def test_the_decay_starts_at_that_of_a_decay_fit(
+    make_store: Callable[..., Store], read: float, expected: float
+) -> None:
+    split = LeaveOneOut()(make_store(*[[(i, i * DAY) for i in range(5)]] * 3))
+    bias = DecayBias(1, decay="a/folder")
+    with pytest.raises(ConfigError, match="decay=a/folder was not read"):
+        bias.fit_statistics(split)
+    bias.given = DecayArtefact(Path("a/folder"), "", "item", "train", {}, "", {}, pooled_rate_per_day=read)
+    bias.fit_statistics(split)
+    assert bias.rate_per_day().item() == pytest.approx(expected, rel=1e-4)
 
 
 def test_a_log_without_a_clock_has_no_decay(make_store: Callable[..., Store]) -> None:

@@ -1,4 +1,5 @@
 from collections.abc import Callable, Sequence
+from dataclasses import replace
 from itertools import pairwise
 
 import numpy as np
@@ -47,6 +48,14 @@ def test_counts_are_those_of_a_naive_loop(make_store: Callable[..., Store], make
 def test_users_do_not_run_into_each_other(make_store: Callable[..., Store], make_histories: MakeHistories) -> None:
     model = fitted(make_store, [[1, 2], [3, 4]])
     assert model.votes(make_histories([2], n_items=6)).sum() == 0
+
+
+def test_users_without_a_training_event_change_nothing(make_store: Callable[..., Store]) -> None:
+    split = LeaveOneOut()(make_store(*[[(1, 0), (2, 1), (0, 2), (0, 3)]] * 3, n_items=6))
+    cold = replace(split, train_end=np.array([split.store.offsets[0], split.train_end[1], split.store.offsets[2]]))
+    model = Transitions(6)
+    model.fit_statistics(cold)
+    assert (model.next_E.tolist(), model.count_E.tolist()) == ([2], [1.0])
 
 
 def test_an_item_that_nothing_followed_says_nothing(

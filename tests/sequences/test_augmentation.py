@@ -14,7 +14,7 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from ltsi.errors import ConfigError
-from ltsi.histories import TrainingBatch, TrainingGroup
+from ltsi.histories import Histories, TrainingBatch, TrainingGroup
 from ltsi.sequences.augmentation import (
     Augmentation,
     AugmentedBatches,
@@ -197,6 +197,31 @@ def test_a_reordered_stretch_is_asked_at_its_end_only(group: TrainingGroup) -> N
     assert moved_BL.any(dim=1).float().mean() > 0.9
 
 
+def test_where_nothing_is_dropped_padding_stays_padding(make_histories: Callable[..., Histories]) -> None:
+    group = TrainingGroup(
+        make_histories([0, 1, 2], [7], n_items=LONGEST), torch.tensor([[1, 2, 3], [8, LONGEST, LONGEST]])
+    )
+    after = ItemDrop(0.0)(group, np.random.default_rng(0), LONGEST)
+    assert after.histories.length_B.tolist() == [3, 1]
+    assert torch.equal(after.histories.item_BL, group.histories.item_BL)
+    assert torch.equal(after.target_BL, group.target_BL)
+
+
+def test_the_smallest_stretch_that_is_reordered_holds_two(make_histories: Callable[..., Histories]) -> None:
+    group = TrainingGroup(make_histories(*[[0, 1, 2]] * 40, n_items=LONGEST), torch.tensor([[1, 2, 3]] * 40))
+    after = Reorder(0.0)(group, np.random.default_rng(0), LONGEST)
+    assert {tuple(items) for items in after.histories.item_BL.tolist()} == {(0, 1, 2), (1, 0, 2), (0, 2, 1)}
+    assert {tuple(targets) for targets in after.target_BL.tolist()} == {(LONGEST, 2, 3), (1, LONGEST, 3)}
+
+
+def test_a_window_whose_only_target_would_be_reordered_stays(make_histories: Callable[..., Histories]) -> None:
+    target_BL = torch.tensor([[1, LONGEST, LONGEST]] * 40)
+    group = TrainingGroup(make_histories(*[[0, 1, 2]] * 40, n_items=LONGEST), target_BL)
+    after = Reorder(1.0)(group, np.random.default_rng(0), LONGEST)
+    assert torch.equal(after.histories.item_BL, group.histories.item_BL)
+    assert torch.equal(after.target_BL, target_BL)
+
+
 @pytest.mark.parametrize("kind", KINDS)
 def test_windows_are_left_as_they_were(group: TrainingGroup, kind: Callable[[float], Augmentation]) -> None:
     item_BL, target_BL = group.histories.item_BL.clone(), group.target_BL.clone()
@@ -262,6 +287,14 @@ def test_any_item_of_a_basket_may_come_first(make_store: MakeStore) -> None:
     assert batch.n_targets == 300 * 3
 
 
+def test_what_nobody_asked_for_is_not_asked_for_when_it_comes_later(make_histories: Callable[..., Histories]) -> None:
+    """Items 0 and 1 of one moment, 2 a day later; what came first of a window is no target wherever it lands."""
+    group = TrainingGroup(make_histories(*[[0, 1]] * 40, n_items=LONGEST, step=0), torch.tensor([[1, 2]] * 40))
+    after = ShuffleTies()(group, np.random.default_rng(0), LONGEST)
+    pairs = zip(after.histories.item_BL.tolist(), after.target_BL.tolist(), strict=True)
+    assert {(*items, *targets) for items, targets in pairs} == {(0, 1, 1, 2), (1, 0, LONGEST, 2)}
+
+
 def test_ties_stay_where_a_target_is_not_the_next_input(make_log: Callable[..., Store]) -> None:
     users = [[(place, 7, ["view", "buy"][place % 2]) for place in range(20)] for _ in range(8)]
     split = LeaveOneOut(target_behaviors=["buy"], input_behaviors=["view"])(make_log(*users, n_items=LONGEST))
@@ -301,6 +334,12 @@ def test_what_came_at_the_same_moment_is_asked_as_often_as_it_is_said(make_store
         found = Counter(target % 10 == 0 for _, _, target, _ in asked(batch))
         assert found[True] == 2 * 200, "the first of the second and of the third basket"
         assert found[False] / 200 == pytest.approx(expected, abs=0.6)
+
+
+def test_a_window_of_a_single_moment_is_asked_all_the_same(make_histories: Callable[..., Histories]) -> None:
+    target_BL = torch.tensor([[1, 2]])
+    group = TrainingGroup(make_histories([0, 1], n_items=LONGEST, step=0, wait=0), target_BL)
+    assert torch.equal(Later(0.0)(group, np.random.default_rng(0), LONGEST).target_BL, target_BL)
 
 
 def test_no_step_is_no_detour(make_store: MakeStore) -> None:

@@ -84,6 +84,12 @@ def test_events_of_neither_role_are_not_there(store: Store) -> None:
     assert isinstance(view.item, np.memmap)
 
 
+def test_where_every_event_that_is_left_is_shown_and_asked_for_nothing_is_indexed(store: Store) -> None:
+    view, roles = take_roles(store, ["view"], ["view"])
+    assert len(view.item) < len(store.item)
+    assert (roles.input_row, roles.target_code) == (None, None)
+
+
 def test_a_view_of_a_log_with_parts_has_the_parts(make_log: MakeLog) -> None:
     store = make_log([(0, 0, "view"), (1, 1, "cart"), (2, 2, "buy")], part=[0, 1, 2])
     view = take_roles(store, "view", "buy")[0]

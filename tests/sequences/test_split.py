@@ -1,4 +1,5 @@
 from collections.abc import Callable
+from dataclasses import replace
 
 import numpy as np
 import pytest
@@ -31,8 +32,13 @@ def test_a_block_knows_where_its_users_begin(split: Split) -> None:
     assert block.behavior.tolist() == [0, 0, 0, 0]
 
 
-def test_the_training_ends_at_its_last_event(split: Split) -> None:
+def test_the_training_ends_at_its_last_event(split: Split, monkeypatch: pytest.MonkeyPatch) -> None:
     assert split.training_end_time() == 20
+    whole = Split.training_blocks
+    monkeypatch.setattr(Split, "training_blocks", lambda self: whole(self, 1))
+    assert split.training_end_time() == 20, "whichever block it is in"
+    nothing = replace(split, train_end=np.asarray(split.store.offsets[:-1]))
+    assert nothing.training_end_time() == 0
 
 
 def test_the_share_of_histories_that_came_after_training(split: Split) -> None:
@@ -43,6 +49,13 @@ def test_the_share_of_histories_that_came_after_training(split: Split) -> None:
     assert late.unlearned_share("valid") == 0.0
     assert late.unlearned_share("test") == (0 + 1 / 2) / 2
     assert split.unlearned_share("valid") == 0.0, "nobody is asked"
+
+
+def test_some_of_the_targets_are_spread_from_the_first_to_the_last() -> None:
+    part = Targets(*np.tile(np.arange(5), (4, 1)))
+    assert part.spread(3).event.tolist() == [0, 2, 4]
+    assert part.spread(2).user.tolist() == [0, 4]
+    assert part.spread(9).now.tolist() == [0, 1, 2, 3, 4], "no target twice"
 
 
 def test_parts_by_name(split: Split) -> None:
