@@ -20,7 +20,7 @@ from ltsi.decay.return_decay import fit_return_decay
 from ltsi.decay.statistics import SECONDS_PER_DAY
 from ltsi.histories import Histories
 from ltsi.models.interest import InterestModel
-from ltsi.models.popularity import count_items, left_out_shares
+from ltsi.models.popularity import count_items, left_out_shares, shares_within
 from ltsi.models.rates import AUTO, RateSource
 from ltsi.sequences.batches import history_positions
 from ltsi.sequences.last_targets import last_targets
@@ -80,10 +80,9 @@ class ExpDecay(InterestModel):
         else:
             codes, labels = np.zeros(store.n_items, dtype=np.int32), ["all items"]
         category_I = torch.from_numpy(codes.astype(np.int64))
-        per_category_C = torch.zeros(len(labels), dtype=torch.float64).index_add_(0, category_I, count_I)
         self.category_J = torch.cat([category_I, torch.zeros(1, dtype=torch.int64)]).to(device)
         self.prior_I = (count_I / count_I.sum()).float().to(device)
-        self.within_I = (count_I / per_category_C[category_I].clamp(min=1e-9)).float().to(device)
+        self.within_I = shares_within(count_I, category_I).float().to(device)
         rate_I, given = None, self.decay.artefact()
         if given is not None:
             rate_I = given.item_rates_per_day(store) / SECONDS_PER_DAY

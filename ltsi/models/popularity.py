@@ -24,6 +24,18 @@ def count_items(split: Split) -> Tensor:
     return torch.from_numpy(count_I.astype(np.float32))
 
 
+def shares_within(count_I: Tensor, category_I: Tensor) -> Tensor:
+    """Returns the share that each item has in the events of its category, `(I,)`; 0 where the category has none.
+
+    Args:
+        count_I: weighted events of each item.
+        category_I: category of each item, int64.
+    """
+    count_C = count_I.new_zeros(int(category_I.max()) + 1).index_add_(0, category_I, count_I)
+    # Any weight is enough: behaviours may weigh less than 1.
+    return count_I / count_C[category_I].clamp(min=1e-9)
+
+
 def left_out_shares(
     split: Split, targets: Targets, count_I: NDArray[np.float64], category_I: NDArray[np.integer]
 ) -> tuple[NDArray[np.float64], NDArray[np.float64]]:

@@ -19,7 +19,7 @@ from torch.nn import functional
 
 from ltsi.histories import Histories
 from ltsi.models.interest import InterestModel
-from ltsi.models.popularity import count_items, left_out_shares
+from ltsi.models.popularity import count_items, left_out_shares, shares_within
 from ltsi.sequences.batches import RankingBatches, history_length
 from ltsi.sequences.last_targets import last_targets
 from ltsi.sequences.split import Split, Targets
@@ -82,9 +82,8 @@ class ReturnHazard(InterestModel):
             found, labels = store.item_codes(self.category)
             codes, n_categories = found.astype(np.int64), len(labels)
         category_I = torch.from_numpy(codes)
-        count_C = torch.zeros(max(n_categories, 1), dtype=torch.float64).index_add_(0, category_I, count_I)
         self.category_J = torch.cat([category_I, torch.tensor([n_categories])]).to(device)
-        self.within_I = (count_I / count_C[category_I].clamp(min=1e-9)).float().to(device)
+        self.within_I = shares_within(count_I, category_I).float().to(device)
         self.prior_I = (count_I / count_I.sum()).float().to(device)
         _fit([self.of_items, self.of_categories], split, codes, n_categories, count_I.numpy())
 
