@@ -134,23 +134,21 @@ def forecasts_put_right(
 
 @dataclass(frozen=True)
 class Correction:
-    """What came of forecasts: `factor[state] · scale · forecast^power` events.
+    """What came of forecasts: `factor[state] · forecast^power` events.
 
     Attributes:
-        factor: events that came for one that was expected, `(states,)`.
+        factor: of each state, `(states,)`; where the power is 1, events that came for one that was expected.
         power: above 1 where more than proportionally much came of large forecasts.
-        scale: with it all forecasts together are what they were before `factor`.
         reach: the smallest and the largest forecast it was learned from; beyond them it is proportional.
     """
 
     factor: Floats
     power: float
-    scale: float
     reach: tuple[float, float]
 
     def applied(self, states: InterestStates) -> Floats:
         """Returns the forecasts of interests, put right, `(S,)`."""
-        bent_S = self.scale * np.clip(states.forecast_S, *self.reach) ** (self.power - 1)
+        bent_S = np.clip(states.forecast_S, *self.reach) ** (self.power - 1)
         return np.asarray(states.forecast_S * bent_S * self.factor[states.state_S])
 
 
@@ -170,13 +168,14 @@ def forecast_correction(before: InterestStates, came_S: Floats) -> Correction:
         some = before.forecast_S[some_S]
         power, reach = _power(before, came_S, some_S), (float(some.min()), float(some.max()))
         scale = float(some.sum() / (some**power).sum())
-    bent = Correction(np.ones(len(STATES)), power, scale, reach)
+    # All forecasts together are what they were: what counts beside the prior's events are events.
+    bent = Correction(np.full(len(STATES), scale), power, reach)
     came, expected = (
         np.bincount(before.state_S, weights=values, minlength=len(STATES)) for values in (came_S, bent.applied(before))
     )
     # Half an event on both sides: that none came, as of a log of one event a user, does not say that none ever will.
     overall = (came.sum() + HALF) / (expected.sum() + HALF)
-    return replace(bent, factor=np.asarray((came + PRIOR_EVENTS * overall) / (expected + PRIOR_EVENTS)))
+    return replace(bent, factor=scale * (came + PRIOR_EVENTS * overall) / (expected + PRIOR_EVENTS))
 
 
 def _power(before: InterestStates, came_S: Floats, some_S: NDArray[np.bool_]) -> float:
