@@ -12,6 +12,7 @@ from typing import Any
 import torch
 from torch import Tensor
 
+from ltsi.products import wide_products
 from ltsi.side_by_side import side_by_side
 
 GRADIENTS = 2**28
@@ -67,7 +68,8 @@ class _Blocked(torch.autograd.Function):
         def sweep(stretch: slice) -> tuple[Tensor, Tensor | None]:
             return _sweep(loss, state_NE, vector_UE, own_N, (grad_NE, grad_N), stretch, block)
 
-        done = side_by_side(sweep, parts)
+        with wide_products(state_NE.device):
+            done = side_by_side(sweep, parts)
         if grad_NE is not None:
             parts_UE = [part_UE for _, part_UE in done if part_UE is not None] or [torch.zeros_like(vector_UE)]
             for part_UE in parts_UE[1:]:
