@@ -86,7 +86,8 @@ class Cell:
     def settings(self) -> list[str]:
         """Overrides of `ltsi train` that make the configuration."""
         learning = () if self.model in PAPERS else self.data.learning
-        return [*self.data.cut, *learning, f"model={self.model}", *self.overrides]
+        of_paper = self.data.of_papers.get(self.model, ())
+        return [*self.data.cut, *learning, f"model={self.model}", *of_paper, *self.overrides]
 
     @property
     def train(self) -> list[str]:

@@ -84,6 +84,7 @@ class Data:
         compared: whether the target is that the hybrid is above every other model, paired over users.
         ours: models of ltsi's own that are measured on it.
         papers: models after their papers that are measured on it.
+        of_papers: settings that a paper has for logs of this kind, by model.
         figures: what was published of them for this file and cut, by model.
     """
 
@@ -101,6 +102,7 @@ class Data:
     learning: tuple[str, ...] = ()
     ours: tuple[str, ...] = tuple(OURS)
     papers: tuple[str, ...] = ()
+    of_papers: Mapping[str, tuple[str, ...]] = field(default_factory=dict)
     figures: Mapping[str, Published] = field(default_factory=dict)
 
     def seeds_of(self, model: str) -> tuple[int, ...]:
@@ -139,6 +141,7 @@ DATA: tuple[Data, ...] = (
         published=Published("BSARec", 0.1008, 0.0611, "`yehjin-shin/BSARec:src/output/BSARec_Beauty_best.log`"),
         targets={HYBRID: 0.0630, "transformer": 0.0525},
         papers=PAPERS,
+        of_papers={"sasrec": ("model.dropout=0.5", "model.embedding_dropout=0.5")},
         figures={
             "gru4rec": Published("GRU4Rec", 0.0283, 0.0137, S3REC),
             "sasrec": Published("SASRec", 0.0605, 0.0318, S3REC),

@@ -14,7 +14,7 @@ from torch import Tensor, nn
 
 from ltsi.histories import Histories
 from ltsi.models.items import Items
-from ltsi.models.layers import CausalAttention, Dropout, two_layers
+from ltsi.models.layers import CausalAttention, Dropout
 from ltsi.models.network import SequenceNetwork
 from ltsi.models.positions import Positions
 
@@ -78,7 +78,7 @@ class BsarecBlock(nn.Module):
     Args:
         dim: width D.
         heads: attention heads.
-        dropout: dropout on attention weights, after each part and inside the network.
+        dropout: dropout on attention weights and after each part.
         max_length: see `FrequencyFilter`.
         cutoff: see `FrequencyFilter`.
         alpha: α, from 0 to 1.
@@ -91,7 +91,7 @@ class BsarecBlock(nn.Module):
         self.alpha = alpha
         self.filter = FrequencyFilter(dim, max_length, cutoff, dropout)
         self.attention, self.dropout = CausalAttention(dim, heads, dropout), Dropout(dropout)
-        self.network = two_layers(dim, 4 * dim, nn.GELU(), dropout)
+        self.network = nn.Sequential(nn.Linear(dim, 4 * dim), nn.GELU(), nn.Linear(4 * dim, dim), Dropout(dropout))
         self.attention_norm, self.network_norm = nn.LayerNorm(dim), nn.LayerNorm(dim)
 
     def forward(self, x_BLD: Tensor) -> Tensor:
