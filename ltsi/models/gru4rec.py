@@ -20,7 +20,8 @@ class Gru4rec(SequenceNetwork):
     """`score_i = out_i · h_t + bias_i`, with h_t the output of stacked GRU layers, neither projected nor normalised.
 
     A history is one sequence: the state runs on over the sessions in it. Scores have no activation of their own, which
-    the paper has; the order of items does not depend on it.
+    the paper has: the order of items does not depend on it, but the loss does. The paper's wrong items are the other
+    targets of the batch and drawn ones; here they are drawn.
 
     Args:
         items: the catalogue as vectors.

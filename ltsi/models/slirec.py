@@ -9,8 +9,8 @@ Departures:
   last output of the LSTM asks in that item's place, and the gate goes by the two views and the wait.
 - The LSTM reads the last events, not all: its gate by the span to the answer makes every event another one for each
   answer, so it is run afresh at each position.
-- The published code measures gaps in days, and lets none be shorter than half a day. Here they are seconds on a
-  logarithmic scale, no gap is too short or too long, and mean and spread of the training gaps are taken out.
+- The published code takes the logarithm of gaps in days, none of them shorter than half a day. Here it is that of
+  seconds, no gap is too short or too long, and mean and spread of the training gaps are taken out.
 """
 
 from __future__ import annotations

@@ -20,8 +20,11 @@ class Stamp(SequenceNetwork):
     """`score_i = item_i · (h_s ∘ h_t)`, `h_s = tanh(W_s m_a + b_s)`, `h_t = tanh(W_t x_t + b_t)`.
 
     `m_a = Σ_{j ≤ t} a_tj x_j` with `a_tj = w · σ(W₁ x_j + W₂ x_t + W₃ m_s + b)`, and `m_s` the mean of the session so
-    far. The paper squeezes the score through one more sigmoid before the softmax, which no score could then stand out
-    of: it is left out. Each position is answered as if the session ended there.
+    far. Each position is answered as if the session ended there.
+
+    Where the authors' code differs from their paper: it feeds `m_a + m_s` to `h_s` (here the paper's `m_a`), and the
+    products to a plain softmax cross-entropy, without the paper's sigmoid before the softmax and without the terms of
+    the wrong items (so it is here).
 
     Args:
         items: the catalogue as vectors.
