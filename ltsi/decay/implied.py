@@ -42,6 +42,9 @@ UNMOVED = 1e-4
 
 NO_FALL = "the scores do not fall"
 TOO_FAST = "the scores fall within the first age bin"
+FARTHEST = 0.1
+"""Scores that leave their curve by more than this share of what an interest begins with do not follow it."""
+
 TOO_FEW = f"an interest of fewer than {MIN_HISTORIES} histories"
 
 _TINY = 1e-300
@@ -70,7 +73,7 @@ class ImpliedCurves:
 
 @dataclass(frozen=True)
 class ImpliedDecay:
-    """The decay that a model implies for an entity; what could not be fitted is None, and `note` says why.
+    """The decay that a model implies for an entity; what could not be fitted is None.
 
     Attributes:
         entity: label.
@@ -80,7 +83,7 @@ class ImpliedDecay:
         half_life_days: `ln 2 / λ`; None for a power law, cut off or not.
         half_life_low_days: lower end of the bootstrap interval over histories.
         half_life_high_days: upper end.
-        note: why something is missing.
+        note: why something is missing, or why the half-life is not to be trusted.
     """
 
     entity: str
@@ -198,7 +201,8 @@ def _fit(
         return replace(row, form=name, rate_per_day=0.0, note=NO_FALL)
     if rate >= fastest:
         return replace(row, form=name, note=TOO_FAST)
-    row = replace(row, form=name, rate_per_day=rate, half_life_days=LN2 / rate)
+    doubts = _doubts(form.mean_hazard(theta, edges)[0] - returned / exposed, edges, LN2 / rate)
+    row = replace(row, form=name, rate_per_day=rate, half_life_days=LN2 / rate, note=doubts)
     if not len(weights_RG):
         return row
     resampled = np.maximum(weights_RG @ returned_GN, _TINY), np.maximum(weights_RG @ exposed_GN, _TINY)
@@ -208,6 +212,14 @@ def _fit(
     low, high = np.quantile(rate_R, [tail, 1 - tail], method="weibull").tolist()
     high_days = None if low <= slowest else LN2 / low
     return replace(row, half_life_low_days=LN2 / high, half_life_high_days=high_days)
+
+
+def _doubts(apart_1N: Floats, edges: Floats, half_life: float) -> str:
+    farthest = float(np.abs(apart_1N).max())
+    doubts = [f"the scores leave this curve by {farthest:.0%}: try another form"] if farthest > FARTHEST else []
+    if half_life > edges[-1]:
+        doubts.append(f"beyond the {edges[-1]:,.3g} days that were aged")
+    return "; ".join(doubts)
 
 
 @dataclass(frozen=True)

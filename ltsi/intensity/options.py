@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from dataclasses import dataclass
 
 from ltsi.errors import ConfigError
@@ -36,7 +37,7 @@ class StateOptions:
             if not 0 < getattr(self, key) < 1:
                 raise ConfigError(f"{key}={getattr(self, key)} must lie between 0 and 1.")
         for key in ("evidence", "revival_evidence"):
-            if getattr(self, key) < 0:
-                raise ConfigError(f"{key}={getattr(self, key)} must be at least 0.")
+            if not 0 <= getattr(self, key) < math.inf:
+                raise ConfigError(f"{key}={getattr(self, key)} must be a number from 0.")
         if isinstance(self.horizon, bool) or not isinstance(self.horizon, int) or self.horizon < 1:
             raise ConfigError(f"horizon={self.horizon} must be a whole number from 1.")

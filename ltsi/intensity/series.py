@@ -29,6 +29,9 @@ WIDTHS = {"day": DAY, "week": 7 * DAY}
 MAX_BINS = 2_000
 """Finding changes costs the square of the number of bins."""
 
+HEAVIEST = 1e6
+"""Weights beyond this, or below its inverse, are a slip of the pen; squares of sums of far larger ones overflow."""
+
 
 @dataclass(frozen=True)
 class Bins:
@@ -231,6 +234,8 @@ def behavior_weights(store: Store, weights: Mapping[str, float] | None) -> Float
             raise ConfigError(f"weights names '{name}', and store '{store.name}' has the behaviours: {known}.")
         if isinstance(weight, bool) or not isinstance(weight, (int, float)) or not 0 <= weight < np.inf:
             raise ConfigError(f"weights.{name}={weight} must be a number from 0: interest has no negative strength.")
+        if weight and not 1 / HEAVIEST <= weight <= HEAVIEST:
+            raise ConfigError(f"weights.{name}={weight} must be 0 or from {1 / HEAVIEST:g} to {HEAVIEST:g}.")
     weight_K = np.array([float(weights.get(name, 0.0)) for name in store.behaviors])
     if not weight_K.any():
         raise ConfigError("weights must give some behaviour more than 0; with these nothing counts.")

@@ -25,13 +25,14 @@ from ltsi.decay.excitation_report import excitation_records, excitation_table
 from ltsi.decay.forms import FORMS
 from ltsi.decay.plot import decay_figure
 from ltsi.decay.report import FURTHER, covers, decay_table, forms_table, is_comparable, records
-from ltsi.decay.result import DecayFit, EntityDecay, FitOptions
+from ltsi.decay.result import POOLED, DecayFit, EntityDecay, FitOptions
 from ltsi.decay.return_decay import fit_return_decay
 from ltsi.decay.statistics import SECONDS_PER_DAY
 from ltsi.decay.terminal import terminal_curves
 from ltsi.decay.trials import DAYS
 from ltsi.entities import AUTO, CATEGORY, ITEM, Entities
 from ltsi.errors import ConfigError, DataError
+from ltsi.runs.fitted_decay import DOCUMENT
 from ltsi.sequences.split import Split, Targets
 from ltsi.store import Store
 from ltsi.tables import Result
@@ -45,6 +46,7 @@ from ltsi.writing import write_parquet
 PARTS = ("all", "train")
 USER = "user"
 RECORDS_AT_ONCE = 10_000
+EXCITATION, REPORT = "excitation.parquet", "report.html"
 
 
 def run(cfg: DictConfig) -> Result:
@@ -57,38 +59,37 @@ def run(cfg: DictConfig) -> Result:
         The table by half-life, the curves as text, and what was written.
 
     Raises:
-        DataError: no such store, no clock, a log that ends after today, or no such column of the item table.
+        DataError: no such store, no clock, a log that ends after today or is over within a session, no such column of
+            the item table, or an entity that is called as all are.
         ConfigError: a value that means nothing.
     """
     options = _options(cfg)
     if cfg.run is not None:
-        _refuse_of_a_log(cfg)
-        trained = implied_decay.open_aged(str(cfg.run), cfg.trust)
-        entity, codes, labels = _entities(cfg.entity, trained.experiment.store)
-        if codes is None:
-            raise ConfigError(
-                f"entity={entity} cannot be used with a model, which scores items; set entity=item or category."
-            )
-        folder = Path(HydraConfig.get().runtime.output_dir)
-        return implied_decay.run(trained, entity, codes, labels, options, folder)
+        return _of_a_model(cfg, options)
     store = find_store(str(cfg.data))
     store.require_clock("decay-fit")
     _refuse_future(store)
     split = _part(cfg, store)
+    _refuse_one_session(split, options)
     entity, codes, labels = _entities(cfg.entity, store)
+    _refuse_name_of_all(entity, labels)
     _refuse_certain_trials(entity, codes, labels, options)
     parents = _parents(cfg.pool, entity, store)
     fit, excitation = _fit(split, codes, labels, options, parents)
     truth = _truth(store, entity)
     title = f"Interest decay in '{store.name}' by {entity}" + (", training part" if cfg.part == "train" else "")
     folder = Path(HydraConfig.get().runtime.output_dir)
+    earlier = (folder / DOCUMENT).exists()
     written = [_write_parquet(fit, folder / "decay.parquet"), write_png(decay_figure(fit, title), folder / "decay.png")]
     written.append(write_document(fit, cfg, entity, store, folder))
     if excitation:
-        written.append(_write_excitation(excitation, folder / "excitation.parquet"))
+        written.append(_write_excitation(excitation, folder / EXCITATION))
     if cfg.report:
         written.append(write_page(fit, title, entity, truth, store, cfg.part == "all", folder))
     messages = [f"Wrote {path}" for path in written]
+    if earlier:
+        messages.append(f"Replaced the fit that was in {folder}.")
+    messages += _without_leftovers(folder, written)
     if truth and is_comparable(fit):
         messages = [*_covered(fit, truth), *messages]
     figure = terminal_curves(fit)
@@ -100,6 +101,19 @@ def run(cfg: DictConfig) -> Result:
         figures=[figure] if figure else [],
         value=fit.pooled.half_life_days,
     )
+
+
+def _of_a_model(cfg: DictConfig, options: FitOptions) -> Result:
+    _refuse_of_a_log(cfg)
+    trained = implied_decay.open_aged(str(cfg.run), cfg.trust)
+    entity, codes, labels = _entities(cfg.entity, trained.experiment.store)
+    if codes is None:
+        raise ConfigError(
+            f"entity={entity} cannot be used with a model, which scores items; set entity=item or category."
+        )
+    _refuse_name_of_all(entity, labels)
+    folder = Path(HydraConfig.get().runtime.output_dir)
+    return implied_decay.run(trained, entity, codes, labels, options, folder)
 
 
 def _options(cfg: DictConfig) -> FitOptions:
@@ -132,6 +146,27 @@ def _refuse_future(store: Store) -> None:
         "intervals would be counted until then; prepare it again with the right source.time_unit, or drop the events "
         "that have not happened with clean=time_window."
     )
+
+
+def _refuse_one_session(split: Split, options: FitOptions) -> None:
+    """Refuses a log that is over before the first risk of a return begins."""
+    days = (split.training_end_time() - int(split.store.manifest["time"]["first"])) / SECONDS_PER_DAY
+    if days > options.session_gap_days:
+        return
+    raise DataError(
+        f"store '{split.store.name}' spans {days:.3g} days, and events up to session_gap_days="
+        f"{options.session_gap_days:g} apart are one visit, so no return can be seen; lower session_gap_days, or "
+        "prepare a longer log."
+    )
+
+
+def _refuse_name_of_all(entity: str, labels: list[str]) -> None:
+    """Refuses an entity that has the name of the row of all entities: who reads the table could not tell the two."""
+    if len(labels) > 1 and POOLED in labels:
+        raise DataError(
+            f"an entity of entity={entity} is called '{POOLED}', as the row of all entities is in the tables; rename "
+            "it in the source and prepare the store again."
+        )
 
 
 def _part(cfg: DictConfig, store: Store) -> Split:
@@ -215,6 +250,14 @@ def _covered(fit: DecayFit, truth: dict[str, float]) -> list[str]:
         return []
     without = "" if len(known) == len(truth) else f"; {len(truth) - len(known)} have no interval"
     return [f"The interval covers the planted half-life of {sum(known)} of {len(known)} categories{without}."]
+
+
+def _without_leftovers(folder: Path, written: list[Path]) -> list[str]:
+    """Removes what an earlier fit left in the folder and this one does not write: it would contradict what is there."""
+    left = [folder / name for name in (EXCITATION, REPORT) if folder / name not in written and (folder / name).exists()]
+    for path in left:
+        path.unlink()
+    return [f"Removed {path}, which was of an earlier fit." for path in left]
 
 
 def _write_parquet(fit: DecayFit, path: Path) -> Path:

@@ -14,7 +14,7 @@ import polars as pl
 from hydra.core.hydra_config import HydraConfig
 from omegaconf import DictConfig, OmegaConf
 
-from ltsi.errors import DataError
+from ltsi.errors import ConfigError, DataError
 from ltsi.intensity.churn import churn_table
 from ltsi.intensity.options import STATES, StateOptions
 from ltsi.intensity.risk import calibrated
@@ -48,7 +48,7 @@ def run(cfg: DictConfig) -> Result:
     """
     options = _options(cfg)
     store = find_store(str(cfg.data))
-    weights: Any = None if cfg.weights is None else OmegaConf.to_container(cfg.weights, resolve=True)
+    weights = _weights(cfg)
     now, unobserved = _judged_at(cfg, store)
     series = intensity_series(store, str(cfg.entity), unit=str(cfg.bin), now=now, weights=weights)
     _require_a_bin(store, series.bins)
@@ -76,6 +76,16 @@ def _options(cfg: DictConfig) -> StateOptions:
     options = OmegaConf.to_object(OmegaConf.merge(OmegaConf.structured(StateOptions), given))
     assert isinstance(options, StateOptions)
     return options
+
+
+def _weights(cfg: DictConfig) -> Any:
+    if cfg.weights is None:
+        return None
+    if not isinstance(cfg.weights, DictConfig):
+        raise ConfigError(
+            f"weights={cfg.weights} must give what an event counts by its behaviour: {{view: 1, buy: 5}}."
+        )
+    return OmegaConf.to_container(cfg.weights, resolve=True)
 
 
 def _judged_at(cfg: DictConfig, store: Store) -> tuple[int | None, list[str]]:

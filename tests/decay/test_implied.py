@@ -57,6 +57,22 @@ def test_the_rate_of_a_model_that_fades_is_found(make_histories: MakeHistories, 
         assert one.half_life_low_days == pytest.approx(one.half_life_days, rel=0.01)
 
 
+def test_a_half_life_that_the_curve_does_not_bear_out_is_doubted(make_histories: MakeHistories) -> None:
+    batches = [make_histories(*[[0]] * 20, n_items=4)]
+    fast = implied_curves(fading(0.1, floor=0.5), batches, np.arange(4), 4, implied_edges(400.0))
+    exponential, floor = (
+        fit_implied(fast, ["0", "1", "2", "3"], FitOptions(form=form, replicates=0))[1].note
+        for form in ("exponential", "exponential_floor")
+    )
+    assert "the scores leave this curve by" in exponential
+    assert "try another form" in exponential
+    assert floor == ""
+    slow = implied_curves(fading(0.001), batches, np.arange(4), 4, implied_edges(300.0))
+    (_, found, *_) = fit_implied(slow, ["0", "1", "2", "3"], FitOptions(form="exponential", replicates=0))
+    assert found.half_life_days == pytest.approx(693, rel=0.02)
+    assert found.note == "beyond the 300 days that were aged"
+
+
 def test_an_entity_has_the_form_of_all(make_histories: MakeHistories) -> None:
     """By a few histories of its own no criterion would pay for the floor that is plain in every one of them."""
     batches = [make_histories([0, 1], [2], [3, 3, 0], n_items=4)] * 11

@@ -1,5 +1,5 @@
 import json
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from pathlib import Path
 
 import numpy as np
@@ -27,7 +27,13 @@ def decay_fit(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Callable[..., 
 
 
 def write_log(
-    *, clock: bool = True, category: bool = True, items: int = 4, repeats: bool = True, times: int = 1
+    *,
+    clock: bool = True,
+    category: bool = True,
+    items: int = 4,
+    repeats: bool = True,
+    times: int = 1,
+    labels: Sequence[str] = ("c0", "c1"),
 ) -> None:
     """A store `log` of 60 users who come back at random; `times` stretches its clock and starts it in 2009."""
     generator = np.random.default_rng(0)
@@ -43,7 +49,9 @@ def write_log(
             time=(time.ravel().astype(np.int64) + 40 * 365 * DAY * (times > 1)) * times,
             behavior=np.zeros(item.size, dtype=np.uint8),
         ),
-        items=names.with_columns(category=pl.Series([f"c{i % 2}" for i in range(names.height)])) if category else names,
+        items=names.with_columns(category=pl.Series([labels[i % 2] for i in range(names.height)]))
+        if category
+        else names,
         users=pl.DataFrame({"user": [str(u) for u in range(60)], "segment": [f"s{u % 3}" for u in range(60)]}),
         manifest={"time": {"clock": clock}},
     )
@@ -139,6 +147,7 @@ def test_training_part_has_fewer_visits(decay_fit: Callable[..., Outcome]) -> No
         (["data=log", "confidnce=0.9"], 2, "confidence"),
         (["data=log", "pool=category"], 2, "needs entity=item or entity=user"),
         (["data=log", "entity=user", "pool=segmnt"], 1, "have no column 'segmnt'"),
+        (["data=log", "session_gap_days=1000"], 1, "so no return can be seen; lower session_gap_days, or prepare a"),
         (["data=log", "estimator=binomial"], 2, "needs trials"),
         (
             ["data=log", "entity=all", "exposure=events", "form=simple"],
@@ -180,6 +189,27 @@ def test_a_log_that_ends_after_today_is_refused(decay_fit: Callable[..., Outcome
     assert "days after today" in outcome.stderr
     assert "source.time_unit" in outcome.stderr
     assert not list(tmp_path.glob("out/*.p*"))
+
+
+def test_an_entity_that_is_called_as_all_are_is_refused(decay_fit: Callable[..., Outcome], tmp_path: Path) -> None:
+    write_log(labels=["c0", "(all)"])
+    outcome = decay_fit("data=log", "form=simple", "replicates=0", "hydra.run.dir=out")
+    assert outcome.exit_code == 1
+    assert "an entity of entity=category is called '(all)'" in outcome.stderr
+    assert decay_fit("data=log", "entity=all", "form=simple", "replicates=0", "hydra.run.dir=out").exit_code == 0
+
+
+def test_a_fit_in_the_folder_of_another_leaves_nothing_of_it(decay_fit: Callable[..., Outcome], tmp_path: Path) -> None:
+    write_log()
+    quick = ("data=log", "form=simple", "replicates=0", "hydra.run.dir=out")
+    first = decay_fit(*quick, "report=true", "excitation=true")
+    assert "Replaced" not in first.stdout
+    assert (tmp_path / "out/report.html").exists()
+    said = " ".join(decay_fit(*quick, "entity=all").stdout.split())
+    assert "Replaced the fit that was in" in said
+    assert "report.html, which was of an earlier fit" in said
+    left = {path.name for path in (tmp_path / "out").iterdir() if path.is_file()}
+    assert left == {"decay.json", "decay.parquet", "decay.png"}
 
 
 def test_a_table_written_in_parts_is_the_same(

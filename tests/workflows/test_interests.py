@@ -137,7 +137,13 @@ def test_a_log_that_is_shorter_than_a_bin_is_refused(ltsi: Ltsi, make_store: Cal
         (["entity=user"], 1, "have no column 'user'; they have: category, brand, price. 'item' stands for each item"),
         (["bin=month"], 2, "bin=month must be one of: day, week"),
         (["share=2"], 2, "share=2.0 must lie between 0 and 1"),
+        (["evidence=nan"], 2, "evidence=nan must be a number from 0"),
+        (["revival_evidence=inf"], 2, "revival_evidence=inf must be a number from 0"),
+        (["revival_evidence=-1"], 2, "revival_evidence=-1.0 must be a number from 0"),
         (["weights={buy: -1}"], 2, "weights.buy=-1 must be a number from 0"),
+        (["weights={buy: 1e300}"], 2, "weights.buy=1e+300 must be 0 or from 1e-06 to 1e+06"),
+        (["weights={buy: 1e-300}"], 2, "weights.buy=1e-300 must be 0 or from 1e-06 to 1e+06"),
+        (["weights=3"], 2, "weights=3 must give what an event counts by its behaviour: {view: 1, buy: 5}"),
     ],
 )
 def test_what_makes_no_sense_is_refused_in_a_sentence(
