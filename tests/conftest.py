@@ -74,7 +74,7 @@ def make_store() -> Callable[..., Store]:
         clock: bool = True,
         name: str = "log",
         n_items: int | None = None,
-        category: Sequence[str] | None = None,
+        category: Sequence[str | None] | None = None,
     ) -> Store:
         events = [event for user in users for event in user]
         item, time = np.array(events).reshape(-1, 2).T

@@ -151,7 +151,7 @@ def fit_excitation(
 
     Args:
         split: the events.
-        entity_of_item: `(items,)`, code of the entity each item belongs to; None: every user is an entity.
+        entity_of_item: `(items,)`, code of the entity each item belongs to, -1: to none; None: every user is an entity.
         n_entities: number of entities.
         options: how to fit; `replicates` are bootstrap replicates over users.
         watch: is told about progress.

@@ -70,6 +70,10 @@ class ImpliedCurves:
     n_compared: int
     n_histories: int
 
+    def first(self, count: int) -> ImpliedCurves:
+        """Returns the same of the first entities only."""
+        return replace(self, left_GEN=self.left_GEN[:, :count], count_GE=self.count_GE[:, :count])
+
 
 @dataclass(frozen=True)
 class ImpliedDecay:

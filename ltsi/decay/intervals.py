@@ -81,16 +81,20 @@ def find_intervals(
 
     Args:
         events: the events.
-        entity_of_item: `(items,)`, the entity each item belongs to; None: every user is an entity.
+        entity_of_item: `(items,)`, the entity each item belongs to, -1: to none, so that an event with it is no visit;
+            None: every user is an entity.
         n_entities: number of entities.
         observation_end: `(users,)`, seconds until when each user was watched.
         gap_seconds: events of a user with an entity at most this far apart are one visit.
     """
-    user = events.user
+    user, time = events.user, events.time
     entity = user if entity_of_item is None else entity_of_item[events.item].astype(np.int64)
+    if entity.min(initial=0) < 0:
+        known = entity >= 0
+        user, entity, time = user[known], entity[known], time[known]
     # Events come sorted by (user, time), so a stable sort by (user, entity) leaves every pair's events in time order.
     order = np.argsort(user * n_entities + entity, kind="stable")
-    user, entity, time = user[order], entity[order], events.time[order]
+    user, entity, time = user[order], entity[order], time[order]
     same = np.zeros(len(time), dtype=bool)
     same[:-1] = (user[1:] == user[:-1]) & (entity[1:] == entity[:-1])
     ahead = np.diff(time, append=time[-1:])

@@ -28,8 +28,8 @@ def fit_return_decay(
 
     Args:
         split: the events; only the training part is read.
-        entity_of_item: `(items,)`, code of the entity each item belongs to; None: every user is an entity, and any
-            event a return.
+        entity_of_item: `(items,)`, code of the entity each item belongs to, -1: to none; None: every user is an
+            entity, and any event a return.
         labels: label of each code.
         options: how to fit; by default `FitOptions()`.
         watch: is told about progress.

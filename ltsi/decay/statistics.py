@@ -165,8 +165,8 @@ def collect(
 
     Args:
         blocks: events in blocks of whole users.
-        entity_of_item: `(items,)`, the entity each item belongs to; None: every user is an entity, and any event a
-            return.
+        entity_of_item: `(items,)`, the entity each item belongs to, -1: to none; None: every user is an entity, and any
+            event a return.
         n_entities: number of entities.
         observation_end: `(users,)`, seconds until when each user was watched; what comes later is not read.
         edges: edges of the age bins in days, from `age_edges`.

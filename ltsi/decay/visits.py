@@ -57,7 +57,7 @@ class Visits:
 
         Args:
             blocks: events in blocks of whole users.
-            entity_of_item: `(items,)`, the entity each item belongs to; None: every user is an entity.
+            entity_of_item: `(items,)`, the entity each item belongs to, -1: to none; None: every user is an entity.
             n_entities: number of entities.
             observation_end: `(users,)`, seconds until when each user was watched.
             gap_days: events of a user with an entity at most this far apart are one visit.

@@ -30,6 +30,9 @@ SEASON_SLACK = 14 * DAY
 LATEST = 100_000.0
 """A bin beyond this is never."""
 
+NO_LABEL_FLAG = "no label"
+"""Flag of what a user did with all items without a value in the column of the entities."""
+
 PRIOR_PAIRS = 10.0
 """Pairs of bins that are as good as known about the dispersion of an entity."""
 
@@ -230,13 +233,15 @@ def states_table(states: InterestStates, store: Store) -> pl.DataFrame:
 
 
 def _flags(series: IntensitySeries) -> pl.Series:
-    """Says which series are too little to say much about; null elsewhere."""
+    """Says which series are no interest, or too little to say much about; null elsewhere."""
     active_S, first = np.diff(series.offsets), series.offsets[:-1]
     same_S = np.maximum.reduceat(series.value_M, first) == np.minimum.reduceat(series.value_M, first)
     without_gap_S = active_S == series.bins.count - series.first_S
+    none = series.entities.unlabelled
+    unlabelled_S = series.entity_S == (-1 if none is None else none)
     flag_S = np.select(
-        [(active_S == 1) & (series.value_M[first] <= 1), active_S == 1, same_S & without_gap_S],
-        ["one event", "one active bin", "constant"],
+        [unlabelled_S, (active_S == 1) & (series.value_M[first] <= 1), active_S == 1, same_S & without_gap_S],
+        [NO_LABEL_FLAG, "one event", "one active bin", "constant"],
         "",
     )
     return pl.Series(flag_S.tolist()).replace("", None)

@@ -19,6 +19,9 @@ from ltsi.errors import ConfigError
 INTEREST = "interest"
 """Name of the part of a score that the state of an interest adds."""
 
+NO_STATE = -1
+"""In place of a `State`, for items without a category."""
+
 LEAST = 1e-30
 """A probability below this counts as this, so that what new categories gain stays a number."""
 
@@ -62,7 +65,7 @@ class DecayAware:
     Somebody whose interests neither fade nor revive gets the plain order; so does somebody without a history.
 
     Attributes:
-        category_I: category of each item.
+        category_I: category of each item, -1: of none. Nothing is known of the interest in such an item: m = 1.
         states: how the interests stand.
         falling: share of its probability that a falling interest keeps, above 0 and at most 1.
         dormant: share of its probability that a dormant interest keeps, above 0 and at most 1.
@@ -107,11 +110,12 @@ class DecayAware:
             self.revived,
         )
         state_BI = torch.from_numpy(state_BC.astype(np.int64))[:, category_I]
-        m_BI = factor_C[state_BI]
+        none_I = category_I < 0
+        m_BI = torch.where(none_I, 1.0, factor_C[state_BI])
         # Where nothing may be recommended there are no probabilities, and nothing to weigh.
         p_BI = score_BI.softmax(dim=1).nan_to_num(0.0)
         given_up_B1 = (p_BI * (1 - m_BI)).clamp(min=0).sum(dim=1, keepdim=True)
-        new_BI = state_BI == State.new
+        new_BI = (state_BI == State.new) & ~none_I
         p_new_B1 = (p_BI * new_BI).sum(dim=1, keepdim=True)
         grown_B1 = 1 + given_up_B1 / p_new_B1.clamp(min=LEAST)
         return torch.where(new_BI, grown_B1, m_BI).log(), state_BC

@@ -13,7 +13,7 @@ import torch
 from numpy.typing import NDArray
 
 from ltsi.models.interest import InterestModel
-from ltsi.serving.decay_aware import INTEREST, DecayAware
+from ltsi.serving.decay_aware import INTEREST, NO_STATE, DecayAware
 from ltsi.serving.questions import Question, Questions
 from ltsi.serving.ranking import Recommended, best
 
@@ -28,7 +28,8 @@ class Answer:
     Attributes:
         question: what was asked.
         recommended: the items.
-        state_P: state of the user's interest in the category of each item; None with the plain strategy.
+        state_P: state of the user's interest in the category of each item, `NO_STATE` where it has none; None with the
+            plain strategy.
     """
 
     question: Question
@@ -73,4 +74,6 @@ class Recommender:
         interest_BI, state_BC = self.strategy.interest(score_BI, question.user_B)
         changed = {**(parts or {MODEL: score_BI}), INTEREST: interest_BI}
         found = best(score_BI + interest_BI, changed, self.k)
-        return Answer(question, found, state_BC[found.row_P, self.strategy.category_I[found.item_P]])
+        category_P = self.strategy.category_I[found.item_P]
+        state_P = np.where(category_P < 0, NO_STATE, state_BC[found.row_P, category_P])
+        return Answer(question, found, state_P.astype(np.int8))

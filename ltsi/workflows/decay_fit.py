@@ -7,7 +7,7 @@ The run folder gets `decay.parquet` (one row per entity) and `decay.png` (observ
 from __future__ import annotations
 
 import time
-from dataclasses import fields
+from dataclasses import fields, replace
 from itertools import islice
 from pathlib import Path
 
@@ -30,7 +30,7 @@ from ltsi.decay.return_decay import fit_return_decay
 from ltsi.decay.statistics import SECONDS_PER_DAY
 from ltsi.decay.terminal import terminal_curves
 from ltsi.decay.trials import DAYS
-from ltsi.entities import AUTO, CATEGORY, ITEM, Entities
+from ltsi.entities import ALL, AUTO, CATEGORY, ITEM, Entities
 from ltsi.errors import ConfigError, DataError
 from ltsi.runs.fitted_decay import DOCUMENT
 from ltsi.sequences.split import Split, Targets
@@ -76,6 +76,7 @@ def run(cfg: DictConfig) -> Result:
     _refuse_certain_trials(entity, codes, labels, options)
     parents = _parents(cfg.pool, entity, store)
     fit, excitation = _fit(split, codes, labels, options, parents)
+    fit = replace(fit, remarks=(*fit.remarks, *implied_decay.left_out(entity, codes)))
     truth = _truth(store, entity)
     title = f"Interest decay in '{store.name}' by {entity}" + (", training part" if cfg.part == "train" else "")
     folder = Path(HydraConfig.get().runtime.output_dir)
@@ -179,12 +180,16 @@ def _part(cfg: DictConfig, store: Store) -> Split:
 
 
 def _entities(wanted: str, store: Store) -> tuple[str, NDArray[np.integer] | None, list[str]]:
-    """Returns what an entity is, the code of each item (None: entities are users), and the label of each code."""
+    """Returns what an entity is, the code of each item, and the label of each code.
+
+    An item without a label has the code -1. Where entities are users, there are no codes.
+    """
     if wanted == USER:
         return wanted, None, [str(user) for user in store.users["user"]]
-    if wanted == AUTO and CATEGORY not in store.items.columns and store.has_repeats:
-        wanted = ITEM
     found = Entities.of(store, wanted)
+    if wanted == AUTO and found.name == ALL and store.has_repeats:
+        found = Entities.of(store, ITEM)
+    found = found.labelled()
     return found.name, found.code_I, found.labels
 
 
@@ -192,7 +197,7 @@ def _refuse_certain_trials(
     entity: str, codes: NDArray[np.integer] | None, labels: list[str], options: FitOptions
 ) -> None:
     """Refuses trials where whatever a user does is a return: every trial is one then, at any age."""
-    if options.exposure != DAYS and (codes is None or len(labels) == 1):
+    if options.exposure != DAYS and (codes is None or (len(labels) == 1 and codes.min(initial=0) == 0)):
         raise ConfigError(
             f"With entity={entity} every later event is a return, so exposure={options.exposure} has no trial without "
             "one; set exposure=days, or use an entity that users can skip, such as item."

@@ -14,7 +14,7 @@ from ltsi.intensity.churn import churn_table
 from ltsi.intensity.options import StateOptions
 from ltsi.intensity.risk import calibrated
 from ltsi.intensity.series import intensity_series
-from ltsi.intensity.states import states_of, states_table
+from ltsi.intensity.states import NO_LABEL_FLAG, states_of, states_table
 from ltsi.store import Store
 from ltsi.tables import Table
 from ltsi.writing import written_whole
@@ -52,7 +52,8 @@ def _interests(store: Store, entity: str) -> list[Table]:
     series, options = intensity_series(store, entity), StateOptions()
     found = states_of(series, options)
     interests = states_table(found, store)
-    revived = interests.filter(pl.col("state") == "revived").sort("revived_evidence", descending=True, nulls_last=True)
+    known = interests.filter(pl.col("flag").ne_missing(NO_LABEL_FLAG))
+    revived = known.filter(pl.col("state") == "revived").sort("revived_evidence", descending=True, nulls_last=True)
     revivals = revived.select(REVIVALS).head(ROWS).with_columns(pl.col("returned").dt.strftime("%Y-%m-%d"))
     found, leaving, told = calibrated(found, series, store, entity, options)
     people = churn_table(leaving, found, store)

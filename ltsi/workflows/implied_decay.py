@@ -51,7 +51,7 @@ def run(
     Args:
         trained: the run.
         entity: what an entity is.
-        codes: `(items,)`, code of the entity of each item.
+        codes: `(items,)`, code of the entity of each item, -1: of none.
         labels: label of each code.
         options: how the log's own decay is fitted; form, replicates, confidence and seed hold for both.
         folder: takes `implied.parquet`.
@@ -66,7 +66,7 @@ def run(
     longest = _span_days(split)
     batches = list(_batches(split, int(trained.config.max_length)))
     held, compact = _held(batches, codes, len(labels))
-    curves = implied_curves(trained.model, batches, compact, len(held) + 1, implied_edges(longest))
+    curves = implied_curves(trained.model, batches, compact, len(held) + 2, implied_edges(longest))
     if not curves.n_compared:
         raise ConfigError(
             f"entity={entity}: every history holds every one, so there is nothing to compare an interest with; set "
@@ -79,8 +79,9 @@ def run(
                 "one score moved against another. It does not look at the time of the question."
             ]
         )
-    # The last entity is all that no history holds.
-    implied = fit_implied(curves, [*(labels[code] for code in held), ""], options)[:-1]
+    # What no history holds stays beside the entities; what no label tells apart is no interest.
+    implied = fit_implied(curves.first(len(held) + 1), [*(labels[code] for code in held), ""], options)
+    implied = implied[: len(held) + 1]
     own = fit_return_decay(split, codes, labels, options)
     path = _write(implied, folder / "implied.parquet")
     shown = _most(implied)
@@ -89,11 +90,23 @@ def run(
         "life is of the weight of an interest against what its history does not hold; the log's is of the rate of "
         "returns, which also falls when users leave for good.",
         *([f"Intervals of {options.confidence:.0%} are over histories, and over users."] if options.replicates else []),
+        *left_out(entity, codes),
     ]
     if len(implied) > len(shown):
         notes.append(f"{len(implied) - len(shown)} more in {path.name}.")
     title = f"Decay that {name} ({trained.folder.path}) implies, by {entity}"
     return Result([_table(shown, own, title, entity, notes)], [f"Wrote {path}"], value=implied[0].half_life_days)
+
+
+def left_out(entity: str, codes: NDArray[np.integer] | None) -> list[str]:
+    """Says how many items have no label, if there are any; they have the code -1."""
+    count = 0 if codes is None else int((codes < 0).sum())
+    if codes is None or not count:
+        return []
+    return [
+        f"Items without a value in '{entity}': {count:,} of {len(codes):,}. They are left out: what users do with them "
+        "is neither a visit nor a return."
+    ]
 
 
 def _table(shown: list[ImpliedDecay], own: DecayFit, title: str, entity: str, notes: list[str]) -> Table:
@@ -125,11 +138,16 @@ def _batches(split: Split, max_length: int) -> Iterator[Histories]:
 def _held(
     batches: list[Histories], codes: NDArray[np.integer], n_entities: int
 ) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
-    """Returns the codes of the entities in the histories, and for each item its place among them, or one behind."""
+    """Returns the codes of the entities in the histories, and for each item its place among them.
+
+    One behind them are the items of other entities, two behind them the items of none.
+    """
     item = np.unique(np.concatenate([batch.item_BL.numpy().ravel() for batch in batches]))
     held = np.unique(codes[item[item < len(codes)]]).astype(np.int64)
-    place = np.full(n_entities, len(held), dtype=np.int64)
+    held = held[held >= 0]
+    place = np.full(n_entities + 1, len(held), dtype=np.int64)
     place[held] = np.arange(len(held))
+    place[-1] = len(held) + 1  # where the code -1 looks
     return held, place[codes]
 
 

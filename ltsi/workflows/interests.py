@@ -14,14 +14,15 @@ import polars as pl
 from hydra.core.hydra_config import HydraConfig
 from omegaconf import DictConfig, OmegaConf
 
+from ltsi.entities import Entities
 from ltsi.errors import ConfigError, DataError
 from ltsi.intensity.churn import churn_table
 from ltsi.intensity.options import STATES, StateOptions
 from ltsi.intensity.risk import calibrated
 from ltsi.intensity.series import DAY, WIDTHS, Bins, intensity_series
-from ltsi.intensity.states import InterestStates, states_of, states_table
+from ltsi.intensity.states import NO_LABEL_FLAG, InterestStates, states_of, states_table
 from ltsi.moments import parse_moment
-from ltsi.store import Store
+from ltsi.store import NO_LABEL, Store
 from ltsi.tables import Cell, Entry, Result, Table
 from ltsi.workflows.prepare import find_store
 from ltsi.workflows.unobserved import seconds_unobserved, told
@@ -65,7 +66,7 @@ def run(cfg: DictConfig) -> Result:
     if users is None:
         tables = [_by_entity(states, store, name), _at_risk(people, ahead)]
     else:
-        tables = [_of_user(interests, str(cfg.user), ahead, float(people["risk"][0]))]
+        tables = [_of_user(interests, str(cfg.user), ahead, float(people["risk"][0]), states.series.entities)]
     return Result(
         tables=tables, messages=[*unobserved, *_remarks(states), *said, *(f"Wrote {path}" for path in written)]
     )
@@ -146,10 +147,20 @@ def _by_entity(states: InterestStates, store: Store, name: str) -> Table:
         "Interests of users, by what they are now. returns: silences that were broken; dispersion: how much more "
         "counts vary than single events would; they are divided by it first."
     ]
+    notes += _unlabelled(states.series.entities)
     if len(labels) > SHOWN:
         notes.append(f"The {SHOWN} with most interests of {len(labels):,}; all are in interests.parquet.")
     columns = [name, "interests", *STATES, "returns", "dispersion"]
     return Table(f"Interests in '{store.name}' by {name}", columns, rows, notes=notes)
+
+
+def _unlabelled(entities: Entities) -> list[str]:
+    if entities.unlabelled is None:
+        return []
+    return [
+        f"{NO_LABEL}: {entities.count_unlabelled()} without a value in '{entities.name}', counted together so that "
+        "forecasts and risks are of all that a user does; it is not one interest, and its states say little."
+    ]
 
 
 def _at_risk(people: pl.DataFrame, ahead: str) -> Table:
@@ -165,7 +176,7 @@ def _at_risk(people: pl.DataFrame, ahead: str) -> Table:
     return Table("Users at risk", columns, rows, notes=notes)
 
 
-def _of_user(interests: pl.DataFrame, user: str, ahead: str, risk: float) -> Table:
+def _of_user(interests: pl.DataFrame, user: str, ahead: str, risk: float, entities: Entities) -> Table:
     dates = ("last", "peak", "turn", "faded", "dormant_since", "returned")
     columns = [
         "entity",
@@ -183,8 +194,10 @@ def _of_user(interests: pl.DataFrame, user: str, ahead: str, risk: float) -> Tab
         pl.col(name).dt.strftime("%Y-%m-%d") for name in dates
     )
     rows = [[_cell(row[column]) for column in columns] for row in shown.iter_rows(named=True)]
-    note = f"forecast: events in the {ahead}; probability that none comes: {risk:.2f}. evidence: nats."
-    return Table(f"Interests of {user}", columns, rows, notes=[note])
+    notes = [f"forecast: events in the {ahead}; probability that none comes: {risk:.2f}. evidence: nats."]
+    if (interests["flag"] == NO_LABEL_FLAG).any():
+        notes += _unlabelled(entities)
+    return Table(f"Interests of {user}", columns, rows, notes=notes)
 
 
 def _cell(value: Any) -> Entry:

@@ -17,6 +17,7 @@ import pyarrow.parquet as pq
 from rich.console import Console
 from rich.progress import Progress
 
+from ltsi.entities import CATEGORY, Entities
 from ltsi.errors import ConfigError, DataError
 from ltsi.intensity.options import STATES
 from ltsi.intensity.series import DAY
@@ -24,7 +25,7 @@ from ltsi.intensity.states import interest_states
 from ltsi.moments import as_date, parse_moment
 from ltsi.runs.folder import RunFolder
 from ltsi.sequences.split import Split
-from ltsi.serving.decay_aware import DecayAware, State
+from ltsi.serving.decay_aware import NO_STATE, DecayAware, State
 from ltsi.serving.known_states import KnownStates
 from ltsi.serving.questions import Questions
 from ltsi.serving.recommend import Answer, Recommender
@@ -36,7 +37,6 @@ from ltsi.workflows.users import find_user
 from ltsi.writing import written_whole
 
 STRATEGIES = ("plain", "decay-aware")
-CATEGORY = "category"
 TITLES = ("title", "name", "description")
 """Columns of the item table that people know an item by, the best first, in any case."""
 
@@ -137,16 +137,20 @@ def _recommender(trained: Trained, k: int, moment: int | None, strategy: str, us
 def _decay_aware(trained: Trained, questions: Questions, user: int | None) -> DecayAware:
     store = trained.experiment.store
     store.require_clock("--strategy decay-aware")
-    if CATEGORY not in store.items.columns:
+    found = Entities.of(store)
+    if found.name != CATEGORY:
+        without = "no value in the" if CATEGORY in store.items.columns else "no"
         raise DataError(
-            f"--strategy decay-aware weighs interests in categories, and the items of store '{store.name}' have no "
-            "column 'category'; prepare it with one, or use --strategy plain."
+            f"--strategy decay-aware weighs interests in categories, and the items of store '{store.name}' have "
+            f"{without} column 'category'; prepare it with one, or use --strategy plain."
         )
-    codes, labels = store.item_codes(CATEGORY)
+    category_I = found.code_I.astype(np.int64)
+    if found.unlabelled is not None:
+        category_I[category_I == found.unlabelled] = -1
     if (questions.end_row > store.offsets[:-1]).any():
-        return DecayAware(codes.astype(np.int64), _states(store, questions.at, len(labels), user))
+        return DecayAware(category_I, _states(store, questions.at, len(found.labels), user))
     nothing = np.empty(0, dtype=np.int64)
-    return DecayAware(codes.astype(np.int64), KnownStates(nothing, nothing, nothing.astype(np.int8), len(labels)))
+    return DecayAware(category_I, KnownStates(nothing, nothing, nothing.astype(np.int8), len(found.labels)))
 
 
 def _states(store: Store, at: int | None, n_categories: int, user: int | None) -> KnownStates:
@@ -243,7 +247,10 @@ class _Frames:
     def of(self, answer: Answer) -> pl.DataFrame:
         found, question = answer.recommended, answer.question
         items = self.items[found.item_P]
-        state = {} if answer.state_P is None else {"state": [State(code).name for code in answer.state_P]}
+        state = {}
+        if answer.state_P is not None:
+            names = [None if code == NO_STATE else State(code).name for code in answer.state_P]
+            state = {"state": pl.Series(names, dtype=pl.String)}
         return pl.DataFrame(
             {
                 "user": self.store.users["user"].gather(question.user_B[found.row_P]),

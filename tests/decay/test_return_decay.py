@@ -110,3 +110,12 @@ def test_progress_reaches_the_end_of_the_log(make_store: MakeStore) -> None:
     split = whole(make_store([(0, 0.0), (0, 2.0)], [(0, 1.0)]))
     fit_return_decay(split, ONE_ENTITY, ["all"], watch=lambda stage, share: told.append((stage, share)))
     assert ("visits and returns", 1.0) in told
+
+
+def test_events_of_no_entity_are_neither_visits_nor_returns(make_store: MakeStore) -> None:
+    users = [[(0, 0.0), (1, 2.0), (0, 4.0), (1, 6.0), (2, 8.0)], [(2, 1.0), (1, 9.0)]]
+    fit = fit_return_decay(whole(make_store(*users)), np.array([0, -1, -1]), ["known"])
+    (found,) = fit.entities
+    assert (found.visits, found.returns) == (2, 1)
+    # From day 0 to the return on day 4, and from there to the end of the log, each after half a day.
+    assert found.exposure == pytest.approx(3.5 + 4.5)

@@ -96,3 +96,10 @@ def test_a_binomial_fit_finds_the_chance_of_a_return(make_store: Callable[..., S
     found = fit_return_decay(split, np.array([0, 1]), ["decaying", "rest"], options).entities[0]
     assert found.half_life_days == pytest.approx(10, rel=0.1)
     assert found.amplitude == pytest.approx(0.2, rel=0.1)
+
+
+def test_an_event_of_no_entity_is_a_trial_all_the_same(make_store: Callable[..., Store]) -> None:
+    store, nobody = make_store([(0, 0), (1, DAY), (0, 2 * DAY), (1, 3 * DAY)]), Targets.none()
+    split = Split(store, np.asarray(store.offsets[1:]), nobody, nobody)
+    (found,) = fit_return_decay(split, np.array([0, -1]), ["known"], FitOptions(exposure="events")).entities
+    assert (found.visits, found.returns, found.exposure) == (2, 1, 3.0)

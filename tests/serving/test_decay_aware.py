@@ -48,3 +48,11 @@ def test_where_nothing_may_be_recommended_nothing_is_weighed() -> None:
 def test_factors_that_do_the_contrary_are_refused(factors: dict[str, float]) -> None:
     with pytest.raises(ConfigError, match=next(iter(factors))):
         aware(*[State.steady] * 4, **factors)
+
+
+def test_nothing_is_known_of_interest_in_items_of_no_category() -> None:
+    known = KnownStates(np.zeros(2, np.int64), np.arange(2), np.array([State.falling, State.dormant], np.int8), 3)
+    strategy = DecayAware(np.array([0, 2, -1]), known, falling=0.5)
+    interest_BI, _ = strategy.interest(torch.tensor([[0.4, 0.4, 0.2]]).log(), np.array([0]))
+    # What the first gives up goes to the second, which is new, and not to the third.
+    torch.testing.assert_close(interest_BI.exp(), torch.tensor([[0.5, 1 + 0.2 / 0.4, 1.0]]))

@@ -1,6 +1,7 @@
 import json
 from collections.abc import Callable, Sequence
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import polars as pl
@@ -119,13 +120,48 @@ def test_terminal_shows_table_curve_and_files(decay_fit: Callable[..., Outcome],
     ],
 )
 def test_what_an_entity_is(
-    decay_fit: Callable[..., Outcome], log: dict[str, bool], entity: str, column: str, count: int
+    decay_fit: Callable[..., Outcome], log: dict[str, Any], entity: str, column: str, count: int
 ) -> None:
     write_log(**log)
     rows = table_of(decay_fit("data=log", f"entity={entity}", "form=simple", "replicates=0", "--format", "json"))
     assert next(iter(rows[0])) == column
     # Several entities have all of them together before them.
     assert len(rows) == count + (count > 1)
+
+
+def label_items(*category: str | None) -> None:
+    path = store_path("log") / "items.parquet"
+    pl.read_parquet(path).with_columns(category=pl.Series(category, dtype=pl.String)).write_parquet(path)
+
+
+def test_items_without_a_label_are_no_entity(decay_fit: Callable[..., Outcome], tmp_path: Path) -> None:
+    write_log()
+    label_items("c0", None, "c1", None)
+    options = ("form=simple", "replicates=0", "hydra.run.dir=out", "--format", "json")
+    outcome = decay_fit("data=log", "excitation=true", "report=true", *options)
+    items = {row["item"]: row for row in table_of(decay_fit("data=log", "entity=item", *options))}
+    rows = {row["category"]: row for row in table_of(outcome)}
+    assert rows.keys() == {"(all)", "c0", "c1"}
+    assert [rows[f"c{i // 2}"]["returns"] for i in (0, 2)] == [items[f"i{i}"]["returns"] for i in (0, 2)]
+    assert int(str(rows["(all)"]["visits"])) == sum(int(str(items[name]["visits"])) for name in ("i0", "i2"))
+    told = "Items without a value in 'category': 2 of 4. They are left out"
+    assert any(note.startswith(told) for note in json.loads(outcome.stdout)["tables"][0]["notes"])
+    page = decay_fit("data=log", "report=true", *options)
+    assert page.exit_code == 0, page.output
+    assert "(none)" not in (tmp_path / "out/report.html").read_text(encoding="utf-8")
+    # Of one category alone a later event need not be a return.
+    label_items("c0", None, "c0", None)
+    assert table_of(decay_fit("data=log", "exposure=events", *options))
+
+
+def test_a_column_without_any_label_is_not_taken(decay_fit: Callable[..., Outcome]) -> None:
+    write_log()
+    label_items(None, None, None, None)
+    options = ("data=log", "form=simple", "replicates=0")
+    assert len(table_of(decay_fit(*options, "--format", "json"))) == 5  # all together, and four items
+    outcome = decay_fit(*options, "entity=category")
+    assert outcome.exit_code == 1
+    assert outcome.stderr.startswith("Error: No item of store 'log' has a value in column 'category', so it tells no ")
 
 
 def test_training_part_has_fewer_visits(decay_fit: Callable[..., Outcome]) -> None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import shutil
 from collections.abc import Callable
 from pathlib import Path
 
@@ -73,3 +74,18 @@ def test_the_page_lies_in_the_run_folder(ltsi: Ltsi, shop: Path) -> None:
     ltsi("decay-fit", f"data={shop}", "replicates=0", "report=true", "part=train", "form=simple", "hydra.run.dir=cut")
     assert "Users at risk" in page
     assert "Users at risk" not in Path("cut/report.html").read_text(encoding="utf-8")
+
+
+def test_items_without_a_label_imply_no_decay(ltsi: Ltsi, train: Train, shop: Path) -> None:
+    path = shutil.copytree(shop, Path("patchy")) / "items.parquet"
+    items = pl.read_parquet(path)
+    gone = sorted(items["category"].unique())[:2]
+    items.with_columns(pl.col("category").replace(dict.fromkeys(gone))).write_parquet(path)
+    train("exp_decay", "data=./patchy", "model.category=item")
+    options = ("entity=category", "form=exponential", "replicates=0", "hydra.run.dir=implied", "--format", "json")
+    (table,) = json.loads(ltsi("decay-fit", "run=run", *options).stdout)["tables"]
+    histories = {row["category"]: row["histories"] for row in table["rows"]}
+    assert histories.keys() == {"(all)", *items["category"].unique()} - {*gone}
+    assert histories.pop("(all)") == sum(histories.values())
+    count = items["category"].is_in(gone).sum()
+    assert any(note.startswith(f"Items without a value in 'category': {count} of 60") for note in table["notes"])

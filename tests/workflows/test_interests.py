@@ -85,6 +85,22 @@ def test_what_came_back_at_some_time_and_what_is_revived_are_told_apart(
     assert came_back.notes[0].startswith("6 in all that are revived now. Not among them: those that have since fallen")
 
 
+def test_items_without_a_label_are_said_to_be_no_interest(ltsi: Ltsi, make_store: Callable[..., Store]) -> None:
+    users = [[(item, week * 7 * DAY + user) for week in range(30) for item in (0, 2)] for user in range(6)]
+    store = make_store(*users, [(0, 0), (0, 20 * 7 * DAY)], category=["a", "b", None])
+    by_category = json.loads(ltsi("interests", f"data={store.path}", "hydra.run.dir=out", "--format", "json").stdout)
+    told = "(none): 1 of 3 items without a value in 'category', counted together"
+    assert any(note.startswith(told) for note in by_category["tables"][0]["notes"])
+    table = pl.read_parquet("out/interests.parquet")
+    assert table.filter(pl.col("flag") == "no label")["entity"].unique().to_list() == ["(none)"]
+    assert table.filter(entity="(none)")["flag"].null_count() == 0
+    for user, is_told in (("0", True), ("6", False)):
+        (shown,) = json.loads(ltsi("interests", f"data={store.path}", f"user={user}", "--format", "json").stdout)[
+            "tables"
+        ]
+        assert any(note.startswith(told) for note in shown["notes"]) == is_told
+
+
 def date(seconds: int) -> str:
     return datetime.fromtimestamp(seconds, UTC).isoformat()
 

@@ -223,9 +223,11 @@ def test_without_categories_there_is_nothing_to_be_aware_of(
 ) -> None:
     store = make_store(*[[(u % 5, 100), ((u + 1) % 5, 200), ((u + 2) % 5, 300)] for u in range(8)])
     train("popularity", f"data={store.path}")
-    assert "have no column 'category'; prepare it with one" in refused(
-        "recommend", "run", "--all", "--strategy", "decay-aware"
-    )
+    asked = ("recommend", "run", "--all", "--strategy", "decay-aware")
+    assert "have no column 'category'; prepare it with one" in refused(*asked)
+    path = store.path / "items.parquet"
+    pl.read_parquet(path).with_columns(category=pl.lit(None, dtype=pl.String)).write_parquet(path)
+    assert "have no value in the column 'category'; prepare it with one" in refused(*asked)
 
 
 def test_a_list_of_categories_is_shown_as_the_category_that_it_is(
@@ -247,5 +249,9 @@ def test_a_list_of_categories_is_shown_as_the_category_that_it_is(
         table = pl.read_csv("all.csv", infer_schema=False)
         assert table.filter(user="3")["category"].to_list() == [row["category"] for row in found]
     # A list is one interest: what the user has had of it is not new, also in another item.
-    assert {row["category"]: row["state"] for row in found}.keys() == {"a, b", "a", "(none)"}
+    state = {row["category"]: row["state"] for row in found}
+    assert state.keys() == {"a, b", "a", "(none)"}
+    # Without a category there is no interest to consider.
+    assert state["(none)"] is None
+    assert {row["interest"] for row in found if row["category"] == "(none)"} == {0.0}
     assert all(len({row["state"] for row in found if row["category"] == one}) == 1 for one in label.values())
