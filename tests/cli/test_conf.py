@@ -103,6 +103,35 @@ def test_a_model_may_bring_a_loss_and_whoever_asks_for_another_gets_it(overrides
 
 
 @pytest.mark.usefixtures("configuration")
+@pytest.mark.parametrize(
+    ("model", "loss", "items", "of_its_own"),
+    [
+        ("gru4rec", "bpr_max", "free", {"bias": True, "start": "random"}),
+        ("hgn", "bpr", "free", {"bias": True, "start": "random"}),
+        ("shan", "bpr", "free", {"temperature": 0.1, "start": "random"}),
+        ("sasrec", "bce", "tied", {"start": "random"}),
+        ("narm", "softmax", "tied", {"start": "random"}),
+        ("stamp", "softmax", "tied", {"start": "random"}),
+        ("bsarec", "softmax", "tied", {"start": "random"}),
+        ("lru", "softmax", "tied", {"bias": True}),
+        ("tisasrec", "softmax", "tied", {}),
+        ("hstu", "softmax", "tied", {}),
+        ("slirec", "softmax", "tied", {}),
+        ("clsr", "softmax", "tied", {}),
+        ("lstur", "softmax", "tied", {}),
+    ],
+)
+def test_a_published_model_ships_with_its_loss_and_its_item_vectors(
+    model: str, loss: str, items: str, of_its_own: dict[str, Any]
+) -> None:
+    usual = {"cosine": False, "temperature": 1.0, "learn_temperature": False, "bias": False, "start": "counts"}
+    expected = {"name": items, "tied": items == "tied", **usual, **of_its_own}
+    cfg = compose("train", [f"model={model}"])
+    assert cfg.loss.name == loss
+    assert {key: cfg.model["items"][key] for key in expected} == expected
+
+
+@pytest.mark.usefixtures("configuration")
 @pytest.mark.parametrize("root", ROOTS)
 def test_every_root_writes_runs_where_the_house_rules_say(root: str) -> None:
     cfg = compose(root, return_hydra_config=True)

@@ -4,11 +4,12 @@ from collections.abc import Callable
 
 import pytest
 import torch
+from torch import Tensor, nn
 from torch.nn import functional
 
 from ltsi.errors import DataError
 from ltsi.histories import Histories
-from ltsi.models.hstu import Hstu, HstuBlock, RelativeBias, buckets_between
+from ltsi.models.hstu import Hstu, HstuBlock, HstuEncoder, RelativeBias, buckets_between
 from ltsi.models.items import Items
 from ltsi.models.times import gap_bucket
 from ltsi.sequences.leave_one_out import LeaveOneOut
@@ -31,19 +32,40 @@ def block(distances: int = 12) -> HstuBlock:
     return HstuBlock(DIM, 2, 0.0, bias)
 
 
-def test_a_unit_is_the_formula() -> None:
-    unit, x_LD, size = block(), torch.randn(6, DIM), DIM // 2
+def after_unit(unit: HstuBlock, x_LD: Tensor) -> Tensor:
+    size, farthest = DIM // 2, len(unit.bias.of_distance) - 1
     u_LD, v_LD, q_LD, k_LD = functional.silu(unit.uvqk(unit.norm(x_LD))).split(DIM, dim=1)
     mixed = torch.zeros(6, DIM)
     for head in range(2):
         own = slice(head * size, (head + 1) * size)
         for i in range(6):
             for j in range(i + 1):
-                apart = unit.bias.of_time[gap_bucket(TIMES[0, i] - TIMES[0, j])]  # type: ignore[index]
-                logit = q_LD[i, own] @ k_LD[j, own] + unit.bias.of_distance[i - j] + apart
+                logit = q_LD[i, own] @ k_LD[j, own] + unit.bias.of_distance[min(i - j, farthest)]
+                if unit.bias.of_time is not None:
+                    logit = logit + unit.bias.of_time[gap_bucket(TIMES[0, i] - TIMES[0, j])]
                 mixed[i, own] += functional.silu(logit) / (i + 1) * v_LD[j, own]
-    expected = x_LD + unit.out(unit.mixed_norm(mixed) * u_LD)
-    torch.testing.assert_close(unit(x_LD[None], buckets_between(TIMES))[0], expected)
+    out_LD: Tensor = x_LD + unit.out(unit.mixed_norm(mixed) * u_LD)
+    return out_LD
+
+
+def test_a_unit_is_the_formula() -> None:
+    unit, x_LD = block(), torch.randn(6, DIM)
+    torch.testing.assert_close(unit(x_LD[None], buckets_between(TIMES))[0], after_unit(unit, x_LD))
+
+
+@pytest.mark.parametrize("times", [False, True])
+def test_states_are_items_after_all_units_normalised(times: bool, stir: Callable[[nn.Module], None]) -> None:
+    model, item_BL = hstu(times, distances=4), torch.tensor([[1, 2, 3, 2, 5, 6]])
+    stir(model)
+    encoder = model.encoder
+    assert isinstance(encoder, HstuEncoder)
+    with torch.no_grad():
+        x_LD = model.items.embedding(item_BL[0])
+        for unit in encoder.blocks:
+            assert isinstance(unit, HstuBlock)
+            x_LD = after_unit(unit, x_LD)
+        found_LD = model.states(Histories(item_BL, TIMES, torch.tensor([6]), TIMES + 1))[0]
+        torch.testing.assert_close(found_LD, encoder.norm(x_LD), rtol=1e-4, atol=1e-5)
 
 
 def test_a_closed_gate_lets_nothing_through() -> None:

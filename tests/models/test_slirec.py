@@ -4,7 +4,7 @@ from collections.abc import Callable
 
 import pytest
 import torch
-from torch import Tensor
+from torch import Tensor, nn
 
 from ltsi.errors import DataError
 from ltsi.histories import Histories
@@ -58,21 +58,27 @@ def test_a_pair_is_scored_by_a_net_on_both_their_difference_and_their_product() 
     torch.testing.assert_close(pair(x_BLD, query_BQ), pair.score(seen.relu()).squeeze(2))
 
 
+def long_by_hand(model: SliRec, shown: Histories) -> Tensor:
+    x_LD = DIM**0.5 * model.items.embedding(shown.item_BL[0])
+    logit_L = model.long_score(x_LD).squeeze(1)
+    rows = [logit_L[: n + 1].softmax(0) @ x_LD[: n + 1] for n in range(len(x_LD))]
+    long_LD: Tensor = model.long_norm(torch.stack(rows))
+    return long_LD
+
+
 def test_the_long_view_is_attention_over_all_items_so_far() -> None:
     model, shown = trusting("long"), at([3, 1, 4, 1, 5], [0, 1, 2, 30, 31])
     with torch.no_grad():
-        x_LD = DIM**0.5 * model.items.embedding(shown.item_BL[0])
-        logit_L = model.long_score(x_LD).squeeze(1)
-        rows = [logit_L[: n + 1].softmax(0) @ x_LD[: n + 1] for n in range(5)]
-        torch.testing.assert_close(model.states(shown)[0], model.norm(model.long_norm(torch.stack(rows))))
+        torch.testing.assert_close(model.states(shown)[0], model.norm(long_by_hand(model, shown)))
 
 
-def short_by_hand(model: SliRec, x_LD: Tensor, time_L: Tensor, now: int) -> Tensor:
-    """Encode one window as of its answer; times are on the scale that the model has before it has seen a log."""
+def scaled(seconds_L: Tensor) -> Tensor:
+    """Put times on the scale that the model has before it has seen a log."""
+    return (seconds_L.float().log1p() - torch.log1p(torch.tensor(float(DAY)))) / 3.0
 
-    def scaled(seconds: Tensor) -> Tensor:
-        return (seconds.float().log1p() - torch.log1p(torch.tensor(float(DAY)))) / 3.0
 
+def window_by_hand(model: SliRec, x_LD: Tensor, time_L: Tensor, now: int) -> Tensor:
+    """Encode one window as of its answer."""
     encoder = model.short.encoder
     gap_L = torch.cat([torch.zeros(1), scaled(time_L.diff())])
     output_LH = encoder.layer(x_LD[None], gap_L[None], scaled(now - time_L)[None])[0]  # type: ignore[operator]
@@ -80,27 +86,53 @@ def short_by_hand(model: SliRec, x_LD: Tensor, time_L: Tensor, now: int) -> Tens
     return encoder.norm(encoder.out(weight_L @ output_LH))  # type: ignore[operator,no-any-return]
 
 
+def short_by_hand(model: SliRec, shown: Histories) -> Tensor:
+    x_LD, rows = model.items.embedding(shown.item_BL[0]), []
+    for last, now in enumerate(shown.now_BL[0].tolist()):
+        window = slice(max(0, last + 1 - SHORT), last + 1)
+        rows.append(window_by_hand(model, x_LD[window], shown.time_BL[0, window], now))
+    return torch.stack(rows)
+
+
 def test_the_short_view_reads_the_last_events_as_of_the_time_they_are_asked_at() -> None:
     model, shown = trusting("short"), at([3, 1, 4, 1, 5], [0, 0.001, 2, 30, 31], wait=7)
     with torch.no_grad():
-        x_LD = model.items.embedding(shown.item_BL[0])
-        rows = []
-        for last in range(5):
-            window = slice(max(0, last + 1 - SHORT), last + 1)
-            now = int(shown.now_BL[0, last])
-            rows.append(short_by_hand(model, x_LD[window], shown.time_BL[0, window], now))
-        torch.testing.assert_close(model.states(shown)[0], model.norm(torch.stack(rows)))
+        torch.testing.assert_close(model.states(shown)[0], model.norm(short_by_hand(model, shown)))
 
 
-@pytest.mark.parametrize("view", ["long", "short"])
-def test_the_answer_depends_on_the_wait_through_short_view_and_gate(view: str) -> None:
-    soon, late = (at([3, 1, 4], [0, 1, 2], wait) for wait in (0.01, 400))
+def test_a_state_is_a_share_of_the_long_view_and_the_rest_of_the_short_one(stir: Callable[[nn.Module], None]) -> None:
+    model, shown = slirec(), at([3, 1, 4, 1, 5], [0, 0.001, 2, 30, 31], wait=7)
+    stir(model)
     with torch.no_grad():
-        one, other = (trusting(view).states(shown)[0] for shown in (soon, late))
-        assert torch.allclose(one, other) == (view == "long")
-        whole, later = (slirec().states(shown)[0] for shown in (soon, late))
-        assert not torch.allclose(whole[-1], later[-1])
-        torch.testing.assert_close(whole[:-1], later[:-1])
+        long_LD, short_LD = long_by_hand(model, shown), short_by_hand(model, shown)
+        wait_L = scaled((shown.now_BL - shown.time_BL)[0])
+        inner_LD = model.gate[0](torch.cat([long_LD, short_LD, wait_L[:, None]], dim=1)).relu()
+        share_L1 = torch.sigmoid(model.gate[2](inner_LD))
+        assert share_L1.min() > 0.2
+        assert share_L1.max() < 0.8
+        expected_LD = model.norm(share_L1 * long_LD + (1 - share_L1) * short_LD)
+        torch.testing.assert_close(model.states(shown)[0], expected_LD)
+
+
+def deaf() -> SliRec:
+    """Make a model whose short view is the same whatever it is shown, so that only the gate can tell waits apart."""
+    model = slirec()
+    with torch.no_grad():
+        model.short.encoder.norm.weight.zero_()  # type: ignore[union-attr,operator]
+        model.short.encoder.norm.bias.normal_()  # type: ignore[union-attr,operator]
+    return model
+
+
+@pytest.mark.parametrize(
+    ("model", "hears"),
+    [(trusting("long"), False), (trusting("short"), True), (deaf(), True), (slirec(), True)],
+    ids=["neither", "short view", "gate", "both"],
+)
+def test_the_answer_depends_on_the_wait_through_short_view_and_gate(model: SliRec, hears: bool) -> None:
+    with torch.no_grad():
+        one, other = (model.states(at([3, 1, 4], [0, 1, 2], wait))[0] for wait in (0.01, 400))
+    assert torch.allclose(one[-1], other[-1]) != hears
+    torch.testing.assert_close(one[:-1], other[:-1])
 
 
 @pytest.mark.parametrize("days", [(60 / DAY, 3600 / DAY), (3650, 7300)])

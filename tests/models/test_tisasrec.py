@@ -4,16 +4,18 @@ from collections.abc import Callable
 
 import pytest
 import torch
-from torch import Tensor
+from torch import Tensor, nn
+from torch.nn import functional
 
 from ltsi.errors import DataError
 from ltsi.histories import Histories
 from ltsi.models.items import Items
-from ltsi.models.tisasrec import IntervalAttention, TiSasRec, TiSasRecEncoder, personal_intervals
+from ltsi.models.tisasrec import IntervalAttention, TiSasRec, TiSasRecBlock, TiSasRecEncoder, personal_intervals
 from ltsi.sequences.leave_one_out import LeaveOneOut
 from ltsi.store import Store
 
 ITEMS, DIM = 10, 8
+TIMES = torch.tensor([[0, 4, 5, 5, 9, 30, 31, 33, 60, 61, 62]])
 
 
 def tisasrec(max_interval: int = 5, layers: int = 1) -> TiSasRec:
@@ -75,7 +77,7 @@ def test_attention_is_the_formula_and_lays_nothing_out_for_every_pair() -> None:
     torch.manual_seed(0)
     attention, x_LD = IntervalAttention(DIM, 2, 6, 0.0), torch.randn(11, DIM)
     key_LD, value_LD = torch.randn(2, 11, DIM)
-    interval_BLL = personal_intervals(torch.tensor([[0, 4, 5, 5, 9, 30, 31, 33, 60, 61, 62]]), 5)
+    interval_BLL = personal_intervals(TIMES, 5)
     assert interval_BLL.unique().tolist() == list(range(6))
     largest = 0
 
@@ -88,6 +90,31 @@ def test_attention_is_the_formula_and_lays_nothing_out_for_every_pair() -> None:
         found = attention(x_LD[None], (key_LD, value_LD), interval_BLL)[0]
     torch.testing.assert_close(found, pair_by_pair(attention, x_LD, key_LD, value_LD, interval_BLL[0]))
     assert largest <= 2 * 11 * 11, "heads by pairs; not by width"
+
+
+def after_block(block: TiSasRecBlock, x_LD: Tensor, key_LD: Tensor, value_LD: Tensor, interval_LL: Tensor) -> Tensor:
+    first, last = block.network[0], block.network[3]
+    assert isinstance(first, nn.Linear)
+    assert isinstance(last, nn.Linear)
+    x_LD = x_LD + pair_by_pair(block.attention, block.attention_norm(x_LD), key_LD, value_LD, interval_LL)
+    inner_LD = functional.relu(block.network_norm(x_LD) @ first.weight.T + first.bias)
+    assert inner_LD.shape == x_LD.shape
+    return x_LD + inner_LD @ last.weight.T + last.bias
+
+
+def test_states_are_those_of_the_paper(stir: Callable[[nn.Module], None]) -> None:
+    model, item_BL = tisasrec(layers=2), torch.tensor([[1, 2, 3, 2, 5, 6, 7, 8, 4, 4, 9]])
+    stir(model)
+    encoder = model.encoder
+    assert isinstance(encoder, TiSasRecEncoder)
+    with torch.no_grad():
+        key_LD, value_LD = encoder.key_position.weight[:11], encoder.value_position.weight[:11]
+        x_LD = model.items.embedding(item_BL[0])
+        for block in encoder.blocks:
+            assert isinstance(block, TiSasRecBlock)
+            x_LD = after_block(block, x_LD, key_LD, value_LD, personal_intervals(TIMES, 5)[0])
+        found_LD = model.states(Histories(item_BL, TIMES, torch.tensor([11]), TIMES + 1))[0]
+        torch.testing.assert_close(found_LD, encoder.norm(x_LD), rtol=1e-4, atol=1e-5)
 
 
 def test_a_log_without_a_clock_is_refused(make_store: Callable[..., Store]) -> None:
