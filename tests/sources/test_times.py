@@ -221,8 +221,9 @@ def test_a_unit_that_is_set_is_believed() -> None:
         # Seconds and milliseconds: both would be read without complaint, one of them 50,000 years off.
         (
             [1293937445, 1293937445000, 1293937446],
-            r"mixes units.* 1 numbers that look like ms .* in row 2",
+            r"mixes units.* 1 number that looks like ms .* in row 2., 2 numbers that look like s .*in row 1",
         ),
+        ([1293937445, 0, 1293937446], r"mixes units.* 1 number that looks too small .first '0' in row 2"),
         (["1293937445", "2011-01-02", "1293937446"], r"mixes.* 1 date .first '2011-01-02' in row 2., 2 number .first"),
         (["2011-01-02", "2011-01-02 10:00:00"], r"mixes units or formats of time"),
         (["2011-01-02 10:00:00", "2011-01-02 10:00:00Z"], r"mixes units or formats of time"),
