@@ -11,6 +11,7 @@ from ltsi.errors import UserError
 
 from ._compose import Composition
 from ._refusals import explain
+from ._visible import visible
 
 INTERRUPTED, TERMINATED = 130, 143
 """The exit codes that shells give to processes ended by Ctrl-C and by SIGTERM."""
@@ -48,7 +49,7 @@ def reported(
 
 
 def _end(sentence: str, exit_code: int) -> NoReturn:
-    typer.echo(sentence, err=True)
+    typer.echo(visible(sentence, lines=True), err=True)
     raise typer.Exit(exit_code) from None
 
 
@@ -68,11 +69,12 @@ def report(error: Exception, *, debug: bool, label: str = "Error", composition: 
         traceback.print_exception(error)
     user_error = as_user_error(error, composition)
     if user_error is not None:
-        typer.echo(f"{label}: {user_error}", err=True)
+        typer.echo(visible(f"{label}: {user_error}", lines=True), err=True)
         return user_error.exit_code
     name, sentence = type(error).__name__, " ".join(str(error).split())
     hint = "" if debug else " (unexpected: run again with --debug for the traceback)"
-    typer.echo(f"{label}: {name}: {sentence}{hint}" if sentence else f"{label}: {name}{hint}", err=True)
+    told = f"{label}: {name}: {sentence}{hint}" if sentence else f"{label}: {name}{hint}"
+    typer.echo(visible(told, lines=True), err=True)
     return 1
 
 

@@ -7,12 +7,15 @@ import math
 import os
 import sys
 from collections.abc import Callable, Iterator, Sequence
+from dataclasses import replace
 from enum import StrEnum
 from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
 from ltsi.tables import Cell, Entry, Result, Scalar, Table
+
+from ._visible import visible
 
 if TYPE_CHECKING:
     from rich.console import Console
@@ -72,14 +75,14 @@ def show(result: Result, format: Format, job: str | None = None) -> None:  # noq
         _show_terminal(result, job)
         return
     for message in result.messages:
-        typer.echo(message, err=True)
+        typer.echo(visible(message, lines=True), err=True)
     if format is Format.json:
         # Jobs of a sweep are one document a line.
         document = {"job": job, **_document(result)} if job else _document(result)
         text = json.dumps(document, ensure_ascii=False, allow_nan=False, indent=None if job else 2) + "\n"
     else:
-        writer = _WRITERS[format]
-        text = "\n".join(writer(table, job) for table in result.tables)
+        writer, named = _WRITERS[format], job if format is Format.csv else job and visible(job)
+        text = "\n".join(writer(table, named) for table in result.tables)
     # In one go, so that jobs that run side by side do not mix.
     sys.stdout.write(text)
     sys.stdout.flush()
@@ -92,7 +95,7 @@ def _show_terminal(result: Result, job: str | None) -> None:
     # In a file or a pipe a table is as wide as it needs to be; rich would cut it to 80 characters.
     console = Console(width=None if sys.stdout.isatty() or "COLUMNS" in os.environ else _UNBOUNDED)
     if job:
-        console.print(Text(job, style="bold"))
+        console.print(Text(visible(job), style="bold"))
     for table in map(_for_people, result.tables):
         console.print(Text(table.title, style="bold"))
         for places in _blocks(table, console):
@@ -101,7 +104,7 @@ def _show_terminal(result: Result, job: str | None) -> None:
             console.print(Text(note, style="dim"))
         console.print()
     for text in (*result.figures, *result.messages):
-        typer.echo(text)
+        typer.echo(visible(text, lines=True))
 
 
 def _grid(table: Table, places: Sequence[int]) -> "RichTable":
@@ -176,10 +179,17 @@ def _csv(table: Table, job: str | None) -> str:
 
 
 def _for_people(table: Table) -> Table:
-    """Leave out the columns that only programs read."""
+    """Leave out the columns that only programs read, and show the control characters of all texts."""
     kept = [index for index, column in enumerate(table.columns) if column not in table.data_columns]
-    columns, rows = [table.columns[index] for index in kept], [[row[index] for index in kept] for row in table.rows]
-    return Table(table.title, columns, rows, table.notes)
+    columns = [visible(table.columns[index]) for index in kept]
+    rows = [[_visible_entry(row[index]) for index in kept] for row in table.rows]
+    return Table(visible(table.title), columns, rows, [visible(note, lines=True) for note in table.notes])
+
+
+def _visible_entry(entry: Entry) -> Entry:
+    if isinstance(entry, Cell):
+        return replace(entry, text=visible(_text(entry)))
+    return visible(entry) if isinstance(entry, str) else entry
 
 
 def _markdown(table: Table, job: str | None) -> str:
@@ -189,7 +199,7 @@ def _markdown(table: Table, job: str | None) -> str:
         return "| " + " | ".join(cells) + " |"
 
     def cell(entry: Entry) -> str:
-        text = _text(entry).replace("|", "\\|").replace("\n", " ")
+        text = _text(entry).replace("|", "\\|")
         return f"**{text}**" if _is_bold(entry) else text
 
     rules = ["---:" if _is_numeric(table, index) else "---" for index in range(len(table.columns))]

@@ -135,11 +135,11 @@ def _counted(
     for code, label in enumerate(labels):
         count, users = int(returns[code]), int(statistics.returning_users[code])
         if count < min_returns:
-            note = f"{count} returns, fewer than min_returns={min_returns}"
+            note = f"{count} return{'' if count == 1 else 's'}, fewer than min_returns={min_returns}"
             if not count and exposure[code] > 0:
                 note += f"; {NEVER_RETURNED}"
         elif users < least_users:
-            note = f"only {users} users ever returned, fewer than {least_users}"
+            note = f"only {users} user{'' if users == 1 else 's'} ever returned, fewer than {least_users}"
         else:
             note = ""
         rows.append(

@@ -169,11 +169,12 @@ def compare(visits: Visits, options: FitOptions, watch: Watch) -> Excitation:
         options: how to fit.
         watch: is told about progress.
     """
-    count = int(visits.returned.sum())
+    count, users = int(visits.returned.sum()), visits.returning_users
     if count < options.min_returns:
-        return Excitation((), note=f"{count} returns, fewer than min_returns={options.min_returns}")
-    if visits.returning_users < MIN_RETURNING_USERS:
-        note = f"only {visits.returning_users} users ever returned, fewer than {MIN_RETURNING_USERS}"
+        note = f"{count} return{'' if count == 1 else 's'}, fewer than min_returns={options.min_returns}"
+        return Excitation((), note=note)
+    if users < MIN_RETURNING_USERS:
+        note = f"only {users} user{'' if users == 1 else 's'} ever returned, fewer than {MIN_RETURNING_USERS}"
         return Excitation((), note=note)
     found = []
     for at, (kernel, memory) in enumerate(MODELS):

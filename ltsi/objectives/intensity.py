@@ -158,10 +158,11 @@ class IntensityTask(Task[Forecaster, WindowBatch]):
         found = np.arange(first, end - self.horizon + 1, self.settings.stride)
         if not len(found):
             unit = self.series.bins.unit
+            least = "a longer log" if unit == "day" else "objective.bin=day or a longer log"
             raise ConfigError(
                 f"The {part} part has {max(end - first, 0)} whole {unit}s, and objective.horizon={self.horizon} "
-                f"forecasts {self.horizon}; take a shorter horizon, or cut earlier (split.valid, split.test) or into "
-                "longer parts (split.start, split.folds)."
+                f"forecasts {self.horizon}; take {'a shorter horizon' if self.horizon > 1 else least}, or cut earlier "
+                "(split.valid, split.test) or into longer parts (split.start, split.folds)."
             )
         return found
 

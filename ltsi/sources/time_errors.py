@@ -82,7 +82,7 @@ def refuse_numbers(events: Events, column: Column, raw: nw.Expr, low: float, hig
         bounds[unit] = (raw.abs() >= floor) & (raw.abs() < ceiling)
         floor = ceiling
     found = _tally(events, column, bounds)
-    unit = _refuse_mixture(found, column, of="numbers that look like ")
+    unit = _refuse_mixture(found, column, _of_size)
     if unit.startswith("too"):
         row, value, _ = found[unit]
         raise DataError(
@@ -192,11 +192,23 @@ def _tally(events: Events, column: Column, matches: dict[str, nw.Expr]) -> dict[
     return found
 
 
-def _refuse_mixture(found: dict[str, tuple[int, Any, int]], column: Column, of: str = "") -> str:
+def _of_kind(count: int, kind: str) -> str:
+    return f"{count:,} {kind}"
+
+
+def _of_size(count: int, size: str) -> str:
+    look = size if size.startswith("too") else f"like {size}"
+    return f"1 number that looks {look}" if count == 1 else f"{count:,} numbers that look {look}"
+
+
+def _refuse_mixture(
+    found: dict[str, tuple[int, Any, int]], column: Column, told: Callable[[int, str], str] = _of_kind
+) -> str:
     by_count = sorted(found, key=lambda name: found[name][2])
     if len(by_count) > 1:
-        parts = [f"{found[name][2]:,} {of}{name} (first '{shown(found[name][1])}' in {column.locate(found[name][0])})"
-                 for name in by_count]  # fmt: skip
+        firsts = [(name, *found[name]) for name in by_count]
+        parts = [f"{told(count, name)} (first '{shown(value)}' in {column.locate(row)})"
+                 for name, row, value, count in firsts]  # fmt: skip
         raise DataError(
             f"{column.origin} mixes units or formats of time: {', '.join(parts)}; "
             "make them alike, or drop the odd rows with source.filters."

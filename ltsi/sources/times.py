@@ -32,6 +32,7 @@ DAY_UNITS = {"day": 0, "excel": 25_569}
 """Units of days, by the number that 1970-01-01 has. Spreadsheets count from 1899-12-30."""
 
 FIRST, LAST = -30_610_224_000, 253_370_764_800  # the years 1000 to 9998: beyond, calendars and libraries end
+MINUTE = 60
 SAMPLE_ROWS = 200
 WITH_FRACTIONS = ", fractions of a second used for the order, then dropped"
 # Names of what is computed from a column of times.
@@ -203,9 +204,9 @@ class TimeWay:
         if self.raw is not None:
             # Sizes without a sign, as floats: the smallest integer has no positive counterpart.
             asked |= {"time_low": raw.abs().min(), "time_high": raw.abs().max(), "time_rows": nw.len()}
-            if grid := self._grid():
-                asked["time_uneven"] = how_many(raw % grid != 0)
-                asked["time_undaily"] = how_many(raw % (DAY * UNITS[self.unit]) != 0)
+            if self.unit in UNITS:
+                asked |= {f"time_off_{grid}": how_many(raw % grid != 0) for grid in self._grids()}
+                asked["time_off_minutes"] = how_many(raw % (MINUTE * UNITS[self.unit]) != 0)
         return asked
 
     def read(self, events: Events, answers: Mapping[str, Any]) -> tuple[Events, str, list[Finding]]:
@@ -266,25 +267,39 @@ class TimeWay:
             row = beyond.select(nw.col("row").min()).collect().item()
             raise unreadable(events, column, row, "it lies outside the years 1000 to 9998")
 
-    def _grid(self) -> int:
-        """Returns the grid, in the unit, onto which 32-bit floats round the times of this century's beginning."""
-        return {"s": 2**6, "ms": 2**16, "us": 2**26, "ns": 2**36}.get(self.unit, 0)
+    def _grids(self) -> tuple[int, int]:
+        """Returns the grids, in the unit, onto which 32-bit floats round times until and from 2004, about."""
+        finer = 2 ** {"s": 6, "ms": 16, "us": 26, "ns": 36}[self.unit]
+        return finer, 2 * finer
 
     def _precision(self, answers: Mapping[str, Any]) -> list[Finding]:
         """Finds times that 32-bit floats have rounded: their order is lost in part."""
-        if self.raw is None or not self._grid():
+        if self.raw is None or self.unit not in UNITS:
             return []
-        origin, spacing = self.column.origin, 2.0 ** (math.floor(math.log2(max(answers["time_high"], 1))) - 23)
-        seconds = round(spacing / UNITS[self.unit], 3)
-        if self.single and seconds >= 1:
-            told = f"{origin} is stored in 32 bits, which rounds times to {seconds:g} s; store it as integers."
+        origin = self.column.origin
+        if self.single and (spacing := _spacing(answers["time_high"])) >= UNITS[self.unit]:
+            seconds = self._seconds(spacing)
+            told = f"{origin} is stored in 32 bits, which rounds times to {seconds}; store it as integers."
             return [Finding("error", "precision_loss", seconds, told)]
-        if answers["time_rows"] < ROUNDED_ROWS or answers["time_uneven"] or not answers["time_undaily"]:
+        finer, coarser = self._grids()
+        # Later times would lie on a coarser grid, so all of them lie on that of the earliest.
+        grid = coarser if _spacing(answers["time_low"]) >= coarser else finer
+        if answers["time_rows"] < ROUNDED_ROWS or answers["time_low"] == answers["time_high"]:
             return []
-        if answers["time_low"] == answers["time_high"]:
+        # Whole minutes, hours or days may lie on such a grid, too.
+        if answers[f"time_off_{grid}"] or not answers["time_off_minutes"]:
             return []
-        told = f"{origin}: all times lie on a grid of {seconds:g} s, as if 32-bit floats had rounded them."
+        seconds = self._seconds(grid)
+        told = f"{origin}: all times lie on a grid of {seconds}, as if 32-bit floats had rounded them."
         return [Finding("warn", "precision_loss", seconds, told)]
+
+    def _seconds(self, spacing: float) -> str:
+        return f"{spacing / UNITS[self.unit]:g} s"
+
+
+def _spacing(size: float) -> float:
+    """Returns how far apart 32-bit floats of a size are."""
+    return 2.0 ** (math.floor(math.log2(max(size, 1))) - 23)
 
 
 def looks_like_dates(low: float, high: float) -> bool:

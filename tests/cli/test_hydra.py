@@ -199,6 +199,21 @@ def test_failure_is_one_sentence(
     assert not outcome.stdout
 
 
+def test_control_characters_do_nothing_on_the_screen(ltsi_train: Run, train: Train, folder: Path) -> None:
+    def work(_: Any) -> Result:
+        logging.getLogger("ltsi.training").warning("Behaviours: \x1b[31mbuy")
+        raise RuntimeError("no user '\x1b[31mred'")
+
+    train(work)
+    outcome = ltsi_train("data=shop", "hydra.run.dir=here")
+    assert outcome.stderr.startswith(
+        "Behaviours: \\x1b[31mbuy\nError: RuntimeError: no user '\\x1b[31mred' (unexpected"
+    )
+    assert "Behaviours: \x1b[31mbuy" in (folder / "here/train.log").read_text()
+    train(refuse(DataError, "no user '\x1b[31mred'"))
+    assert ltsi_train("data=shop").stderr == "Error: no user '\\x1b[31mred'\n"
+
+
 def test_a_file_in_the_place_of_the_run_folder_is_refused(ltsi_train: Run, train: Train, folder: Path) -> None:
     (folder / "taken").touch()
     train(lambda _: Result())

@@ -157,3 +157,26 @@ def test_empty_result_prints_nothing(printed: pytest.CaptureFixture[str]) -> Non
     for format_ in (Format.terminal, Format.csv, Format.markdown, Format.latex):
         show(Result(), format_)
     assert printed.readouterr().out == ""
+
+
+@pytest.mark.parametrize("format_", [Format.terminal, Format.markdown, Format.latex])
+def test_control_characters_are_shown_and_do_nothing(printed: pytest.CaptureFixture[str], format_: Format) -> None:
+    told = "\x1b[31mred\n\t\x7f\x9b"
+    table = Table(f"T {told}", [f"x {told}", "y"], [[told, 1], [Cell(told), 2], [Cell(3, told), 3]], [f"note {told}"])
+    show(Result([table], messages=[f"Wrote {told}"], figures=["one line\nand another"]), format_, job=f"job {told}")
+    captured = printed.readouterr()
+    shown = (captured.out + captured.err).replace(r"\textbackslash{}", "\\")
+    assert not {*"\x1b\t\x7f\x9b"} & {*shown}
+    assert shown.count(r"\x1b[31mred\n\t\x7f\x9b") >= 5
+    assert r"Wrote \x1b[31mred" in shown
+    assert format_ is not Format.terminal or "one line\nand another\n" in shown
+
+
+@pytest.mark.parametrize("format_", [Format.json, Format.csv])
+def test_programs_read_control_characters_as_they_are(printed: pytest.CaptureFixture[str], format_: Format) -> None:
+    told = "\x1b[31mred\t"
+    show(Result([Table("T", ["x"], [[told]])], messages=[told]), format_)
+    captured = printed.readouterr()
+    read = json.loads(captured.out)["tables"][0]["rows"][0]["x"] if format_ is Format.json else captured.out[2:-1]
+    assert read == told
+    assert captured.err == "\\x1b[31mred\\t\n"

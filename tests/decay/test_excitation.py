@@ -321,6 +321,17 @@ def test_thin_evidence_is_told_and_leaves_no_numbers(users: int, note: str) -> N
     assert {one["note"] for one in excitation_records(found)} == {found.note}
 
 
+@pytest.mark.parametrize(
+    ("minimum", "note"),
+    [(30, "1 return, fewer than min_returns=30"), (1, "only 1 user ever returned, fewer than 10")],
+)
+def test_one_is_singular(minimum: int, note: str) -> None:
+    two = np.zeros(2, dtype=np.int32)
+    block = TrainingBlock(0, np.array([0, 2]), two, np.array([0, 3 * DAY]), two.astype(np.uint8))
+    visits = Visits.collect([block], np.zeros(1, dtype=np.int64), 1, np.array([9 * DAY]), GAP)
+    assert compare(visits, FitOptions(min_returns=minimum), nobody).note == note
+
+
 def test_other_exposure_than_days_is_refused() -> None:
     with pytest.raises(ConfigError, match="excitation=true needs exposure=days, not exposure=events"):
         FitOptions(excitation=True, exposure="events")

@@ -93,7 +93,9 @@ def test_logs_without_returns_are_flagged_not_fitted(
 
 def test_one_faithful_user_is_flagged(make_store: MakeStore) -> None:
     fit = fit_return_decay(whole(make_store([(0, float(day)) for day in range(100)])), ONE_ENTITY, ["all"])
-    assert fit.entities[0].note == "only 1 users ever returned, fewer than 10"
+    assert fit.entities[0].note == "only 1 user ever returned, fewer than 10"
+    once = fit_return_decay(whole(make_store([(0, 0.0), (0, 2.0)])), ONE_ENTITY, ["all"])
+    assert once.entities[0].note == "1 return, fewer than min_returns=30"
 
 
 def test_a_longer_session_gap_merges_visits(make_store: MakeStore) -> None:

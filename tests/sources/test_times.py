@@ -152,16 +152,41 @@ def findings(values: Any, dtype: Any) -> list[Finding]:
 def test_times_that_32_bits_have_rounded_are_found() -> None:
     times = [1293937445 + 1000 * n for n in range(50)]
     (stored,) = findings(times, pl.Float32)
-    assert (stored.severity, stored.finding, stored.value) == ("error", "precision_loss", 128.0)
+    assert (stored.severity, stored.finding, stored.value) == ("error", "precision_loss", "128 s")
     rounded = pl.Series(times, dtype=pl.Float32).cast(pl.Int64).to_list()
     for values, dtype in ((rounded, pl.Int64), (rounded, pl.Float64), (list(map(str, rounded)), pl.String)):
         (guessed,) = findings(values, dtype)
-        assert (guessed.severity, guessed.finding, guessed.value) == ("warn", "precision_loss", 128.0)
+        assert (guessed.severity, guessed.finding, guessed.value) == ("warn", "precision_loss", "128 s")
+
+
+@pytest.mark.parametrize(
+    ("first", "unit", "grid"),
+    [
+        (1_293_937_445, "s", "128 s"),
+        (1_000_000_000, "s", "64 s"),
+        (1_073_700_000, "s", "64 s"),  # across 2**30, where the grid becomes coarser
+        (1_293_937_445, "ms", "131.072 s"),
+        (1_293_937_445, "us", "134.218 s"),
+        (1_293_937_445, "ns", "137.439 s"),
+    ],
+)
+def test_the_grid_that_is_told_is_the_one_of_the_times(first: int, unit: str, grid: str) -> None:
+    times = [(first + 1009 * n) * UNITS[unit] for n in range(100)]
+    (found,) = findings(pl.Series(times, dtype=pl.Float32).cast(pl.Int64).to_list(), pl.Int64)
+    assert (found.severity, found.value) == ("warn", grid)
+    assert found.detail.endswith(f"all times lie on a grid of {grid}, as if 32-bit floats had rounded them.")
+
+
+def test_round_times_on_the_grid_of_another_age_are_precise() -> None:
+    # Of times since 2004 every second multiple of 64 seconds is no 32-bit float.
+    assert findings([1_293_937_408 + 64 * n for n in range(50)], pl.Int64) == []
 
 
 def test_whole_times_and_whole_days_are_precise() -> None:
     assert findings([1293937445 + 1000 * n for n in range(50)], pl.Int64) == []
     assert findings([86_400 * (14976 + n) for n in range(50)], pl.Int64) == []  # a day is 675 times 128 seconds
+    assert findings([1672531200 + 8 * 3600 * n for n in range(50)], pl.Int64) == []  # so are 8 hours, 225 times
+    assert findings([1672531200 + 32 * 60 * n for n in range(50)], pl.Int64) == []
     assert findings([1293937408], pl.Int64) == []  # one multiple of 128 is no grid
 
 
@@ -196,8 +221,9 @@ def test_a_unit_that_is_set_is_believed() -> None:
         # Seconds and milliseconds: both would be read without complaint, one of them 50,000 years off.
         (
             [1293937445, 1293937445000, 1293937446],
-            r"mixes units.* 1 numbers that look like ms .* in row 2",
+            r"mixes units.* 1 number that looks like ms .* in row 2., 2 numbers that look like s .*in row 1",
         ),
+        ([1293937445, 0, 1293937446], r"mixes units.* 1 number that looks too small .first '0' in row 2"),
         (["1293937445", "2011-01-02", "1293937446"], r"mixes.* 1 date .first '2011-01-02' in row 2., 2 number .first"),
         (["2011-01-02", "2011-01-02 10:00:00"], r"mixes units or formats of time"),
         (["2011-01-02 10:00:00", "2011-01-02 10:00:00Z"], r"mixes units or formats of time"),

@@ -133,6 +133,16 @@ def test_folds_of_a_rolling_origin_are_compared_as_one(train: Train, ltsi: Ltsi)
     [
         ("lstm", ["split=leave_one_out"], "choose split=global_time or split=rolling_origin"),
         ("lstm", ["objective.horizon=30"], "objective.horizon=30 forecasts 30; take a shorter horizon"),
+        (
+            "lstm",
+            ["objective.horizon=1", "split.test=0.9999"],
+            "has 0 whole weeks, and objective.horizon=1 forecasts 1; take objective.bin=day or a longer log, or cut",
+        ),
+        (
+            "lstm",
+            ["objective.horizon=1", "objective.bin=day", "split.test=0.9999"],
+            "has 0 whole days, and objective.horizon=1 forecasts 1; take a longer log, or cut earlier",
+        ),
         ("lstm", ["objective.horizon=0"], "objective.horizon=0 must be a whole number from 1"),
         ("lstm", ["objective.least_active=99"], "99 active bins before the cut"),
         ("lstm", ["objective.entity=colour"], "have no column 'colour'"),
