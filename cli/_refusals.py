@@ -4,6 +4,7 @@ import difflib
 import errno
 import re
 from dataclasses import replace
+from pathlib import Path
 from typing import TYPE_CHECKING
 
 from ltsi.errors import ConfigError, UserError
@@ -45,7 +46,7 @@ def explain(error: Exception, composition: Composition | None) -> UserError | No
         The sentence as an error with its exit code; None where the mistake is not the user's.
     """
     if isinstance(error, _PLACES) or (isinstance(error, OSError) and error.errno in _UNWRITABLE):
-        return UserError(f"cannot use {error.filename}: {error.strerror}") if error.filename else None
+        return UserError(f"cannot use {error.filename}: {_place_trouble(error)}") if error.filename else None
     # Not loaded: then it cannot have been raised.
     from hydra.errors import HydraException, InstantiationException, OverrideParseException
     from omegaconf.errors import OmegaConfBaseException
@@ -64,6 +65,16 @@ def explain(error: Exception, composition: Composition | None) -> UserError | No
             f"a configuration group takes the name of one of its options, not a number or null, in: {given}"
         )
     return None
+
+
+def _place_trouble(error: OSError) -> str:
+    """Say what is wrong with a place in the file system, and what to do where a file is in the way of a folder."""
+    path = Path(str(error.filename))
+    if isinstance(error, FileExistsError | NotADirectoryError):
+        for place in (path, *path.parents):
+            if place.exists() and not place.is_dir():
+                return f"{'it' if place == path else place} is a file, not a folder; choose another folder"
+    return str(error.strerror)
 
 
 def _unreadable(override: str, composition: Composition | None) -> str:

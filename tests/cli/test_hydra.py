@@ -217,9 +217,11 @@ def test_control_characters_do_nothing_on_the_screen(ltsi_train: Run, train: Tra
 def test_a_file_in_the_place_of_the_run_folder_is_refused(ltsi_train: Run, train: Train, folder: Path) -> None:
     (folder / "taken").touch()
     train(lambda _: Result())
-    outcome = ltsi_train("data=shop", "hydra.run.dir=taken")
-    assert outcome.exit_code == 1
-    assert outcome.stderr == "Error: cannot use taken: File exists\n"
+    for place, file in (("taken", "it"), ("taken/run", "taken")):
+        outcome = ltsi_train("data=shop", f"hydra.run.dir={place}")
+        assert outcome.exit_code == 1
+        told = f"Error: cannot use {place}: {file} is a file, not a folder; choose another folder\n"
+        assert outcome.stderr == told
 
 
 def test_user_error_inside_a_constructor_surfaces(ltsi_train: Run, train: Train) -> None:
