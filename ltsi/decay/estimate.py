@@ -13,7 +13,16 @@ from ltsi.decay.estimators import NEGATIVE_BINOMIAL, estimate_forms, family_of, 
 from ltsi.decay.forms import FORMS, SIMPLE
 from ltsi.decay.heterogeneity import explained_floors, false_tail, mixed_rates
 from ltsi.decay.point import too_fast, with_point
-from ltsi.decay.result import AUTO, MIN_RETURNING_USERS, POOLED, SIMPLE_FORM, DecayFit, EntityDecay, FitOptions
+from ltsi.decay.result import (
+    AUTO,
+    MIN_RETURNING_USERS,
+    POOLED,
+    SIMPLE_FORM,
+    DecayFit,
+    EntityDecay,
+    FitOptions,
+    too_thin,
+)
 from ltsi.decay.statistics import MAX_USERS, ReturnStatistics
 from ltsi.decay.trust import add_frailty, add_intervals, add_partial_pooling, add_trust
 from ltsi.errors import ConfigError
@@ -134,14 +143,9 @@ def _counted(
     rows, (returns, exposure) = [], statistics.sums()
     for code, label in enumerate(labels):
         count, users = int(returns[code]), int(statistics.returning_users[code])
-        if count < min_returns:
-            note = f"{count} return{'' if count == 1 else 's'}, fewer than min_returns={min_returns}"
-            if not count and exposure[code] > 0:
-                note += f"; {NEVER_RETURNED}"
-        elif users < least_users:
-            note = f"only {users} user{'' if users == 1 else 's'} ever returned, fewer than {least_users}"
-        else:
-            note = ""
+        note = too_thin(count, users, min_returns, least_users)
+        if note and not count and exposure[code] > 0:
+            note += f"; {NEVER_RETURNED}"
         rows.append(
             EntityDecay(
                 entity=label,

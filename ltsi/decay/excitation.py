@@ -25,7 +25,7 @@ from ltsi.decay.kernels import EACH, EXPONENTIAL, LAST, POWER
 from ltsi.decay.point import NO_FALL, TOO_FAST
 from ltsi.decay.rate_fit import LEAST_SHARE, RateFit, RateModel
 from ltsi.decay.rate_frailty import FrailPairs, FrailRate
-from ltsi.decay.result import MIN_RETURNING_USERS, FitOptions
+from ltsi.decay.result import MIN_RETURNING_USERS, FitOptions, too_thin
 from ltsi.decay.return_decay import observation_end
 from ltsi.decay.visits import Visits
 from ltsi.sequences.split import Split
@@ -169,12 +169,8 @@ def compare(visits: Visits, options: FitOptions, watch: Watch) -> Excitation:
         options: how to fit.
         watch: is told about progress.
     """
-    count, users = int(visits.returned.sum()), visits.returning_users
-    if count < options.min_returns:
-        note = f"{count} return{'' if count == 1 else 's'}, fewer than min_returns={options.min_returns}"
-        return Excitation((), note=note)
-    if users < MIN_RETURNING_USERS:
-        note = f"only {users} user{'' if users == 1 else 's'} ever returned, fewer than {MIN_RETURNING_USERS}"
+    count = int(visits.returned.sum())
+    if note := too_thin(count, visits.returning_users, options.min_returns, MIN_RETURNING_USERS):
         return Excitation((), note=note)
     found = []
     for at, (kernel, memory) in enumerate(MODELS):

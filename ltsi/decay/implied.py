@@ -40,11 +40,11 @@ LIFT = 1.1
 UNMOVED = 1e-4
 """A share that stays this close to one has not moved."""
 
-NO_FALL = "the scores do not fall"
-TOO_FAST = "the scores fall within the first age bin"
 FARTHEST = 0.1
 """Scores that leave their curve by more than this share of what an interest begins with do not follow it."""
 
+NO_FALL = "the scores do not fall"
+TOO_FAST = "the scores fall within the first age bin"
 TOO_FEW = f"an interest of fewer than {MIN_HISTORIES} histories"
 
 _TINY = 1e-300
@@ -220,7 +220,7 @@ def _fit(
 
 def _doubts(apart_1N: Floats, edges: Floats, half_life: float) -> str:
     farthest = float(np.abs(apart_1N).max())
-    doubts = [f"the scores leave this curve by {farthest:.0%}: try another form"] if farthest > FARTHEST else []
+    doubts = [f"not the curve of the scores, which leave it by {farthest:.0%}"] if farthest > FARTHEST else []
     if half_life > edges[-1]:
         doubts.append(f"beyond the {edges[-1]:,.3g} days that were aged")
     return "; ".join(doubts)

@@ -36,6 +36,15 @@ MIN_REPLICATES = 20
 """Fewer replicates have no tails to read an interval from."""
 
 
+def too_thin(returns: int, users: int, min_returns: int, least_users: int) -> str:
+    """Says why there is too little to fit; empty where there is enough."""
+    if returns < min_returns:
+        return f"{returns} return{'' if returns == 1 else 's'}, fewer than min_returns={min_returns}"
+    if users < least_users:
+        return f"only {users} user{'' if users == 1 else 's'} ever returned, fewer than {least_users}"
+    return ""
+
+
 @dataclass(frozen=True)
 class FitOptions:
     """How a return hazard is fitted.

@@ -23,10 +23,9 @@ class Shan(SequenceNetwork):
 
     The recent past is what a view shows, the long past all before it: the paper has sessions, which are
     `model/view=last_session`. Order shows in nothing but what is recent; an item taken twice counts twice, where the
-    paper has sets. The answer is a weighted mean
-    of item vectors. With the paper's one vector an item (`model/items=tied`) it is closest to what was just taken,
-    which the paper does not rank; by default items have two, so that it need not be. Whoever the store does not know
-    has the vector that all users have in common.
+    paper has sets. The answer is a weighted mean of item vectors. With the paper's one vector an item
+    (`model/items=tied`) it is closest to what was just taken, which the paper does not rank; by default items have two,
+    so that it need not be. Whoever the store does not know has the vector that all users have in common.
 
     A weight is a number of user and item alone, so all positions are answered with one number an event and its masked
     sums.
