@@ -58,7 +58,7 @@ class _Block(BlockLoss):
         self.draw, self.regularization, self.log_count_U = draw, regularization, draw.count_U.log()
         self.compared_N = draw.missed_N > 0
 
-    def __call__(self, logit_RC: Tensor, rows: slice) -> Tensor:
+    def __call__(self, logit_RC: Tensor, rows: slice) -> tuple[Tensor, None]:
         """Computes loss and gradient; see `BlockLoss`."""
         compared_R = self.compared_N[rows]
         weighed_RU = torch.zeros_like(logit_RC[:, :-1])
@@ -74,4 +74,4 @@ class _Block(BlockLoss):
             loss = ((self.regularization * size_R - gain_R) * compared_R).sum()
             (grad_RC,) = torch.autograd.grad(loss, leaf_RC)
         logit_RC.copy_(grad_RC)
-        return loss.detach()
+        return loss.detach(), None

@@ -19,6 +19,9 @@ from ltsi.losses.next_item import Catalogue
 BLOCK_LOGITS = 2**18
 """Logits held at a time, by each thread: 1 MB."""
 
+WIDE = 16
+"""Positions in a block are a multiple of this, the numbers that a processor's widest vectors hold."""
+
 
 @dataclass(frozen=True)
 class SharedDraw:
@@ -53,7 +56,7 @@ class SharedDraw:
     @property
     def block(self) -> int:
         """Positions whose logits make a block that stays in a processor's cache."""
-        return max(1, BLOCK_LOGITS // len(self.item_U))
+        return max(1, BLOCK_LOGITS // len(self.item_U) // WIDE) * WIDE
 
 
 class Negatives:

@@ -16,7 +16,7 @@ from torch.nn import functional
 from ltsi.losses.blocks import BlockLoss, blocked_loss
 from ltsi.losses.negatives import Negatives, SharedDraw
 from ltsi.losses.next_item import Catalogue, own_logits
-from ltsi.losses.softmax import CrossEntropy
+from ltsi.losses.softmax import LN_2, CrossEntropy
 
 
 class SampledSoftmax:
@@ -41,17 +41,19 @@ class SampledSoftmax:
         draw = self.negatives.shared(catalogue, target_N)
         vector_KE, place = catalogue.look_up(torch.cat([draw.item_U, target_N]))
         place_U, place_N = place.split([len(draw.item_U), len(target_N)])
-        state_NE = state_NE.to(vector_KE.dtype)
+        state_NE = state_NE.to(vector_KE.dtype) / LN_2
         # What multiplies the sum of a position is taken off its own logit: a softmax looks at differences only.
         missed_N = draw.missed_N
         log_scale_N = torch.where(missed_N > 0, torch.log1p(-draw.p_N) - missed_N.log(), 0.0)
-        own_N = own_logits(state_NE, vector_KE, place_N) - log_scale_N.to(vector_KE.dtype)
+        own_N = own_logits(state_NE, vector_KE, place_N) - log_scale_N.to(vector_KE.dtype) / LN_2
         loss = _DrawnCrossEntropy(draw, vector_KE.dtype)
         return blocked_loss(loss, state_NE, functional.embedding(place_U, vector_KE), own_N, draw.block)
 
 
 class _DrawnCrossEntropy(BlockLoss):
     """Cross-entropy of the own column against those of the drawn items, corrected, without those that are the target.
+
+    Of logits in bits; see `CrossEntropy`.
 
     Args:
         draw: the items.
@@ -60,11 +62,11 @@ class _DrawnCrossEntropy(BlockLoss):
 
     def __init__(self, draw: SharedDraw, dtype: torch.dtype) -> None:
         self.draw = draw
-        self.log_weight_U = (draw.count_U.log() - draw.p_U.log()).to(dtype)
+        self.bits_U = (draw.count_U.log2() - draw.p_U.log2()).to(dtype)
         self.cross_entropy = CrossEntropy(torch.full_like(draw.column_N, len(draw.item_U)))
 
-    def __call__(self, logit_RC: Tensor, rows: slice) -> Tensor:
+    def __call__(self, logit_RC: Tensor, rows: slice) -> tuple[Tensor, Tensor]:
         """Computes loss and gradient; see `BlockLoss`."""
-        logit_RC[:, :-1] += self.log_weight_U
+        logit_RC[:, :-1] += self.bits_U
         logit_RC[self.draw.hits(rows)] = -torch.inf
         return self.cross_entropy(logit_RC, rows)

@@ -103,11 +103,28 @@ def test_gradients_are_those_of_finite_differences(catalogue: MakeCatalogue) -> 
     assert torch.autograd.gradcheck(lambda s, v: Softmax(4)(s, catalogue(v), target_N), (state_ND, vector_ID))
 
 
-def test_large_logits_stay_finite(catalogue: MakeCatalogue) -> None:
-    state_ND, vector_ID, target_N = case(*SHAPE, torch.float32, scale=60.0)
-    loss = Softmax(8)(state_ND, catalogue(vector_ID), target_N)
-    torch.testing.assert_close(loss, reference(state_ND, vector_ID, target_N), rtol=1e-5, atol=0)
-    assert all(gradient.isfinite().all() for gradient in gradients(loss, state_ND, vector_ID))
+@pytest.mark.parametrize("scale", [0.01, 2.0, 3.0, 4.0, 60.0])
+def test_logits_of_any_size_have_the_right_loss_and_gradients(catalogue: MakeCatalogue, scale: float) -> None:
+    state_ND, vector_ID, target_N = case(*SHAPE, torch.float32, scale)
+    exact_ND, exact_ID = (each.detach().double().requires_grad_() for each in (state_ND, vector_ID))
+    ours, theirs = Softmax(8)(state_ND, catalogue(vector_ID), target_N), reference(exact_ND, exact_ID, target_N)
+    torch.testing.assert_close(ours.double(), theirs, rtol=1e-5, atol=1e-5)
+    close = {"rtol": 1e-4 * max(1.0, scale), "atol": 1e-4 * scale}
+    for mine, other in zip(gradients(ours, state_ND, vector_ID), gradients(theirs, exact_ND, exact_ID), strict=True):
+        torch.testing.assert_close(mine.double(), other, **close)
+
+
+@pytest.mark.parametrize("height", [-2000.0, -100.0, -42.0, -40.0, 40.0, 42.0, 100.0, 2000.0])
+def test_only_the_differences_of_logits_count(catalogue: MakeCatalogue, height: float) -> None:
+    state_ND, target_N = torch.tensor([[1.0, 1.0]]).requires_grad_(), torch.tensor([1])
+    loss = Softmax(8)(state_ND, catalogue(torch.tensor([[height, 0.0], [height, 1.0], [height, 2.0]])), target_N)
+    # The logits themselves are only known to the last bit.
+    rounded = 2e-7 * abs(height)
+    torch.testing.assert_close(loss, torch.tensor([0.0, 1.0, 2.0]).logsumexp(0) - 1, rtol=0, atol=rounded)
+    (grad_ND,) = gradients(loss, state_ND)
+    torch.testing.assert_close(
+        grad_ND[0, 1], torch.tensor([0.0, 1.0, 2.0]).softmax(0) @ torch.arange(3.0) - 1, rtol=0, atol=rounded
+    )
 
 
 def test_a_scaled_loss_scales_its_gradients(catalogue: MakeCatalogue) -> None:
