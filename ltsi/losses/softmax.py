@@ -85,7 +85,7 @@ class CrossEntropy(BlockLoss):
 
 @torch.no_grad()
 def _largest(state_NE: Tensor, vector_IE: Tensor) -> float:
-    """Returns what no product of a state and a vector exceeds: that of their lengths. Off a CPU, nobody waits for it."""
+    """Returns what no product of a state and a vector exceeds, that of their lengths; off a CPU nobody waits for it."""
     if state_NE.device.type != "cpu" or not len(state_NE):
         return math.inf
     return float(state_NE.norm(dim=1).max() * vector_IE.norm(dim=1).max())
