@@ -6,12 +6,13 @@
 DIR holds `amazon-beauty/Beauty.txt.gz` and `Beauty_time.txt.gz`. The PYTHONs are interpreters of environments with
 `recbole==1.2.1 "numpy<2" "pandas<2.3" "setuptools<80"` and `"rectools[torch]==0.19.0"`; a peer without one is skipped.
 Run it on an idle machine: the load is printed first, because threads that share a core with another process spend their
-time waiting for each other.
+time waiting for each other. A machine that is shared with others is not equally fast for long, so ltsi is measured anew
+beside each peer, once before it and once after it, and the mean of the two counts.
 
 All train with the published setting of SASRec on short sequences (width 64, two blocks, two heads, dropout 0.5, length
 50, full softmax), and GRU4Rec with one layer. A training event is a position with a target: RecBole makes a sample of
 each. Peers train for some batches only, after one that warms up, and their speed is that of those batches; ltsi trains
-three epochs and its speed is that of the best. Then each ranks the whole catalogue for all users.
+three epochs, of which the first warms up. Then each ranks the whole catalogue for all users.
 """
 
 from __future__ import annotations
@@ -152,18 +153,19 @@ def write_atomic_file(beauty: Path, folder: Path) -> None:
             out.writelines(f"{user}\t{item}\t{rank}\n" for rank, item in enumerate(items))
 
 
-def run_ltsi(ltsi: Callable[[Sequence[str]], None], name: str, folder: Path) -> dict[str, Any]:
+def run_ltsi(ltsi: Callable[[Sequence[str]], None], name: str, folder: Path) -> dict[str, float]:
     """Trains and ranks one of our models."""
-    run = folder / name
+    run = Path(tempfile.mkdtemp(dir=folder)) / name
     ltsi(["train", "data=beauty", *OURS[name], *COMMON, f"hydra.run.dir={run}"])
-    ltsi(["eval", f"run={run}", f"hydra.run.dir={folder}/eval-{name}"])
+    ltsi(["eval", f"run={run}", f"hydra.run.dir={run}-eval"])
     done = RunFolder(run)
-    # The first epoch also warms the caches of the libraries.
-    best = max(done.epochs(), key=lambda row: float(row["events_per_second"]))
+    # The first epoch warms the caches of the libraries.
+    epochs = done.epochs()[1:]
+    seconds = sum(float(row["epoch_seconds"]) for row in epochs) / len(epochs)
+    events = sum(float(row["epoch_seconds"]) * float(row["events_per_second"]) for row in epochs) / len(epochs)
     return {
-        "name": f"ltsi {name}",
-        "epoch": float(best["epoch_seconds"]),
-        "events_per_second": float(best["events_per_second"]),
+        "epoch": seconds,
+        "events_per_second": events / seconds,
         "ranking": done.evaluation("test").eval_seconds,
     }
 
@@ -181,10 +183,8 @@ def run_peer(name: str, variable: str, script: str, model: str, folder: Path, ba
         sys.exit(f"{name} failed: {done.stderr[-2000:]}")
     facts = json.loads(found[-1].removeprefix("RESULT "))
     return {
-        "name": name,
         "events_per_second": facts["events"] / facts["seconds"],
         "ranking": facts["ranking"],
-        "seconds": facts["seconds"],
     }
 
 
@@ -200,25 +200,26 @@ def run_to_target(ltsi: Callable[[Sequence[str]], None], folder: Path) -> dict[s
     return {"epoch": None, "seconds": seconds}
 
 
+def mean(one: dict[str, float], other: dict[str, float]) -> dict[str, float]:
+    """Returns the mean of two measurements, of each quantity."""
+    return {quantity: (one[quantity] + other[quantity]) / 2 for quantity in one}
+
+
 def report(facts: dict[str, Any]) -> list[str]:
     """Returns the page's tables as Markdown."""
     said = [
-        "| | training events a second | ltsi | full ranking of all users, s | ltsi |",
-        "| --- | ---: | ---: | ---: | ---: |",
+        "| | training events a second | ltsi beside it | | full ranking of all users, s | ltsi beside it | |",
+        "| --- | ---: | ---: | ---: | ---: | ---: | ---: |",
     ]
-    said += [
-        f"| {ours['name']} | {ours['events_per_second']:,.0f} | | {ours['ranking']:.2f} | |"
-        for ours in facts["ltsi"].values()
-    ]
-    for peer in facts["peers"]:
-        ours, faster = facts["ltsi"][peer["beside"]], peer["asked"]
-        training = ours["events_per_second"] / peer["events_per_second"]
-        ranking = peer["ranking"] / ours["ranking"]
+    for name, peer in facts["peers"].items():
+        ours, (training, ranking) = peer["ours"], peer["asked"]
         said.append(
-            f"| {peer['name']} | {peer['events_per_second']:,.0f} | {training:.1f} × (aim {faster[0]}) | "
-            f"{peer['ranking']:.2f} | {ranking:.1f} × (aim {faster[1]}) |"
+            f"| {name} | {peer['events_per_second']:,.0f} | {ours['events_per_second']:,.0f} | "
+            f"{ours['events_per_second'] / peer['events_per_second']:.1f} × (aim {training}) | "
+            f"{peer['ranking']:.2f} | {ours['ranking']:.2f} | "
+            f"{peer['ranking'] / ours['ranking']:.1f} × (aim {ranking}) |"
         )
-    transformer, floor, target = facts["ltsi"]["transformer"], facts["floor"], facts["target"]
+    transformer, floor, target = facts["transformer"], facts["floor"], facts["target"]
     reached = "not reached" if target["epoch"] is None else f"reached in epoch {target['epoch']}"
     return [
         *said,
@@ -256,13 +257,15 @@ def main() -> None:
         write_atomic_file(beauty, folder)
         store = open_store("beauty")
         n_targets = int((store.offsets[1:] - 2 - store.offsets[:-1] - 1).sum())
-        facts: dict[str, Any] = {"load": load, "ltsi": {}, "peers": []}
+        facts: dict[str, Any] = {"load": load, "peers": {}}
         for label, variable, script, model, beside, *asked in PEERS:
-            if beside not in facts["ltsi"]:
-                facts["ltsi"][beside] = run_ltsi(ltsi, beside, folder)
+            before = run_ltsi(ltsi, beside, folder)
             peer = run_peer(label, variable, script, model, folder, given.batches)
             if peer:
-                facts["peers"].append({**peer, "beside": beside, "asked": asked})
+                ours = mean(before, run_ltsi(ltsi, beside, folder))
+                facts["peers"][label] = {**peer, "ours": ours, "asked": asked}
+                print(f"measured {label}", flush=True)
+        facts["transformer"] = run_ltsi(ltsi, "transformer", folder)
         facts["floor"] = matmul_floor(n_targets, store.n_items)
         facts["target"] = run_to_target(ltsi, folder)
     if given.results:

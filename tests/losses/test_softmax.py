@@ -109,9 +109,9 @@ def test_logits_of_any_size_have_the_right_loss_and_gradients(catalogue: MakeCat
     exact_ND, exact_ID = (each.detach().double().requires_grad_() for each in (state_ND, vector_ID))
     ours, theirs = Softmax(8)(state_ND, catalogue(vector_ID), target_N), reference(exact_ND, exact_ID, target_N)
     torch.testing.assert_close(ours.double(), theirs, rtol=1e-5, atol=1e-5)
-    close = {"rtol": 1e-4 * max(1.0, scale), "atol": 1e-4 * scale}
+    rtol, atol = 1e-4 * max(1.0, scale), 1e-4 * scale
     for mine, other in zip(gradients(ours, state_ND, vector_ID), gradients(theirs, exact_ND, exact_ID), strict=True):
-        torch.testing.assert_close(mine.double(), other, **close)
+        torch.testing.assert_close(mine.double(), other, rtol=rtol, atol=atol)
 
 
 @pytest.mark.parametrize("height", [-2000.0, -100.0, -42.0, -40.0, 40.0, 42.0, 100.0, 2000.0])
