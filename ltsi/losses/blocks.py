@@ -18,6 +18,9 @@ from ltsi.side_by_side import side_by_side
 GRADIENTS = 2**28
 """Numbers in the gradients of the vectors, one of each thread, that are held at a time: 1 GB of float32."""
 
+LOGITS_OTHER_DEVICE = 2**24
+"""Logits held at a time where they need not stay in a CPU's cache: few large products instead of many small ones."""
+
 
 class BlockLoss(ABC):
     """A loss of positions by their logits."""
@@ -44,11 +47,13 @@ def blocked_loss(loss: BlockLoss, state_NE: Tensor, vector_UE: Tensor, own_N: Te
         state_NE: states.
         vector_UE: what each of them is compared with.
         own_N: a further logit for each position; None: there is none.
-        block: positions whose logits are held at a time, by each thread.
+        block: positions whose logits are held at a time, by each thread; more where vectors are not on a CPU.
 
     Returns:
         The loss, a scalar.
     """
+    if state_NE.device.type != "cpu":
+        block = max(block, LOGITS_OTHER_DEVICE // max(1, len(vector_UE)))
     total: Tensor = _Blocked.apply(loss, state_NE, vector_UE, own_N, block)  # type: ignore[no-untyped-call]
     return total
 
@@ -64,8 +69,10 @@ class _Blocked(torch.autograd.Function):
         grad_NE = torch.empty_like(state_NE) if needs_grad else None
         grad_N = None if own_N is None else torch.empty_like(own_N)
         # On a CPU each thread takes its own stretch of positions, and adds up a gradient of all vectors.
-        most = max(1, GRADIENTS // max(1, vector_UE.numel()))
-        n_stretches = max(1, min(torch.get_num_threads(), most, -(-len(state_NE) // block)))
+        # Where there is no room for all of these, all threads share one.
+        threads = torch.get_num_threads()
+        room = GRADIENTS // max(1, vector_UE.numel()) >= threads
+        n_stretches = max(1, min(threads, -(-len(state_NE) // block))) if room else 1
         stretches = torch.arange(len(state_NE)).tensor_split(n_stretches if state_NE.device.type == "cpu" else 1)
         parts = [slice(int(rows[0]), int(rows[-1]) + 1) for rows in stretches if len(rows)]
 

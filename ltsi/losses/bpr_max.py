@@ -61,12 +61,13 @@ class _Block(BlockLoss):
     def __call__(self, logit_RC: Tensor, rows: slice) -> tuple[Tensor, None]:
         """Computes loss and gradient; see `BlockLoss`."""
         compared_R = self.compared_N[rows]
-        weighed_RU = torch.zeros_like(logit_RC[:, :-1])
+        # Softmaxes are faster along what lies together.
+        weighed_RU = logit_RC.new_zeros(len(logit_RC), logit_RC.shape[1] - 1)
         weighed_RU[self.draw.hits(rows)] = -torch.inf
         weighed_RU[~compared_R] = 0.0
         weighed_RU += self.log_count_U.to(logit_RC.dtype)
         with torch.enable_grad():
-            leaf_RC = logit_RC.detach().clone().requires_grad_()
+            leaf_RC = logit_RC.detach().contiguous().clone().requires_grad_()
             drawn_RU, own_R1 = leaf_RC[:, :-1], leaf_RC[:, -1:]
             log_weight_RU = (drawn_RU + weighed_RU).log_softmax(dim=1)
             gain_R = (log_weight_RU + functional.logsigmoid(own_R1 - drawn_RU)).logsumexp(dim=1)

@@ -23,7 +23,7 @@ SAFE_POWER = 60.0
 class Softmax:
     """Cross-entropy over the whole catalogue, `-log softmax(V s)[target]`, summed over positions.
 
-    Computed in the precision of the item vectors: mixed precision hands over states of half precision.
+    Computed in the precision of the item vectors, not float16: mixed precision hands over states of half precision.
 
     With label smoothing ε the right answer is the target with probability 1 − ε and any item with ε / I. This adds ε
     times (the target's logit − the mean logit), and the mean logit is the state's product with the mean vector: no
@@ -58,7 +58,8 @@ class Softmax:
 class CrossEntropy(BlockLoss):
     """`-log softmax(logits)[column]`, of logits in bits: divided by ln 2.
 
-    Powers of two are cheaper than those of e. What they are divided by, their sum, is left to `BlockLoss`.
+    Powers of two are cheaper than those of e. What they are divided by, their sum, is left to `BlockLoss`. It must have
+    room: float16, which ends at 65,504, has none for it.
 
     Args:
         column_N: int64, which column is right.

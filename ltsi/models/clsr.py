@@ -7,8 +7,8 @@ form of its contrast that is like BPR.
 Departures: its nets see the item that is scored; here one state is compared with the whole catalogue, so they go by the
 user alone. The short attention, whose query moves on with every event, is a product of query and event: a net for each
 pair of positions would need the square of the length times the width. Both interests are normalised, and brought to
-the length of an item vector for the contrast. The authors' code also rewards a distance between the two interests
-(weight 0.01), and its short encoder is a time LSTM unless told otherwise; here it is a GRU (`model/encoder`).
+the length of an item vector for the contrast. The authors' code also rewards a distance between the two vectors of a
+user (weight 0.01), and its short encoder is a time LSTM unless told otherwise; here it is a GRU (`model/encoder`).
 """
 
 from __future__ import annotations

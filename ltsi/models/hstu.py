@@ -4,8 +4,13 @@ Shape suffixes: B histories, L positions, D width, H heads, K width of a head.
 Source: Zhai et al. 2024, "Actions Speak Louder than Words: Trillion-Parameter Sequential Transducers for Generative
 Recommendations" (HSTU), eq. 1 to 3.
 
-Departure: its published code measures time from the event that is predicted. Here it is measured from the event that
-looks, and how long the answer is waited for is `model.wait`.
+Departures from its published code:
+- It measures time from the event that is predicted. Here it is measured from the event that looks, and how long the
+  answer is waited for is `model.wait`.
+- It scales items by √D and adds a vector for each position; here distances alone tell positions apart.
+- It brings states and items to length one before they are compared, at a temperature of 0.05 (`model/items=cosine` is
+  much the same). Here the state is normalised by a norm that learns, and the product is plain.
+- Its two norms in a unit learn nothing, and its first matrix has no bias.
 """
 
 from __future__ import annotations

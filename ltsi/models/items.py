@@ -6,7 +6,8 @@ width, E width of what is compared: D, and one more where items have a bias.
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 
 import torch
 from torch import Tensor, nn
@@ -62,6 +63,7 @@ class Items(nn.Module):
         self.n_items, self.dim, self.cosine, self.initial_temperature = n_items, dim, cosine, temperature
         self.start = start
         self.settle: Callable[[Tensor | None], None] | None = None
+        self.held: Tensor | None = None
         self.embedding = nn.Embedding(n_items + 1, dim, padding_idx=n_items)
         nn.init.normal_(self.embedding.weight, std=dim**-0.5)
         with torch.no_grad():
@@ -134,6 +136,8 @@ class Items(nn.Module):
         Args:
             item_U: int64, the items that are asked for; the others are not looked at. None: all.
         """
+        if item_U is None and self.held is not None:
+            return self.held
         vector_UD, bias_U = self.outputs(item_U), self.biases(item_U)
         if self.cosine:
             vector_UD = functional.normalize(vector_UD, dim=-1, eps=SHORTEST)
@@ -153,3 +157,21 @@ class Items(nn.Module):
         with torch.autocast(state_XD.device.type, enabled=False):
             vector_IE = self.vectors()
             return self.ready(state_XD.to(vector_IE.dtype)) @ vector_IE.T
+
+
+@contextmanager
+def holding_vectors(model: nn.Module) -> Iterator[None]:
+    """Lets everything that is ranked while it is open share the vectors of the catalogue, which are made once.
+
+    Args:
+        model: learns nothing meanwhile; all of its catalogues hold their vectors.
+    """
+    catalogues = [each for each in model.modules() if isinstance(each, Items)]
+    try:
+        for items in catalogues:
+            with torch.no_grad(), torch.autocast(items.embedding.weight.device.type, enabled=False):
+                items.held = items.vectors()
+        yield
+    finally:
+        for items in catalogues:
+            items.held = None

@@ -3,7 +3,8 @@
 Shape suffixes: B histories, L positions, D width, H width of the GRU.
 Source: Li et al. 2017, "Neural Attentive Session-based Recommendation": the global encoder, the local encoder with
 weights `v · σ(A₁ h_t + A₂ h_j)`, and the bilinear decoder. The weights are not brought to a sum of one, as the paper
-writes them; the authors' code takes their softmax. So the state grows with the length of a history.
+writes them; the authors' code takes their softmax, and a piecewise linear function for each σ. So the state grows with
+the length of a history.
 """
 
 from __future__ import annotations

@@ -11,6 +11,8 @@ Departures:
   answer, so it is run afresh at each position.
 - The published code takes the logarithm of gaps in days, none of them shorter than half a day. Here it is that of
   seconds, no gap is too short or too long, and mean and spread of the training gaps are taken out.
+- Both views and their mixture are normalised, the short one after a projection to the width of the items. The gate has
+  one hidden layer, where the code has two.
 """
 
 from __future__ import annotations

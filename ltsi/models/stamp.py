@@ -24,7 +24,7 @@ class Stamp(SequenceNetwork):
 
     Where the authors' code differs from their paper: it feeds `m_a + m_s` to `h_s` (here the paper's `m_a`), and the
     products to a plain softmax cross-entropy, without the paper's sigmoid before the softmax and without the terms of
-    the wrong items (so it is here).
+    the wrong items (so it is here). It has no biases, and cuts item vectors to length one where it looks them up.
 
     Args:
         items: the catalogue as vectors.

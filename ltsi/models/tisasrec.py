@@ -55,39 +55,39 @@ class IntervalAttention(nn.Module):
     Args:
         dim: width D.
         heads: number of heads; divides `dim`.
-        intervals: intervals I that are told apart.
         dropout: dropout on the attention weights.
     """
 
-    def __init__(self, dim: int, heads: int, intervals: int, dropout: float) -> None:
+    def __init__(self, dim: int, heads: int, dropout: float) -> None:
         super().__init__()
         if dim % heads:
             raise ValueError(f"heads={heads} must divide dim={dim}")
         self.heads = heads
         self.query, self.key, self.value = (nn.Linear(dim, dim) for _ in range(3))
-        self.key_of_interval, self.value_of_interval = (
-            nn.Parameter(torch.randn(heads, intervals, dim // heads) * dim**-0.5) for _ in range(2)
-        )
         self.dropout = Dropout(dropout)
 
-    def forward(self, x_BLD: Tensor, positions: tuple[Tensor, Tensor], interval_BLL: Tensor) -> Tensor:
+    def forward(
+        self, x_BLD: Tensor, positions: tuple[Tensor, Tensor], intervals: tuple[Tensor, Tensor], interval_BLL: Tensor
+    ) -> Tensor:
         """Attends.
 
         Args:
             x_BLD: what attends to itself.
             positions: what the position adds to keys and to values, `(L, D)` each.
+            intervals: what the interval adds to keys and to values, `(I, D)` each.
             interval_BLL: which interval lies between a row and a column; see `personal_intervals`.
 
         Returns:
             The attended values, `(B, L, D)`.
         """
         key_LD, value_LD = positions
+        key_HIK, value_HIK = (part_ID.unflatten(1, (self.heads, -1)).transpose(0, 1) for part_ID in intervals)
         q_BHLK, k_BHLK, v_BHLK = (
             part_BLD.unflatten(2, (self.heads, -1)).transpose(1, 2)
             for part_BLD in (self.query(x_BLD), self.key(x_BLD) + key_LD, self.value(x_BLD) + value_LD)
         )
         interval_BHLL = interval_BLL[:, None].expand(-1, self.heads, -1, -1)
-        of_interval_BHLI = q_BHLK @ self.key_of_interval.transpose(1, 2)
+        of_interval_BHLI = q_BHLK @ key_HIK.transpose(1, 2)
         logit_BHLL = q_BHLK @ k_BHLK.transpose(2, 3) + of_interval_BHLI.gather(3, interval_BHLL)
         hidden_LL = later(x_BLD.shape[1], x_BLD.device)
         logit_BHLL = (logit_BHLL * q_BHLK.shape[3] ** -0.5).masked_fill(hidden_LL, -torch.inf)
@@ -95,7 +95,7 @@ class IntervalAttention(nn.Module):
         weight_BHLI = torch.zeros_like(of_interval_BHLI).scatter_add(
             3, interval_BHLL, weight_BHLL.to(of_interval_BHLI.dtype)
         )
-        mixed_BHLK: Tensor = weight_BHLL @ v_BHLK + weight_BHLI @ self.value_of_interval
+        mixed_BHLK: Tensor = weight_BHLL @ v_BHLK + weight_BHLI @ value_HIK
         return mixed_BHLK.transpose(1, 2).flatten(2)
 
 
@@ -105,20 +105,21 @@ class TiSasRecBlock(nn.Module):
     Args:
         dim: width D.
         heads: number of attention heads.
-        intervals: intervals that are told apart.
-        dropout: dropout on attention weights, inside and after the two-layer network.
+        dropout: dropout on attention weights, after attention, inside and after the two-layer network.
     """
 
-    def __init__(self, dim: int, heads: int, intervals: int, dropout: float) -> None:
+    def __init__(self, dim: int, heads: int, dropout: float) -> None:
         super().__init__()
         self.attention_norm, self.network_norm = nn.LayerNorm(dim), nn.LayerNorm(dim)
-        self.attention = IntervalAttention(dim, heads, intervals, dropout)
+        self.attention = IntervalAttention(dim, heads, dropout)
         self.network = two_layers(dim, dim, nn.ReLU(), dropout)
         self.dropout = Dropout(dropout)
 
-    def forward(self, x_BLD: Tensor, positions: tuple[Tensor, Tensor], interval_BLL: Tensor) -> Tensor:
+    def forward(
+        self, x_BLD: Tensor, positions: tuple[Tensor, Tensor], intervals: tuple[Tensor, Tensor], interval_BLL: Tensor
+    ) -> Tensor:
         """Returns the next layer's input, `(B, L, D)`; see `IntervalAttention.forward`."""
-        attended_BLD = self.attention(self.attention_norm(x_BLD), positions, interval_BLL)
+        attended_BLD = self.attention(self.attention_norm(x_BLD), positions, intervals, interval_BLL)
         x_BLD = x_BLD + self.dropout(attended_BLD)
         out_BLD: Tensor = x_BLD + self.network(self.network_norm(x_BLD))
         return out_BLD
@@ -142,7 +143,11 @@ class TiSasRecEncoder(Encoder):
             raise ValueError(f"max_interval={max_interval} must be at least 1")
         self.max_interval = max_interval
         self.key_position, self.value_position = Positions(max_length, dim), Positions(max_length, dim)
-        self.blocks = nn.ModuleList(TiSasRecBlock(dim, heads, max_interval + 1, dropout) for _ in range(layers))
+        # As positions, the intervals are the same in all blocks.
+        self.key_interval_ID, self.value_interval_ID = (
+            nn.Parameter(torch.randn(max_interval + 1, dim) * dim**-0.5) for _ in range(2)
+        )
+        self.blocks = nn.ModuleList(TiSasRecBlock(dim, heads, dropout) for _ in range(layers))
         self.norm = nn.LayerNorm(dim)
 
     def fit_statistics(self, split: Split) -> None:
@@ -153,9 +158,10 @@ class TiSasRecEncoder(Encoder):
         """Encodes histories, `(B, L, D)`; see `Encoder.forward`."""
         length = x_BLD.shape[1]
         positions = (self.key_position.first(length), self.value_position.first(length))
+        intervals = (self.key_interval_ID, self.value_interval_ID)
         interval_BLL = personal_intervals(histories.time_BL, self.max_interval)
         for block in self.blocks:
-            x_BLD = block(x_BLD, positions, interval_BLL)
+            x_BLD = block(x_BLD, positions, intervals, interval_BLL)
         state_BLD: Tensor = self.norm(x_BLD)
         return state_BLD
 

@@ -21,6 +21,7 @@ from ltsi.losses.next_item import NextItemLoss
 from ltsi.metrics import RANKS, summary
 from ltsi.models.forecaster import Forecaster
 from ltsi.models.interest import InterestModel
+from ltsi.models.items import holding_vectors
 from ltsi.objectives.objective import Answers, Objective, Task, gap_seconds, refuse_features, refuse_forecaster
 from ltsi.sequences.augmentation import Augmentation, AugmentedBatches, augmented
 from ltsi.sequences.batches import RankingBatches, Shard, TrainingBatches, history_positions
@@ -93,7 +94,10 @@ class NextItemTask(Task[InterestModel, TrainingBatch]):
         if batch.target_B.device.type != "cpu":
             return _ranked(model, batch)
         pieces = batch.pieces(max(PIECE_ROWS, PIECE_SCORES // self.split.store.n_items))
-        answers = side_by_side(partial(_ranked, model), pieces)
+        if len(pieces) < torch.get_num_threads():
+            return _ranked(model, batch)
+        with holding_vectors(model):
+            answers = side_by_side(partial(_ranked, model), pieces)
         return {name: torch.cat([piece[name] for piece in answers]) for name in answers[0]}
 
     def summary(self, answers: Answers, metrics: Sequence[str]) -> dict[str, float]:

@@ -9,7 +9,7 @@ from typing import Any
 import numpy as np
 import torch
 from numpy.typing import NDArray
-from pytorch_lightning import LightningModule
+from pytorch_lightning import LightningModule, Trainer
 from pytorch_lightning.plugins.precision import MixedPrecision, Precision
 from pytorch_lightning.utilities.enums import GradClipAlgorithmType
 from torch import Tensor
@@ -82,11 +82,7 @@ class InterestModule(LightningModule):
         gradient_clip_val: float | None = None,
         gradient_clip_algorithm: str | None = None,
     ) -> None:
-        """Clips gradients; in bfloat16 too, where nothing is scaled and Lightning still refuses fused optimisers.
-
-        Raises:
-            ConfigError: the optimiser undoes the scaling of gradients by itself, too late to clip them.
-        """
+        """Clips gradients; in bfloat16 too, where nothing is scaled and Lightning still refuses fused optimisers."""
         if self._lazy is not None:
             self._lazy.clip(gradient_clip_val or 0.0)
             return
@@ -95,11 +91,6 @@ class InterestModule(LightningModule):
             algorithm = GradClipAlgorithmType(gradient_clip_algorithm or "norm")
             Precision.clip_gradients(plugin, optimizer, gradient_clip_val or 0.0, algorithm)
             return
-        if isinstance(plugin, MixedPrecision) and gradient_clip_val and optimizer.defaults.get("fused"):
-            raise ConfigError(
-                f"trainer.precision={plugin.precision} scales gradients, and a fused optimizer cannot clip them; set "
-                "optimizer.fused=false, or trainer.precision=bf16-mixed."
-            )
         self.clip_gradients(optimizer, gradient_clip_val, gradient_clip_algorithm)
 
     def on_train_epoch_start(self) -> None:
@@ -163,3 +154,18 @@ class InterestModule(LightningModule):
         }
         order = np.argsort(columns["index"], kind="stable")
         self.answered = {name: column[order] for name, column in columns.items()}
+
+
+def require_clipping(trainer: Trainer, optimizer: Optimizer) -> None:
+    """Refuses an optimiser that undoes the scaling of gradients by itself, which is too late to clip them.
+
+    Raises:
+        ConfigError: it is such a one.
+    """
+    plugin = trainer.precision_plugin
+    scaled = isinstance(plugin, MixedPrecision) and plugin.scaler is not None
+    if scaled and trainer.gradient_clip_val and optimizer.defaults.get("fused"):
+        raise ConfigError(
+            f"trainer.precision={plugin.precision} scales gradients, and a fused optimizer cannot clip them; set "
+            "optimizer.fused=false, or trainer.precision=bf16-mixed."
+        )

@@ -27,7 +27,7 @@ from ltsi.training.callbacks import EpochLog
 from ltsi.training.checkpoints import MovableCheckpoint, load_model, read_checkpoint
 from ltsi.training.compiling import compile_encoders
 from ltsi.training.lazy_adamw import LazyAdamW
-from ltsi.training.module import InterestModule
+from ltsi.training.module import InterestModule, require_clipping
 from ltsi.workflows.build import build
 from ltsi.workflows.experiment import (
     Experiment,
@@ -224,8 +224,10 @@ def _require_training(trainer: Trainer, module: InterestModule, data: SplitDataM
             f"trainer.val_check_interval={trainer.val_check_interval} would save checkpoints in the middle of an "
             "epoch, from which training cannot resume; remove this setting."
         )
-    if isinstance(module.configure_optimizers(), LazyAdamW):
+    optimizer = module.configure_optimizers()
+    if isinstance(optimizer, LazyAdamW):
         _require_rows(trainer, module)
+    require_clipping(trainer, optimizer)
     # The loaders refuse more devices than there are histories.
     data.trainer = trainer
     n_batches = len(data.train_dataloader())

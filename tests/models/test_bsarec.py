@@ -42,34 +42,37 @@ def test_all_frequencies_are_the_history_itself_and_the_lowest_is_its_sum() -> N
 def filtered(part: FrequencyFilter, x_LD: Tensor, n: int, cutoff: int, drop: Dropout) -> Tensor:
     low_LD = torch.stack([low_at_the_end(x_LD[: t + 1], n, cutoff) for t in range(len(x_LD))])
     high_LD = x_LD - low_LD
-    return functional.layer_norm(x_LD + drop(low_LD + part.root_of_beta_D**2 * high_LD), (DIM,))
+    out_LD: Tensor = part.norm(x_LD + drop(low_LD + part.root_of_beta_D**2 * high_LD))
+    return out_LD
 
 
 def networked(block: BsarecBlock, x_LD: Tensor, drop: Dropout) -> Tensor:
     first, last = (layer for layer in block.network if isinstance(layer, nn.Linear))
     inner_LH = functional.gelu(x_LD @ first.weight.T + first.bias)
     assert inner_LH.shape == (len(x_LD), 4 * DIM)
-    return functional.layer_norm(x_LD + drop(inner_LH @ last.weight.T + last.bias), (DIM,))
+    out_LD: Tensor = block.network_norm(x_LD + drop(inner_LH @ last.weight.T + last.bias))
+    return out_LD
 
 
 @pytest.mark.usefixtures("visible_dropout")
 @pytest.mark.parametrize("training", [False, True])
 def test_states_are_those_of_the_paper_with_dropout_behind_every_part_and_none_inside_the_network(
-    assert_states: Callable[..., None], training: bool
+    assert_states: Callable[..., None], stir: Callable[[nn.Module], None], training: bool
 ) -> None:
     torch.manual_seed(0)
     model = Bsarec(Items(12, DIM), 9, DIM, 2, 1, alpha=0.7, cutoff=3, dropout=0.5, embedding_dropout=0.25)
+    stir(model)
     drop, drop_embedded = Dropout(0.5).train(training), Dropout(0.25).train(training)
 
     def reference(x_LD: Tensor, _row: int) -> Tensor:
-        x_LD = drop_embedded(functional.layer_norm(x_LD + model.position.weight[: len(x_LD)], (DIM,)))
+        x_LD = drop_embedded(model.norm(x_LD + model.position.weight[: len(x_LD)]))
         for block in model.blocks:
             assert isinstance(block, BsarecBlock)
             q_LD, k_LD, v_LD = block.attention.qkv(x_LD).chunk(3, dim=1)
             logit_LL = q_LD @ k_LD.T / DIM**0.5
             logit_LL[torch.ones_like(logit_LL).triu(1).bool()] = -torch.inf
             attended_LD = drop(block.attention.out(drop(logit_LL.softmax(1)) @ v_LD))
-            attended_LD = functional.layer_norm(x_LD + attended_LD, (DIM,))
+            attended_LD = block.attention_norm(x_LD + attended_LD)
             x_LD = 0.7 * filtered(block.filter, x_LD, 9, 3, drop) + 0.3 * attended_LD
             x_LD = networked(block, x_LD, drop)
         return x_LD[-1]

@@ -1,15 +1,19 @@
-"""What the papers say of GRU4Rec."""
+"""What the papers say of GRU4Rec, with torch's GRU, whose reset gate stands behind the matrix of the state."""
 
 from __future__ import annotations
 
 from collections.abc import Callable
 
+import pytest
 import torch
 from torch import Tensor, nn
 
 from ltsi.histories import Histories
 from ltsi.models.gru4rec import Gru4rec
 from ltsi.models.items import Items
+from ltsi.models.layers import Dropout
+
+NO_DROPOUT = Dropout(0.0)
 
 
 def made() -> Gru4rec:
@@ -17,7 +21,7 @@ def made() -> Gru4rec:
     return Gru4rec(Items(12, 6, tied=False, bias=True), dim=6, layers=2, dropout=0.3, embedding_dropout=0.5)
 
 
-def last_output(model: Gru4rec, x_LD: Tensor) -> Tensor:
+def last_output(model: Gru4rec, x_LD: Tensor, drop: Dropout = NO_DROPOUT) -> Tensor:
     for layer in model.layers:
         w_r, w_z, w_n = layer.weight_ih_l0.chunk(3)  # type: ignore[operator]
         u_r, u_z, u_n = layer.weight_hh_l0.chunk(3)  # type: ignore[operator]
@@ -30,13 +34,17 @@ def last_output(model: Gru4rec, x_LD: Tensor) -> Tensor:
             n = torch.tanh(w_n @ x + b_n + r * (u_n @ h + c_n))
             h = (1 - z) * n + z * h
             states.append(h)
-        x_LD = torch.stack(states)
+        x_LD = drop(torch.stack(states))
     return x_LD[-1]
 
 
-def test_states_are_the_plain_outputs_of_gated_units(assert_states: Callable[..., None]) -> None:
-    model = made()
-    assert_states(model, lambda x_LD, _row: last_output(model, x_LD))
+@pytest.mark.usefixtures("visible_dropout")
+@pytest.mark.parametrize("training", [False, True])
+def test_states_are_the_plain_outputs_of_gated_units_with_dropout_behind_each(
+    assert_states: Callable[..., None], training: bool
+) -> None:
+    model, drop, drop_embedded = made(), Dropout(0.3).train(training), Dropout(0.5).train(training)
+    assert_states(model, lambda x_LD, _row: last_output(model, drop_embedded(x_LD), drop), training)
 
 
 def test_items_are_compared_by_vectors_and_biases_of_their_own(make_histories: Callable[..., Histories]) -> None:

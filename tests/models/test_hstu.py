@@ -11,6 +11,7 @@ from ltsi.errors import DataError
 from ltsi.histories import Histories
 from ltsi.models.hstu import Hstu, HstuBlock, HstuEncoder, RelativeBias, buckets_between
 from ltsi.models.items import Items
+from ltsi.models.layers import Dropout
 from ltsi.models.times import gap_bucket
 from ltsi.sequences.leave_one_out import LeaveOneOut
 from ltsi.store import Store
@@ -21,7 +22,7 @@ TIMES = torch.tensor([[0, 5, 90_000, 90_000, 90_700, 9_000_000]])
 
 def hstu(times: bool = True, distances: int = 12) -> Hstu:
     torch.manual_seed(0)
-    return Hstu(Items(ITEMS, DIM), DIM, 2, 2, 0.0, 0.0, distances, times).eval()
+    return Hstu(Items(ITEMS, DIM), DIM, 2, 2, 0.5, 0.25, distances, times).eval()
 
 
 def block(distances: int = 12) -> HstuBlock:
@@ -32,7 +33,7 @@ def block(distances: int = 12) -> HstuBlock:
     return HstuBlock(DIM, 2, 0.0, bias)
 
 
-def after_unit(unit: HstuBlock, x_LD: Tensor) -> Tensor:
+def after_unit(unit: HstuBlock, x_LD: Tensor, drop: Dropout) -> Tensor:
     size, farthest = DIM // 2, len(unit.bias.of_distance) - 1
     u_LD, v_LD, q_LD, k_LD = functional.silu(unit.uvqk(unit.norm(x_LD))).split(DIM, dim=1)
     mixed = torch.zeros(6, DIM)
@@ -44,26 +45,32 @@ def after_unit(unit: HstuBlock, x_LD: Tensor) -> Tensor:
                 if unit.bias.of_time is not None:
                     logit = logit + unit.bias.of_time[gap_bucket(TIMES[0, i] - TIMES[0, j])]
                 mixed[i, own] += functional.silu(logit) / (i + 1) * v_LD[j, own]
-    out_LD: Tensor = x_LD + unit.out(unit.mixed_norm(mixed) * u_LD)
+    out_LD: Tensor = x_LD + unit.out(drop(unit.mixed_norm(mixed) * u_LD))
     return out_LD
 
 
 def test_a_unit_is_the_formula() -> None:
     unit, x_LD = block(), torch.randn(6, DIM)
-    torch.testing.assert_close(unit(x_LD[None], buckets_between(TIMES))[0], after_unit(unit, x_LD))
+    torch.testing.assert_close(unit(x_LD[None], buckets_between(TIMES))[0], after_unit(unit, x_LD, Dropout(0.0)))
 
 
+@pytest.mark.usefixtures("visible_dropout")
+@pytest.mark.parametrize("training", [False, True])
 @pytest.mark.parametrize("times", [False, True])
-def test_states_are_items_after_all_units_normalised(times: bool, stir: Callable[[nn.Module], None]) -> None:
+def test_states_are_items_after_all_units_normalised(
+    times: bool, stir: Callable[[nn.Module], None], training: bool
+) -> None:
     model, item_BL = hstu(times, distances=4), torch.tensor([[1, 2, 3, 2, 5, 6]])
+    drop, drop_embedded = Dropout(0.5).train(training), Dropout(0.25).train(training)
     stir(model)
+    model.train(training)
     encoder = model.encoder
     assert isinstance(encoder, HstuEncoder)
     with torch.no_grad():
-        x_LD = model.items.embedding(item_BL[0])
+        x_LD = drop_embedded(model.items.embedding(item_BL[0]))
         for unit in encoder.blocks:
             assert isinstance(unit, HstuBlock)
-            x_LD = after_unit(unit, x_LD)
+            x_LD = after_unit(unit, x_LD, drop)
         found_LD = model.states(Histories(item_BL, TIMES, torch.tensor([6]), TIMES + 1))[0]
         torch.testing.assert_close(found_LD, encoder.norm(x_LD), rtol=1e-4, atol=1e-5)
 

@@ -14,7 +14,7 @@ from torch.nn import functional
 
 from ltsi.histories import Histories, TrainingBatch, TrainingGroup
 from ltsi.losses.softmax import Softmax
-from ltsi.models.items import Items
+from ltsi.models.items import Items, holding_vectors
 from ltsi.models.network import SequenceNetwork
 from ltsi.workflows.experiment import build_model
 
@@ -136,3 +136,24 @@ def test_a_vector_of_zero_is_no_reason_to_explode() -> None:
 def test_a_temperature_is_above_zero(temperature: float) -> None:
     with pytest.raises(ValueError, match="must be above 0"):
         Items(ITEMS, DIM, temperature=temperature)
+
+
+@every_setting
+def test_vectors_are_made_once_while_they_are_held(settings: dict[str, Any]) -> None:
+    torch.manual_seed(0)
+    model = torch.nn.ModuleList([Items(ITEMS, DIM, **settings), Items(ITEMS, DIM)])
+    items, state_BD, some_U = model[0], torch.randn(3, DIM), torch.tensor([2, 5])
+    assert isinstance(items, Items)
+    before_BI, before_UE = items.scores(state_BD), items.vectors(some_U)
+    with holding_vectors(model):
+        assert items.vectors() is items.vectors()
+        assert torch.equal(items.scores(state_BD), before_BI)
+        assert torch.equal(items.vectors(some_U), before_UE)
+    with torch.no_grad():
+        items.embedding.weight.mul_(2)
+        if items.output_ID is not None:
+            items.output_ID.mul_(3)
+        if items.bias_I is not None:
+            items.bias_I.add_(1)
+    assert items.vectors().requires_grad
+    assert items.cosine or not torch.equal(items.scores(state_BD), before_BI)

@@ -2,11 +2,13 @@
 
 from collections.abc import Callable
 
+import pytest
 import torch
 from torch import Tensor, nn
 from torch.nn import functional
 
 from ltsi.models.items import Items
+from ltsi.models.layers import Dropout
 from ltsi.models.lru import FASTEST, SLOWEST, LinearRecurrentUnit, Lru, LruBlock, LruEncoder
 
 DIM = 6
@@ -54,33 +56,36 @@ def test_a_state_fades_whatever_is_learned() -> None:
         assert unit(torch.randn(1, 3000, 4)).isfinite().all()
 
 
-def after_block(block: LruBlock, x_LD: Tensor) -> Tensor:
+def after_block(block: LruBlock, x_LD: Tensor, drop: Dropout) -> Tensor:
     first, last = block.network[0], block.network[3]
     assert isinstance(first, nn.Linear)
     assert isinstance(last, nn.Linear)
-    x_LD = block.unit_norm(x_LD + block.unit(x_LD[None])[0])
-    inner_LH = functional.gelu(x_LD @ first.weight.T + first.bias)
+    x_LD = block.unit_norm(x_LD + drop(block.unit(x_LD[None])[0]))
+    inner_LH = drop(functional.gelu(x_LD @ first.weight.T + first.bias))
     assert inner_LH.shape == (len(x_LD), 4 * DIM)
-    out_LD: Tensor = block.network_norm(x_LD + inner_LH @ last.weight.T + last.bias)
+    out_LD: Tensor = block.network_norm(x_LD + drop(inner_LH @ last.weight.T + last.bias))
     return out_LD
 
 
+@pytest.mark.usefixtures("visible_dropout")
+@pytest.mark.parametrize("training", [False, True])
 def test_states_are_normalised_items_after_blocks_of_a_unit_and_a_network(
-    assert_states: Callable[..., None], stir: Callable[[nn.Module], None]
+    assert_states: Callable[..., None], stir: Callable[[nn.Module], None], training: bool
 ) -> None:
     torch.manual_seed(0)
     model = Lru(Items(12, DIM), DIM, layers=2, dropout=0.3, embedding_dropout=0.5)
     stir(model)
+    drop, drop_embedded = Dropout(0.3).train(training), Dropout(0.5).train(training)
 
     def reference(x_LD: Tensor, _row: int) -> Tensor:
         assert isinstance(model.encoder, LruEncoder)
-        x_LD = model.encoder.norm(x_LD)
+        x_LD = model.encoder.norm(drop_embedded(x_LD))
         for block in model.encoder.blocks:
             assert isinstance(block, LruBlock)
-            x_LD = after_block(block, x_LD)
+            x_LD = after_block(block, x_LD, drop)
         return x_LD[-1]
 
-    assert_states(model, reference)
+    assert_states(model, reference, training)
 
 
 def test_an_early_event_is_seen_from_afar() -> None:

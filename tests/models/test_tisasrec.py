@@ -10,6 +10,7 @@ from torch.nn import functional
 from ltsi.errors import DataError
 from ltsi.histories import Histories
 from ltsi.models.items import Items
+from ltsi.models.layers import Dropout
 from ltsi.models.tisasrec import IntervalAttention, TiSasRec, TiSasRecBlock, TiSasRecEncoder, personal_intervals
 from ltsi.sequences.leave_one_out import LeaveOneOut
 from ltsi.store import Store
@@ -18,9 +19,12 @@ ITEMS, DIM = 10, 8
 TIMES = torch.tensor([[0, 4, 5, 5, 9, 30, 31, 33, 60, 61, 62]])
 
 
-def tisasrec(max_interval: int = 5, layers: int = 1) -> TiSasRec:
+LaidOut = tuple[tuple[Tensor, Tensor], tuple[Tensor, Tensor], Tensor]
+
+
+def tisasrec(max_interval: int = 5, layers: int = 1, dropout: float = 0.0) -> TiSasRec:
     torch.manual_seed(0)
-    model = TiSasRec(Items(ITEMS, DIM), 12, max_interval, DIM, layers, 2, dropout=0.0, embedding_dropout=0.0)
+    model = TiSasRec(Items(ITEMS, DIM), 12, max_interval, DIM, layers, 2, dropout, embedding_dropout=dropout / 2)
     return model.eval()
 
 
@@ -57,9 +61,15 @@ def test_intervals_beyond_the_longest_are_alike(make_histories: Callable[..., Hi
 
 
 def pair_by_pair(
-    attention: IntervalAttention, x_LD: Tensor, key_LD: Tensor, value_LD: Tensor, interval_LL: Tensor
+    attention: IntervalAttention,
+    x_LD: Tensor,
+    positions: tuple[Tensor, Tensor],
+    intervals: tuple[Tensor, Tensor],
+    interval_LL: Tensor,
+    drop: Dropout,
 ) -> Tensor:
     """Lay every pair's vectors out, as the paper writes them."""
+    (key_LD, value_LD), (key_ID, value_ID) = positions, intervals
     size = x_LD.shape[1] // attention.heads
     q_LD, k_LD, v_LD = attention.query(x_LD), attention.key(x_LD), attention.value(x_LD)
     mixed = torch.zeros_like(x_LD)
@@ -67,16 +77,17 @@ def pair_by_pair(
         own = slice(head * size, (head + 1) * size)
         for i in range(len(x_LD)):
             near = interval_LL[i, : i + 1]
-            keys = k_LD[: i + 1, own] + key_LD[: i + 1, own] + attention.key_of_interval[head, near]
-            values = v_LD[: i + 1, own] + value_LD[: i + 1, own] + attention.value_of_interval[head, near]
-            mixed[i, own] = (keys @ q_LD[i, own] / size**0.5).softmax(0) @ values
+            keys = k_LD[: i + 1, own] + key_LD[: i + 1, own] + key_ID[near, own]
+            values = v_LD[: i + 1, own] + value_LD[: i + 1, own] + value_ID[near, own]
+            mixed[i, own] = drop((keys @ q_LD[i, own] / size**0.5).softmax(0)) @ values
     return mixed
 
 
 def test_attention_is_the_formula_and_lays_nothing_out_for_every_pair() -> None:
     torch.manual_seed(0)
-    attention, x_LD = IntervalAttention(DIM, 2, 6, 0.0), torch.randn(11, DIM)
+    attention, x_LD = IntervalAttention(DIM, 2, 0.0), torch.randn(11, DIM)
     key_LD, value_LD = torch.randn(2, 11, DIM)
+    key_ID, value_ID = torch.randn(2, 6, DIM)
     interval_BLL = personal_intervals(TIMES, 5)
     assert interval_BLL.unique().tolist() == list(range(6))
     largest = 0
@@ -87,32 +98,42 @@ def test_attention_is_the_formula_and_lays_nothing_out_for_every_pair() -> None:
         return tensor
 
     with torch.autograd.graph.saved_tensors_hooks(measure, lambda tensor: tensor):
-        found = attention(x_LD[None], (key_LD, value_LD), interval_BLL)[0]
-    torch.testing.assert_close(found, pair_by_pair(attention, x_LD, key_LD, value_LD, interval_BLL[0]))
+        found = attention(x_LD[None], (key_LD, value_LD), (key_ID, value_ID), interval_BLL)[0]
+    laid_out = ((key_LD, value_LD), (key_ID, value_ID), interval_BLL[0])
+    torch.testing.assert_close(found, pair_by_pair(attention, x_LD, *laid_out, Dropout(0.0)))
     assert largest <= 2 * 11 * 11, "heads by pairs; not by width"
 
 
-def after_block(block: TiSasRecBlock, x_LD: Tensor, key_LD: Tensor, value_LD: Tensor, interval_LL: Tensor) -> Tensor:
+def after_block(block: TiSasRecBlock, x_LD: Tensor, laid_out: LaidOut, drop: Dropout) -> Tensor:
     first, last = block.network[0], block.network[3]
     assert isinstance(first, nn.Linear)
     assert isinstance(last, nn.Linear)
-    x_LD = x_LD + pair_by_pair(block.attention, block.attention_norm(x_LD), key_LD, value_LD, interval_LL)
-    inner_LD = functional.relu(block.network_norm(x_LD) @ first.weight.T + first.bias)
+    x_LD = x_LD + drop(pair_by_pair(block.attention, block.attention_norm(x_LD), *laid_out, drop))
+    inner_LD = drop(functional.relu(block.network_norm(x_LD) @ first.weight.T + first.bias))
     assert inner_LD.shape == x_LD.shape
-    return x_LD + inner_LD @ last.weight.T + last.bias
+    out_LD: Tensor = x_LD + drop(inner_LD @ last.weight.T + last.bias)
+    return out_LD
 
 
-def test_states_are_those_of_the_paper(stir: Callable[[nn.Module], None]) -> None:
-    model, item_BL = tisasrec(layers=2), torch.tensor([[1, 2, 3, 2, 5, 6, 7, 8, 4, 4, 9]])
+@pytest.mark.usefixtures("visible_dropout")
+@pytest.mark.parametrize("training", [False, True])
+def test_states_are_those_of_the_paper_with_the_same_intervals_in_all_blocks(
+    stir: Callable[[nn.Module], None], training: bool
+) -> None:
+    model, item_BL = tisasrec(layers=2, dropout=0.5), torch.tensor([[1, 2, 3, 2, 5, 6, 7, 8, 4, 4, 9]])
+    drop, drop_embedded = Dropout(0.5).train(training), Dropout(0.25).train(training)
     stir(model)
+    model.train(training)
     encoder = model.encoder
     assert isinstance(encoder, TiSasRecEncoder)
     with torch.no_grad():
-        key_LD, value_LD = encoder.key_position.weight[:11], encoder.value_position.weight[:11]
-        x_LD = model.items.embedding(item_BL[0])
+        positions = (encoder.key_position.weight[:11], encoder.value_position.weight[:11])
+        intervals = (encoder.key_interval_ID, encoder.value_interval_ID)
+        laid_out = (positions, intervals, personal_intervals(TIMES, 5)[0])
+        x_LD = drop_embedded(model.items.embedding(item_BL[0]))
         for block in encoder.blocks:
             assert isinstance(block, TiSasRecBlock)
-            x_LD = after_block(block, x_LD, key_LD, value_LD, personal_intervals(TIMES, 5)[0])
+            x_LD = after_block(block, x_LD, laid_out, drop)
         found_LD = model.states(Histories(item_BL, TIMES, torch.tensor([11]), TIMES + 1))[0]
         torch.testing.assert_close(found_LD, encoder.norm(x_LD), rtol=1e-4, atol=1e-5)
 
@@ -127,7 +148,7 @@ def test_a_log_without_a_clock_is_refused(make_store: Callable[..., Store]) -> N
     ("make", "message"),
     [
         (lambda: TiSasRecEncoder(8, 1, 2, 0.0, 10, 0), "max_interval=0 must be at least 1"),
-        (lambda: IntervalAttention(8, 3, 4, 0.0), "heads=3 must divide dim=8"),
+        (lambda: IntervalAttention(8, 3, 0.0), "heads=3 must divide dim=8"),
     ],
 )
 def test_sizes_that_mean_nothing_are_refused(make: Callable[[], object], message: str) -> None:

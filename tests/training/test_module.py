@@ -19,7 +19,7 @@ from ltsi.models.interest import InterestModel
 from ltsi.models.items import Items
 from ltsi.models.lstm import Lstm
 from ltsi.objectives.next_item import NextItem, NextItemTask
-from ltsi.training.module import InterestModule
+from ltsi.training.module import InterestModule, require_clipping
 
 ITEMS = 6
 MONITOR = "ndcg@10"
@@ -66,17 +66,27 @@ def test_weights_that_are_frozen_are_not_handed_over() -> None:
     assert len(handed) == len(list(found.model.parameters())) - 1
 
 
-def test_gradients_of_half_precision_are_clipped_or_refused() -> None:
+def test_gradients_of_half_precision_are_clipped() -> None:
     optimizer = AdamW([torch.nn.Parameter(torch.zeros(4))], fused=True)
     (parameter,) = optimizer.param_groups[0]["params"]
     parameter.grad = torch.full((4,), 10.0)
     unscaled = MixedPrecision("bf16-mixed", "cpu")
-    scaled = MixedPrecision("16-mixed", "cpu", scaler=torch.amp.GradScaler("cpu"))
     clip = attached(module(), precision_plugin=unscaled).configure_gradient_clipping
     clip(optimizer, 1.0, "norm")
     assert float(parameter.grad.norm()) == pytest.approx(1, rel=1e-4)
+
+
+def test_scaled_gradients_are_not_clipped_by_a_fused_optimizer_and_training_does_not_begin() -> None:
+    optimizer = AdamW([torch.nn.Parameter(torch.zeros(4))], fused=True)
+    scaled = MixedPrecision("16-mixed", "cpu", scaler=torch.amp.GradScaler("cpu"))
+    clipping: Any = SimpleNamespace(precision_plugin=scaled, gradient_clip_val=1.0)
     with pytest.raises(ConfigError, match=r"trainer.precision=16-mixed scales gradients, .* set optimizer.fused=false"):
-        attached(module(), precision_plugin=scaled).configure_gradient_clipping(optimizer, 1.0, "norm")
+        require_clipping(clipping, optimizer)
+    free: Any = SimpleNamespace(precision_plugin=scaled, gradient_clip_val=None)
+    unscaled: Any = SimpleNamespace(precision_plugin=MixedPrecision("bf16-mixed", "cpu"), gradient_clip_val=1.0)
+    require_clipping(free, optimizer)
+    require_clipping(unscaled, optimizer)
+    require_clipping(clipping, AdamW([torch.nn.Parameter(torch.zeros(4))], fused=False))
 
 
 def test_parts_of_a_batch_add_up_over_devices(batch: TrainingBatch) -> None:
