@@ -37,6 +37,8 @@ class Sasrec(SequenceNetwork):
     """Blocks of self-attention over items and positions.
 
     Positions are counted from the start of the history shown; the paper, which pads at the front, counts from its end.
+    They start an eighth as large as the scaled items (D = 64). In the authors' code both start alike, by Glorot; on
+    Beauty that made no difference (validation NDCG@10 0.0343 and 0.0341, one seed each).
 
     Args:
         items: the catalogue as vectors.
