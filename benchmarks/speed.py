@@ -170,12 +170,8 @@ def run_ltsi(ltsi: Callable[[Sequence[str]], None], name: str, folder: Path) -> 
     }
 
 
-def run_peer(name: str, variable: str, script: str, model: str, folder: Path, batches: int) -> dict[str, Any] | None:
-    """Trains a peer for some batches and lets it rank; None if it is not installed."""
-    interpreter = os.environ.get(variable)
-    if not interpreter:
-        print(f"skipped {name}: {variable} does not say which interpreter has it")
-        return None
+def run_peer(name: str, interpreter: str, script: str, model: str, folder: Path, batches: int) -> dict[str, Any]:
+    """Trains a peer for some batches and lets it rank."""
     done = subprocess.run([interpreter, "-c", script, str(folder), model, str(batches)], cwd=folder,
                           capture_output=True, text=True, check=False)  # fmt: skip
     found = [line for line in done.stdout.splitlines() if line.startswith("RESULT ")]
@@ -259,12 +255,14 @@ def main() -> None:
         n_targets = int((store.offsets[1:] - 2 - store.offsets[:-1] - 1).sum())
         facts: dict[str, Any] = {"load": load, "peers": {}}
         for label, variable, script, model, beside, *asked in PEERS:
+            interpreter = os.environ.get(variable)
+            if not interpreter:
+                print(f"skipped {label}: {variable} does not say which interpreter has it")
+                continue
             before = run_ltsi(ltsi, beside, folder)
-            peer = run_peer(label, variable, script, model, folder, given.batches)
-            if peer:
-                ours = mean(before, run_ltsi(ltsi, beside, folder))
-                facts["peers"][label] = {**peer, "ours": ours, "asked": asked}
-                print(f"measured {label}", flush=True)
+            peer = run_peer(label, interpreter, script, model, folder, given.batches)
+            facts["peers"][label] = {**peer, "ours": mean(before, run_ltsi(ltsi, beside, folder)), "asked": asked}
+            print(f"measured {label}", flush=True)
         facts["transformer"] = run_ltsi(ltsi, "transformer", folder)
         facts["floor"] = matmul_floor(n_targets, store.n_items)
         facts["target"] = run_to_target(ltsi, folder)
