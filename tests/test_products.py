@@ -28,6 +28,14 @@ def test_products_inside_are_those_of_single_precision() -> None:
     assert (found - exact).abs().max() < 2e-5  # bfloat16 is wrong by 0.1 here
 
 
+def test_whether_products_round_is_not_asked_of_the_mixed_precision_of_a_model() -> None:
+    alone = products._is_exact()
+    with torch.autocast("cpu", dtype=torch.bfloat16):
+        assert products._is_exact() == alone
+        left, right = torch.full((32, 64), 1 + 2**-12), torch.full((64, 4096), 1 + 2**-12)
+        assert (left @ right).dtype == torch.bfloat16, "here products are mixed"
+
+
 def test_the_choice_ends_with_the_block_even_if_it_fails(chosen: None) -> None:
     before = precision()
 

@@ -12,6 +12,7 @@ from hypothesis import strategies as st
 from torch import Tensor
 from torch.nn import functional
 
+from ltsi.losses.blocks import BlockLoss, blocked_loss
 from ltsi.losses.next_item import Catalogue
 from ltsi.losses.softmax import Softmax
 
@@ -69,6 +70,26 @@ def test_where_there_is_no_room_for_a_gradient_a_thread_all_share_one(
     assert stretches == [5 if room == 2**28 else 1]
     for mine, other in zip(gradients(ours, state_ND, vector_ID), gradients(theirs, state_ND, vector_ID), strict=True):
         torch.testing.assert_close(mine, other)
+
+
+@pytest.mark.parametrize(("items", "blocks"), [(23, [50]), (2**24 // 20, [20, 20, 10]), (2**24, [4] * 12 + [2])])
+def test_off_a_cpu_blocks_are_as_large_as_there_is_room_and_no_smaller_than_asked(
+    items: int, blocks: list[int]
+) -> None:
+    """A device without memory computes shapes alone."""
+    rows_of: list[int] = []
+
+    class Spy(BlockLoss):
+        def __call__(self, logit_RC: Tensor, rows: slice) -> tuple[Tensor, Tensor | None]:
+            rows_of.append(len(logit_RC))
+            return logit_RC.sum(), None
+
+    state_NE = torch.empty(50, 2, device="meta", requires_grad=True)
+    loss = blocked_loss(Spy(), state_NE, torch.empty(items, 2, device="meta"), None, block=4)
+    loss.backward()
+    assert rows_of == blocks
+    assert state_NE.grad is not None
+    assert state_NE.grad.shape == (50, 2)
 
 
 @settings(max_examples=30, deadline=None)

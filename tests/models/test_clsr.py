@@ -14,6 +14,7 @@ from ltsi.losses.softmax import Softmax
 from ltsi.models.clsr import Clsr, contrast
 from ltsi.models.gru import GruEncoder
 from ltsi.models.items import Items
+from ltsi.models.layers import Dropout
 from ltsi.models.time_lstm import TimeLstmEncoder
 from ltsi.sequences.leave_one_out import LeaveOneOut
 from ltsi.store import Store
@@ -25,9 +26,10 @@ ROWS = [[3, 1, 4, 1, 5, 9], [2, 6, 5]]
 TARGETS = torch.tensor([[1, 4, 1, 5, 9, 2], [6, 5, 3, ITEMS, ITEMS, ITEMS]])
 
 
-def clsr(weight: float = 0.5, recent: int = 2, min_length: int = 4) -> Clsr:
+def clsr(weight: float = 0.5, recent: int = 2, min_length: int = 4, embedding_dropout: float = 0.0) -> Clsr:
     torch.manual_seed(0)
-    model = Clsr(Items(ITEMS, DIM), GruEncoder(DIM, 7, 1, 0.0), DIM, recent, weight, min_length, embedding_dropout=0.0)
+    short = GruEncoder(DIM, 7, 1, 0.0)
+    model = Clsr(Items(ITEMS, DIM), short, DIM, recent, weight, min_length, embedding_dropout)
     for users in (model.long_users, model.short_users):
         users.make_room(3)
         with torch.no_grad():
@@ -60,7 +62,7 @@ def test_the_contrast_is_the_formula() -> None:
 
 def interests(model: Clsr, items: list[int], user: int, last: int) -> tuple[Tensor, Tensor, Tensor]:
     """Compute the long and the short interest and the state at one position from the events up to it."""
-    x_LD = model.items.embedding(torch.tensor(items[: last + 1]))
+    x_LD = Dropout(0.5).train(model.training)(model.items.embedding(torch.tensor(items[: last + 1])))
     scaled_LD = DIM**0.5 * x_LD
     long_user = model.long_users.common + model.long_users.own.weight[user + 1]
     short_user = model.short_users.common + model.short_users.own.weight[user + 1]
@@ -75,8 +77,10 @@ def interests(model: Clsr, items: list[int], user: int, last: int) -> tuple[Tens
     return long, short, model.norm(share * long + (1 - share) * short)
 
 
-def test_a_state_is_the_formula_on_the_events_up_to_it(make_histories: MakeHistories) -> None:
-    model = clsr()
+@pytest.mark.usefixtures("visible_dropout")
+@pytest.mark.parametrize("training", [False, True])
+def test_a_state_is_the_formula_on_the_events_up_to_it(make_histories: MakeHistories, training: bool) -> None:
+    model = clsr(embedding_dropout=0.5).train(training)
     states = model.states(shown(make_histories))
     for row, items in enumerate(ROWS):
         for last in range(len(items)):

@@ -12,13 +12,14 @@ from torch import Tensor, nn
 from ltsi.histories import Histories
 from ltsi.models.hgn import Hgn
 from ltsi.models.items import Items
+from ltsi.models.layers import Dropout
 
 DIM = 6
 
 
-def made(window: int = 3) -> Hgn:
+def made(window: int = 3, user_dropout: float = 0.5) -> Hgn:
     torch.manual_seed(0)
-    model = Hgn(Items(12, DIM, tied=False, bias=True), DIM, window, user_dropout=0.5, embedding_dropout=0.25)
+    model = Hgn(Items(12, DIM, tied=False, bias=True), DIM, window, user_dropout, embedding_dropout=0.25)
     model.users.make_room(3)
     nn.init.normal_(model.users.own.weight)
     nn.init.normal_(model.users.common)
@@ -40,15 +41,19 @@ def user_union_and_item_item(model: Hgn, x_LD: Tensor, row: int) -> tuple[Tensor
     return user_D, score_W @ gated_WD / score_W.sum(), shown_WD.sum(0)
 
 
+@pytest.mark.usefixtures("visible_dropout")
+@pytest.mark.parametrize("training", [False, True])
 @pytest.mark.parametrize("window", [1, 3, 20])
-def test_states_are_those_of_the_paper(assert_states: Callable[..., None], window: int) -> None:
-    model = made(window)
+def test_states_are_those_of_the_paper_of_embeddings_with_dropout(
+    assert_states: Callable[..., None], window: int, training: bool
+) -> None:
+    model, drop = made(window, user_dropout=0.0), Dropout(0.25).train(training)
 
     def reference(x_LD: Tensor, row: int) -> Tensor:
-        user_D, union_D, item_D = user_union_and_item_item(model, x_LD, row + 1)
+        user_D, union_D, item_D = user_union_and_item_item(model, drop(x_LD), row + 1)
         return user_D + union_D + item_D
 
-    assert_states(model, reference)
+    assert_states(model, reference, training)
 
 
 def test_a_score_is_the_sum_of_user_union_and_item_item_products(make_histories: Callable[..., Histories]) -> None:

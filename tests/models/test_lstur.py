@@ -8,6 +8,7 @@ from torch import Tensor, nn
 
 from ltsi.histories import Histories
 from ltsi.models.items import Items
+from ltsi.models.layers import Dropout
 from ltsi.models.lstur import Lstur
 from ltsi.models.users import UserVectors
 from ltsi.sequences.leave_one_out import LeaveOneOut
@@ -17,10 +18,10 @@ ITEMS, DIM = 10, 6
 MakeHistories = Callable[..., Histories]
 
 
-def lstur(join: str = "ini", masked: float = 0.5, n_users: int = 4) -> Lstur:
+def lstur(join: str = "ini", masked: float = 0.5, dropout: float = 0.0, embedding_dropout: float = 0.0) -> Lstur:
     torch.manual_seed(0)
-    model = Lstur(Items(ITEMS, DIM), DIM, join, masked, dropout=0.0, embedding_dropout=0.0)
-    model.users.make_room(n_users)
+    model = Lstur(Items(ITEMS, DIM), DIM, join, masked, dropout, embedding_dropout)
+    model.users.make_room(4)
     with torch.no_grad():
         model.users.common.normal_()
         model.users.own.weight[1:].normal_()
@@ -43,12 +44,18 @@ def gru(layer: nn.GRU, state: Tensor, x_LD: Tensor) -> list[Tensor]:
     return states
 
 
+@pytest.mark.usefixtures("visible_dropout")
+@pytest.mark.parametrize("training", [False, True])
 @pytest.mark.parametrize("join", ["ini", "con"])
-def test_the_state_is_the_formula(join: str, make_histories: MakeHistories) -> None:
-    model = lstur(join)
+def test_the_state_is_the_formula_with_dropout_on_items_and_on_the_gru(
+    join: str, training: bool, make_histories: MakeHistories
+) -> None:
+    model = lstur(join, masked=0.0, dropout=0.25, embedding_dropout=0.5).train(training)
+    drop, drop_embedded = Dropout(0.25).train(training), Dropout(0.5).train(training)
     shown = of_user(make_histories([3, 1, 4, 1], n_items=ITEMS), 2)
-    x_LD, user_D = model.items.embedding(shown.item_BL[0]), model.users.common + model.users.own.weight[3]
-    states = torch.stack(gru(model.gru, user_D if join == "ini" else torch.zeros(DIM), x_LD))
+    x_LD = drop_embedded(model.items.embedding(shown.item_BL[0]))
+    user_D = model.users.common + model.users.own.weight[3]
+    states = drop(torch.stack(gru(model.gru, user_D if join == "ini" else torch.zeros(DIM), x_LD)))
     if model.both is not None:
         states = model.both(torch.cat([states, user_D.expand_as(states)], dim=1))
     torch.testing.assert_close(model.states(shown)[0], model.norm(states))

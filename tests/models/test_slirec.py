@@ -10,6 +10,7 @@ from torch import Tensor, nn
 from ltsi.errors import DataError
 from ltsi.histories import Histories
 from ltsi.models.items import Items
+from ltsi.models.layers import Dropout
 from ltsi.models.pair_score import PairScore
 from ltsi.models.slirec import SliRec
 from ltsi.sequences.leave_one_out import LeaveOneOut
@@ -20,9 +21,9 @@ ITEMS, DIM, HIDDEN, SHORT = 10, 6, 5, 3
 DAY = 86_400
 
 
-def slirec() -> SliRec:
+def slirec(dropout: float = 0.0, embedding_dropout: float = 0.0) -> SliRec:
     torch.manual_seed(0)
-    return SliRec(Items(ITEMS, DIM), DIM, HIDDEN, SHORT, dropout=0.0, embedding_dropout=0.0).eval()
+    return SliRec(Items(ITEMS, DIM), DIM, HIDDEN, SHORT, dropout, embedding_dropout).eval()
 
 
 def trusting(view: str) -> SliRec:
@@ -59,8 +60,13 @@ def test_a_pair_is_scored_by_a_net_on_both_their_difference_and_their_product() 
     torch.testing.assert_close(pair(x_BLD, query_BQ), pair.score(seen.relu()).squeeze(2))
 
 
+def embedded(model: SliRec, shown: Histories) -> Tensor:
+    x_LD: Tensor = Dropout(0.5).train(model.training)(model.items.embedding(shown.item_BL[0]))
+    return x_LD
+
+
 def long_by_hand(model: SliRec, shown: Histories) -> Tensor:
-    x_LD = DIM**0.5 * model.items.embedding(shown.item_BL[0])
+    x_LD = DIM**0.5 * embedded(model, shown)
     logit_L = model.long_score(x_LD).squeeze(1)
     rows = [logit_L[: n + 1].softmax(0) @ x_LD[: n + 1] for n in range(len(x_LD))]
     long_LD: Tensor = model.long_norm(torch.stack(rows))
@@ -83,12 +89,13 @@ def window_by_hand(model: SliRec, x_LD: Tensor, time_L: Tensor, now: int) -> Ten
     encoder = model.short.encoder
     gap_L = torch.cat([torch.zeros(1), scaled(time_L.diff())])
     output_LH = encoder.layer(x_LD[None], gap_L[None], scaled(now - time_L)[None])[0]  # type: ignore[operator]
+    output_LH = Dropout(0.25).train(model.training)(output_LH)
     weight_L = encoder.score(output_LH[None], output_LH[-1:])[0].softmax(0)  # type: ignore[operator]
     return encoder.norm(encoder.out(weight_L @ output_LH))  # type: ignore[operator,no-any-return]
 
 
 def short_by_hand(model: SliRec, shown: Histories) -> Tensor:
-    x_LD, rows = model.items.embedding(shown.item_BL[0]), []
+    x_LD, rows = embedded(model, shown), []
     for last, now in enumerate(shown.now_BL[0].tolist()):
         window = slice(max(0, last + 1 - SHORT), last + 1)
         rows.append(window_by_hand(model, x_LD[window], shown.time_BL[0, window], now))
@@ -101,9 +108,15 @@ def test_the_short_view_reads_the_last_events_as_of_the_time_they_are_asked_at()
         torch.testing.assert_close(model.states(shown)[0], model.norm(short_by_hand(model, shown)))
 
 
-def test_a_state_is_a_share_of_the_long_view_and_the_rest_of_the_short_one(stir: Callable[[nn.Module], None]) -> None:
-    model, shown = slirec(), at([3, 1, 4, 1, 5], [0, 0.001, 2, 30, 31], wait=7)
+@pytest.mark.usefixtures("visible_dropout")
+@pytest.mark.parametrize("training", [False, True])
+def test_a_state_is_a_share_of_the_long_view_and_the_rest_of_the_short_one(
+    stir: Callable[[nn.Module], None], training: bool
+) -> None:
+    """Dropout stands on the embedded history, which both views read, and on what the LSTM returns."""
+    model, shown = slirec(dropout=0.25, embedding_dropout=0.5), at([3, 1, 4, 1, 5], [0, 0.001, 2, 30, 31], wait=7)
     stir(model)
+    model.train(training)
     with torch.no_grad():
         long_LD, short_LD = long_by_hand(model, shown), short_by_hand(model, shown)
         wait_L = scaled((shown.now_BL - shown.time_BL)[0])
