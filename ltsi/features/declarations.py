@@ -2,14 +2,13 @@
 
 from __future__ import annotations
 
-import difflib
-from collections.abc import Collection, Iterable, Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass, field, fields
 from typing import Any
 
 import polars as pl
 
-from ltsi.errors import ConfigError
+from ltsi.errors import ConfigError, did_you_mean
 from ltsi.features.buckets import Buckets, BucketsEncoder
 from ltsi.features.categorical import Categorical, CategoricalEncoder
 from ltsi.features.cross import Cross
@@ -83,7 +82,8 @@ def read_declarations(config: Mapping[str, Any], store: Store) -> Declarations:
     """
     for part in config:
         if part not in PARTS:
-            raise ConfigError(f"features has no part '{part}'{_hint(part, PARTS)}; there are: {', '.join(PARTS)}.")
+            there = f"There are: {', '.join(PARTS)}."
+            raise ConfigError(f"features has no part '{part}'.{did_you_mean(part, PARTS)} {there}")
     item = _of_table(config.get("item"), "item", store.items, store.name)
     user = _of_table(config.get("user"), "user", store.users, store.name)
     event = _of_event(config.get("event"), store)
@@ -101,9 +101,9 @@ def _of_table(given: object, side: str, table: pl.DataFrame, store: str) -> tupl
         kind, options = _kind_and_options(entry, key, KINDS)
         column = options.pop("column", name)
         if column not in table.columns:
+            hint, there = did_you_mean(column, table.columns), ", ".join(table.columns)
             raise ConfigError(
-                f"{key}: the {side}s of store '{store}' have no column '{column}'{_hint(column, table.columns)}; "
-                f"they have: {', '.join(table.columns)}."
+                f"{key}: the {side}s of store '{store}' have no column '{column}'.{hint} They have: {there}."
             )
         declared.append(Declared(f"{side}.{name}", column, kind, _build(KINDS[kind][0], options, key, kind)))
     return tuple(declared)
@@ -144,7 +144,7 @@ def _crosses(given: object, kinds: Mapping[str, str]) -> tuple[Cross, ...]:
 def _check_crossed(name: str, key: str, kinds: Mapping[str, str]) -> None:
     if name not in kinds:
         there = ", ".join(kinds) or "none"
-        raise ConfigError(f"{key}: no feature '{name}' is declared{_hint(name, kinds)}; declared are: {there}.")
+        raise ConfigError(f"{key}: no feature '{name}' is declared.{did_you_mean(name, kinds)} Declared are: {there}.")
     if kinds[name] not in CROSSABLE:
         raise ConfigError(
             f"{key}: {name} is of kind {kinds[name]}, which cannot be crossed; these can: {', '.join(CROSSABLE)}."
@@ -162,11 +162,11 @@ def _named(given: object, where: str, form: str) -> Mapping[str, Any]:
 def _kind_and_options(entry: object, key: str, kinds: Collection[str]) -> tuple[str, dict[str, Any]]:
     options = dict(entry) if isinstance(entry, Mapping) else {"kind": entry}
     kind = options.pop("kind", None)
-    there = f"there are: {', '.join(kinds)}."
+    there = f"There are: {', '.join(kinds)}."
     if kind is None:
-        raise ConfigError(f"{key} has no kind; {there}")
+        raise ConfigError(f"{key} has no kind. {there}")
     if kind not in kinds:
-        raise ConfigError(f"{key}: there is no kind '{kind}'{_hint(kind, kinds)}; {there}")
+        raise ConfigError(f"{key}: there is no kind '{kind}'.{did_you_mean(kind, kinds)} {there}")
     return str(kind), options
 
 
@@ -174,8 +174,8 @@ def _build(kind: type[Any], options: Mapping[str, Any], key: str, name: str) -> 
     known = [option.name for option in fields(kind)]
     for option in options:
         if option not in known:
-            there = f"it takes: {', '.join(known)}" if known else "it takes none"
-            raise ConfigError(f"{key}: {name} has no option '{option}'{_hint(option, known)}; {there}.")
+            there = f"It takes: {', '.join(known)}" if known else "It takes none"
+            raise ConfigError(f"{key}: {name} has no option '{option}'.{did_you_mean(option, known)} {there}.")
     try:
         return kind(**options)
     except ValueError as error:
@@ -197,8 +197,3 @@ def _kind_of(where: str, column: str, dtype: pl.DataType) -> str:
     raise ConfigError(
         f"{where}=auto has no kind for column '{column}', which holds {dtype}; declare the columns you want instead."
     )
-
-
-def _hint(name: object, known: Iterable[str]) -> str:
-    near = difflib.get_close_matches(str(name), list(known), n=1)
-    return f", did you mean '{near[0]}'?" if near else ""

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import difflib
 import re
 import shlex
 from collections.abc import Callable, Mapping, Sequence
@@ -11,7 +10,7 @@ from typing import Any
 
 import narwhals as nw
 
-from ltsi.errors import ConfigError
+from ltsi.errors import ConfigError, did_you_mean
 
 # Digits are ASCII, which `\d` is not, and the number has a size that each engine reads.
 NUMBER = r"^[ \t]*[+-]?(?:[0-9]{1,200}\.?[0-9]{0,200}|\.[0-9]{1,200})(?:[eE](?:-[0-9]{1,3}|\+?[0-9]{1,2}))?[ \t]*$"
@@ -52,18 +51,15 @@ class Filter:
             ConfigError: the entry is not of that form.
         """
         where = f"source.filters[{position}]"
-        form = f"an entry reads {{column: NAME, OPERATOR: VALUE, reason: TEXT}} with one of: {', '.join(OPERATORS)}"
+        form = f"An entry reads {{column: NAME, OPERATOR: VALUE, reason: TEXT}} with one of: {', '.join(OPERATORS)}"
         if not isinstance(entry, Mapping) or not isinstance(entry.get("column"), str | int):
-            raise ConfigError(f"{where} names no column; {form}.")
+            raise ConfigError(f"{where} names no column. {form}.")
         given = [str(key) for key in entry if key not in {"column", "reason"}]
         for key in given:
             if key not in OPERATORS:
-                near = difflib.get_close_matches(key, OPERATORS, n=1)
-                raise ConfigError(
-                    f"{where} has no operator '{key}'{f', did you mean {near[0]}' if near else ''}; {form}."
-                )
+                raise ConfigError(f"{where} has no operator '{key}'.{did_you_mean(key, OPERATORS)} {form}.")
         if len(given) != 1:
-            raise ConfigError(f"{where} has {len(given)} operators, not one; {form}.")
+            raise ConfigError(f"{where} has {len(given)} operators, not one. {form}.")
         operator, value = given[0], entry[given[0]]
         _check_value(where, operator, value)
         column = str(entry["column"])  # a configuration reads the name as a number if it looks like one

@@ -179,7 +179,7 @@ def test_settings_of_the_generic_source_can_be_set(load: Load, tmp_path: Path) -
         (["source=tmall", "source.path=here"], DataError, r"here does not exist; set source\.path=FILE"),
         (["source=tmall", "source.path=."], DataError, r"does not hold user_log_format1\.csv, the log of Tmall"),
         (["source=tmall", "source.path=[a,b]"], ConfigError, "must be one folder, archive or file of Tmall"),
-        (["source=steam", "source.filters=[{column: x, equal: 1}]"], ConfigError, "did you mean equals"),
+        (["source=steam", "source.filters=[{column: x, equal: 1}]"], ConfigError, "Did you mean 'equals'"),
         (["source=steam", "source.colour=red"], ConfigError, "colour"),
     ],
 )

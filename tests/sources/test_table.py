@@ -196,8 +196,8 @@ def test_values_of_text_are_known_however_they_are_written(
     ("entry", "sentence"),
     [
         ({"not_null": True}, r"source\.filters\[0\] names no column"),
-        ("price > 0", r"names no column; an entry reads \{column: NAME"),
-        ({"column": "price", "greater_then": 0}, r"no operator 'greater_then', did you mean greater_than"),
+        ("price > 0", r"names no column\. An entry reads \{column: NAME"),
+        ({"column": "price", "greater_then": 0}, r"no operator 'greater_then'\. Did you mean 'greater_than'"),
         ({"column": "price"}, r"has 0 operators, not one"),
         ({"column": "price", "at_least": 0, "at_most": 9}, r"has 2 operators, not one"),
         ({"column": "price", "greater_than": "x"}, r"greater_than takes a number, not 'x'"),
