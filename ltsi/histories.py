@@ -5,7 +5,8 @@ Shape suffixes: B histories, L positions, I items of the catalogue, N real posit
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from collections.abc import Callable
+from dataclasses import dataclass, fields, replace
 
 import torch
 from torch import Tensor
@@ -26,6 +27,8 @@ class Histories:
             it the time of the next event (in training: of the target, where there is one). Only the answer at a
             position may look at it: to what a later position sees of this one, it would say when a hidden target came.
         user_B: int64, dense user index; -1 is somebody the store does not know. None: nobody is known.
+        first_BL: int64, the position where the history of each position begins, in rows that hold several one after
+            another. None, and for whoever does not ask for such rows (`SequenceNetwork.packs`): one history a row.
     """
 
     item_BL: Tensor
@@ -33,21 +36,22 @@ class Histories:
     length_B: Tensor
     now_BL: Tensor
     user_B: Tensor | None = None
+    first_BL: Tensor | None = None
 
     def __len__(self) -> int:
         return len(self.length_B)
 
     def to(self, device: torch.device) -> Histories:
         """Returns the batch on a device."""
-        columns = [self.item_BL, self.time_BL, self.length_B, self.now_BL]
-        if self.user_B is not None:
-            columns.append(self.user_B)
-        return Histories(*(column.to(device) for column in columns))
+        return self._each(lambda column: column.to(device))
 
     def rows(self, which: slice) -> Histories:
         """Returns some of the histories."""
-        user_B = None if self.user_B is None else self.user_B[which]
-        return Histories(self.item_BL[which], self.time_BL[which], self.length_B[which], self.now_BL[which], user_B)
+        return self._each(lambda column: column[which])
+
+    def _each(self, change: Callable[[Tensor], Tensor]) -> Histories:
+        columns = {field.name: getattr(self, field.name) for field in fields(self)}
+        return replace(self, **{name: change(column) for name, column in columns.items() if column is not None})
 
     @property
     def now_B(self) -> Tensor:

@@ -164,6 +164,16 @@ def later(length: int, device: torch.device) -> Tensor:
     return torch.ones(length, length, dtype=torch.bool, device=device).triu(1)
 
 
+def outside(first_BL: Tensor) -> Tensor:
+    """Returns which positions (columns) each position (row) does not see, bool `(B, 1, L, L)`: early ones, later ones.
+
+    Args:
+        first_BL: the first position that each sees.
+    """
+    place_L = torch.arange(first_BL.shape[1], device=first_BL.device)
+    return ((place_L < first_BL[..., None]) | (place_L > place_L[:, None]))[:, None]
+
+
 def turned(x_BHLK: Tensor, base: float = 10_000.0) -> Tensor:
     """Turns pairs of numbers by angles that grow with the position: products then depend on the distance alone.
 

@@ -20,6 +20,7 @@ from ltsi.models.encoding import Encode, encode
 from ltsi.models.interest import InterestModel
 from ltsi.models.items import Items
 from ltsi.models.layers import Dropout
+from ltsi.models.packing import pack
 from ltsi.models.popularity import count_items
 from ltsi.models.times import Wait
 from ltsi.sequences.split import Split
@@ -46,6 +47,11 @@ class Encoder(nn.Module, ABC):
         Returns:
             state_BLD, normalised; the state at a position knows that position and what came before it, nothing later.
         """
+
+    @property
+    def packs(self) -> bool:
+        """Whether rows may hold several histories; see `SequenceNetwork.packs`."""
+        return False
 
     def fit_statistics(self, split: Split) -> None:
         """Counts what the encoder needs on the training part of a split; see `InterestModel.fit_statistics`.
@@ -76,6 +82,14 @@ class SequenceNetwork(InterestModel):
         self.embedding_dropout = Dropout(embedding_dropout)
         self.wait = Wait(items.dim) if wait else None
         self.register_buffer("prior_I", torch.full((items.n_items,), 1.0 / items.n_items).log())
+
+    @property
+    def packs(self) -> bool:
+        """Whether it keeps histories that share a row apart (`Histories.first_BL`), and does not ask who the user is.
+
+        Such a network learns from packed windows (`ltsi.models.packing`), with the same gradient.
+        """
+        return False
 
     def mind_the_wait(self) -> None:
         """Lets the answer depend on the wait from here on, as `wait=True` does from the start."""
@@ -119,7 +133,12 @@ class SequenceNetwork(InterestModel):
         """Encodes the real positions of all groups to learn from them; see `encode`."""
         self.items.catch_up(torch.cat([histories.item_BL.flatten() for histories in groups]))
         table = self.items.embedding
-        return encode(encoder, groups, list(self.parameters()), [table.weight] if table.sparse else [])
+        learned, sparse = list(self.parameters()), [table.weight] if table.sparse else []
+        # Elsewhere than on a CPU, reading the lengths would wait for the device.
+        if not self.packs or groups[0].item_BL.device.type != "cpu":
+            return encode(encoder, groups, learned, sparse)
+        packed = pack(groups, self.items.n_items)
+        return encode(encoder, packed.parts, learned, sparse).index_select(0, packed.order_N)
 
     def loss_of(self, state_ND: Tensor, batch: TrainingBatch, loss: NextItemLoss) -> Tensor:
         """Returns the loss of a batch whose real positions have been encoded, group after group; a scalar."""

@@ -27,6 +27,11 @@ class OneView(SequenceNetwork):
         super().__init__(items, embedding_dropout, wait)
         self.encoder = encoder
 
+    @property
+    def packs(self) -> bool:
+        """Whether its encoder does; see `SequenceNetwork.packs`."""
+        return self.encoder.packs
+
     def fit_statistics(self, split: Split) -> None:
         """Lets the encoder count what it needs, too; see `Encoder.fit_statistics`."""
         super().fit_statistics(split)

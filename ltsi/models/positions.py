@@ -5,6 +5,7 @@ Shape suffixes: L positions, D width.
 
 from __future__ import annotations
 
+import torch
 from torch import Tensor, nn
 
 from ltsi.errors import ConfigError
@@ -22,9 +23,18 @@ class Positions(nn.Embedding):
         super().__init__(max_length, dim)
         nn.init.normal_(self.weight, std=dim**-0.5)
 
-    def forward(self, x_BLD: Tensor) -> Tensor:
-        """Adds its vector to each position, `(B, L, D)`; see `first`."""
-        return x_BLD + self.first(x_BLD.shape[1])
+    def forward(self, x_BLD: Tensor, first_BL: Tensor | None = None) -> Tensor:
+        """Adds its vector to each position, `(B, L, D)`; see `first`.
+
+        Args:
+            x_BLD: what the vectors are added to.
+            first_BL: where the history of each position begins (`Histories.first_BL`).
+        """
+        if first_BL is None:
+            return x_BLD + self.first(x_BLD.shape[1])
+        place_BL = torch.arange(x_BLD.shape[1], device=x_BLD.device) - first_BL
+        placed_BLD: Tensor = super().forward(place_BL)
+        return x_BLD + placed_BLD
 
     def first(self, length: int) -> Tensor:
         """Returns the vectors of the first positions, `(L, D)`.

@@ -13,7 +13,7 @@ from torch import Tensor, nn
 
 from ltsi.histories import Histories
 from ltsi.models.items import Items
-from ltsi.models.layers import CausalAttention, TransformerBlock, two_layers
+from ltsi.models.layers import CausalAttention, TransformerBlock, outside, two_layers
 from ltsi.models.network import SequenceNetwork
 from ltsi.models.positions import Positions
 
@@ -66,10 +66,16 @@ class Sasrec(SequenceNetwork):
         self.blocks = nn.ModuleList(SasrecBlock(dim, heads, dropout) for _ in range(layers))
         self.norm = nn.LayerNorm(dim)
 
+    @property
+    def packs(self) -> bool:
+        """It looks at its own history alone; see `SequenceNetwork.packs`."""
+        return True
+
     def states(self, histories: Histories) -> Tensor:
         """Encodes histories, `(B, L, D)`; see `SequenceNetwork.states`."""
-        x_BLD = self.embedding_dropout(self.position(self.scale * self.items(histories.item_BL)))
+        x_BLD = self.embedding_dropout(self.position(self.scale * self.items(histories.item_BL), histories.first_BL))
+        blocked = None if histories.first_BL is None else outside(histories.first_BL)
         for block in self.blocks:
-            x_BLD = block(x_BLD)
+            x_BLD = block(x_BLD, blocked)
         state_BLD: Tensor = self.norm(x_BLD)
         return state_BLD

@@ -12,7 +12,7 @@ from torch import Tensor, nn
 from ltsi.histories import Histories
 from ltsi.models.banded import worth_a_band
 from ltsi.models.items import Items
-from ltsi.models.layers import TransformerBlock
+from ltsi.models.layers import TransformerBlock, outside
 from ltsi.models.one_view import OneView
 from ltsi.models.positions import Positions
 from ltsi.models.rates import AUTO
@@ -64,6 +64,11 @@ class TransformerEncoder(MaskedEncoder):
         self.blocks = nn.ModuleList(TransformerBlock(dim, heads, dropout, positions == "rotary") for _ in range(layers))
         self.norm = nn.LayerNorm(dim)
 
+    @property
+    def packs(self) -> bool:
+        """Unless a view or a gap looks beyond the history of a position; see `SequenceNetwork.packs`."""
+        return self.view is None and self.gap is None
+
     def fit_statistics(self, split: Split) -> None:
         """Starts the decay at that of the log; see `Encoder.fit_statistics`."""
         if self.view is not None:
@@ -76,16 +81,21 @@ class TransformerEncoder(MaskedEncoder):
     def forward(self, x_BLD: Tensor, histories: Histories) -> Tensor:
         """Encodes histories, `(B, L, D)`; see `Encoder.forward`."""
         if self.position is not None:
-            x_BLD = self.position(x_BLD)
+            x_BLD = self.position(x_BLD, histories.first_BL)
         if self.gap is not None:
             x_BLD = x_BLD + self.gap(histories.time_BL)
         band = self._band(x_BLD.shape[1])
-        blocked = None if self.view is None or band is not None else self.view.blocked(histories)
+        blocked = self._blocked(histories) if band is None else None
         bias_BHLL = None if self.decay is None else self.decay(histories.time_BL)
         for block in self.blocks:
             x_BLD = block(x_BLD, blocked, bias_BHLL, band)
         state_BLD: Tensor = self.norm(x_BLD)
         return state_BLD
+
+    def _blocked(self, histories: Histories) -> Tensor | None:
+        if self.view is not None:
+            return self.view.blocked(histories)
+        return None if histories.first_BL is None else outside(histories.first_BL)
 
     def _band(self, length: int) -> int | None:
         """Returns how many events a position sees, where that many can be had without all pairs of positions."""

@@ -13,6 +13,7 @@ from torch import Tensor
 
 from ltsi.decay.statistics import SECONDS_PER_DAY
 from ltsi.histories import Histories
+from ltsi.models.layers import outside
 from ltsi.models.network import Encoder
 from ltsi.sequences.split import Split
 
@@ -33,9 +34,7 @@ class View(ABC):
 
     def blocked(self, histories: Histories) -> Tensor:
         """Returns which positions (columns) each position (row) does not see, bool `(B, 1, L, L)` or `(1, 1, L, L)`."""
-        place_L = torch.arange(histories.item_BL.shape[1], device=histories.item_BL.device)
-        early_BLL = place_L < self.first(histories)[..., None]
-        return (early_BLL | (place_L > place_L[:, None]))[:, None]
+        return outside(self.first(histories))
 
 
 class LastEvents(View):

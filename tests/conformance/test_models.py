@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import copy
 from collections.abc import Callable
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -20,6 +21,7 @@ from ltsi.evaluation.ranking import target_ranks
 from ltsi.histories import Histories, RankingBatch
 from ltsi.models.hybrid import Hybrid
 from ltsi.models.interest import InterestModel
+from ltsi.models.network import SequenceNetwork
 from ltsi.models.popularity import count_items
 from ltsi.objectives.next_item import NextItem
 from ltsi.sequences.batches import RankingBatches
@@ -122,6 +124,17 @@ def test_an_empty_history_is_answered_with_what_everybody_takes(
         assert fitted.evidence(score_BI, score_BI.logsumexp(1)).isfinite().all()
     count_I = count_items(LeaveOneOut()(log(name="again")))
     assert p_BI[1, count_I.argmax()] > p_BI[1, count_I > 0].mean() > p_BI[1, count_I == 0].max()
+
+
+@models_that(lambda found: issubclass(found, SequenceNetwork))
+def test_a_network_learns_from_the_states_it_answers_with(fitted: InterestModel, shown: Histories) -> None:
+    """However windows are grouped or packed for training."""
+    network, known = fitted, replace(shown, user_B=torch.arange(len(shown)))
+    assert isinstance(network, SequenceNetwork)
+    groups = [known.rows(slice(0, 4)), known.rows(slice(4, 7))]
+    with torch.no_grad():
+        expected_ND = torch.cat([network.answers(group)[group.real_BL()] for group in groups])
+        torch.testing.assert_close(network.encoded(network.answers, groups), expected_ND, rtol=1e-4, atol=1e-5)
 
 
 @every_model
