@@ -91,7 +91,7 @@ def test_rows_are_as_wide_as_the_longest_window_until_two_of_those_left_fit_in()
     assert filled([3, 2, 1]) == {packing.NARROWEST: [6]}
 
 
-def made(kind: type[SequenceNetwork], **settings: Any) -> SequenceNetwork:
+def made(kind: Callable[..., SequenceNetwork], **settings: Any) -> SequenceNetwork:
     torch.manual_seed(0)
     model = kind(Items(ITEMS, 8), max_length=LONGEST, dim=8, layers=2, heads=2, embedding_dropout=0.5, **settings)
     return model.train()
