@@ -46,7 +46,7 @@ def pack(groups: Sequence[Histories], padding: int) -> Packed:
     """Packs the windows of a batch; what order they come in decides nothing but which row they are in.
 
     Args:
-        groups: on a CPU, in rows of their own. Who the users are is left out.
+        groups: on a CPU, in rows of their own, each with an event at least. Who the users are is left out.
         padding: the item of positions where there is none.
     """
     length_W = np.concatenate([histories.length_B.numpy() for histories in groups])
