@@ -19,6 +19,7 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from ltsi.histories import Histories
+from ltsi.sequences.rows import ragged
 
 NARROWEST, NARROW = 32, 64
 """Positions of a row at least, and how many are no reason for a narrower one: each is compared with all of its row,
@@ -61,14 +62,16 @@ def pack(groups: Sequence[Histories], padding: int) -> Packed:
     first_W = ahead_W - _before(fill_B)[row_W]
 
     begin_B = _before(width_B)
-    column_P = np.arange(width_B.sum()) - np.repeat(begin_B, width_B)
-    goal_N = np.repeat(begin_B[row_W] + first_W - _before(length_W), length_W) + np.arange(length_W.sum())
+    _, column_P = ragged(np.zeros_like(width_B), width_B)
+    goal_W = begin_B[row_W] + first_W
+    window_N, goal_N = ragged(goal_W, goal_W + length_W)
     first_P = column_P.copy()  # padding sees itself alone
-    first_P[goal_N] = np.repeat(first_W, length_W)
+    first_P[goal_N] = first_W[window_N]
     # Padding comes from a place of its own, behind all others.
     n_places = sum(histories.item_BL.numel() for histories in groups)
     source_P = np.full(len(column_P), n_places)
-    source_P[goal_N] = _places(groups, length_W)
+    given_W = _before(np.repeat([each.item_BL.shape[1] for each in groups], [len(each) for each in groups]))
+    _, source_P[goal_N] = ragged(given_W, given_W + length_W)
     order_P = np.zeros_like(column_P)
     order_P[goal_N] = 1
     order_N = torch.from_numpy((order_P.cumsum() - 1)[goal_N])
@@ -91,14 +94,6 @@ def _before(sizes: NDArray[np.int64]) -> NDArray[np.int64]:
     """Returns the sum of those before each."""
     sums: NDArray[np.int64] = np.cumsum(sizes) - sizes
     return sums
-
-
-def _places(groups: Sequence[Histories], length_W: NDArray[np.int64]) -> NDArray[np.int64]:
-    """Returns where the real positions are among all positions of the groups, row after row."""
-    width_W = np.repeat([histories.item_BL.shape[1] for histories in groups], [len(each) for each in groups])
-    begin_W = _before(width_W) - _before(length_W)
-    places: NDArray[np.int64] = np.repeat(begin_W, length_W) + np.arange(length_W.sum())
-    return places
 
 
 def _filled(lengths: Sequence[int]) -> tuple[list[int], list[list[int]]]:
